@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* channel.h: one end of the socketpair between the parent and a child, on a libevent loop.
+ *
+ * A message is one packet: its type, its payload, at most one file descriptor. Sending never
+ * blocks: what the socket does not take is queued in order, up to CHANNEL_QUEUE_BYTES.
+ */
+#ifndef SLUICE_BASE_CHANNEL_H
+#define SLUICE_BASE_CHANNEL_H
+
+#include <stddef.h>
+
+#include "base/message.h"
+
+struct event_base;
+struct channel;
+
+enum { CHANNEL_QUEUE_BYTES = 64 << 20 };
+
+/* Called with a whole, length-checked payload, valid during the call. The callee owns fd (-1: none).
+ * May free the channel.
+ */
+typedef void channel_message_fn(void *owner, enum message_type type, const void *payload, int fd);
+/* The other end is gone, or sent nonsense. Called once. May free the channel. */
+typedef void channel_closed_fn(void *owner);
+
+/* channel_new: takes ownership of fd. NULL with errno on failure (fd is closed then too). */
+struct channel *channel_new(struct event_base *loop, int fd, channel_message_fn *on_message,
+			    channel_closed_fn *on_closed, void *owner);
+void channel_free(struct channel *c);
+
+/* channel_send: payload is the struct that message.h declares for the type.
+ * @fd: -1, or a descriptor to pass; duplicated, the caller keeps its own
+ * 0, -ENOBUFS when the queue is full, -EPIPE when the other end is gone.
+ */
+int channel_send(struct channel *c, enum message_type type, const void *payload, int fd);
+
+/* channel_flush: block until what is queued was taken, @timeout_ms at most; for the last words. */
+int channel_flush(struct channel *c, int timeout_ms);
+
+size_t message_size(enum message_type type); /* of the payload */
+const char *message_name(enum message_type type);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* config.h: the configuration value.
+ *
+ * The text of sluice.conf is read once, by the parent, into a `struct config`: one flat block of
+ * plain structs, without a pointer, checked completely. It never changes afterwards; the parent
+ * seals it in a memfd and each child maps the same pages read-only. Whoever holds it may keep
+ * const pointers into it until config_free().
+ *
+ * An array's elements refer to each other by index. Strings are NUL-terminated and bounded.
+ */
+#ifndef SLUICE_BASE_CONFIG_H
+#define SLUICE_BASE_CONFIG_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_DEFAULT_PATH "/etc/sluice/sluice.conf"
+
+/* Limits: what a file may hold. */
+enum {
+	NAME_SIZE = 64,		  /* bytes of a name, NUL included */
+	CONFIG_PATH_SIZE = 256,
+	CONFIG_INTERFACES = 8,	  /* of a node */
+	CONFIG_NODES = 16,
+	CONFIG_ADDRESSES = 64,	  /* of a VRRP instance */
+	CONFIG_BACKENDS = 32000,  /* of a node, over all pools */
+	CONFIG_SERVICES = 4096,	  /* one for each port */
+	CONFIG_POOLS = 1024,
+	CONFIG_INSTANCES = 255,
+	CONFIG_PORTS = 64,	  /* in one service's list */
+	CONFIG_WEIGHT = 1000,	  /* the greatest weight */
+	PROBE_CONF_SIZE = 1024,	  /* a probe type's own settings */
+};
+
+/* An address of either family; IPv4 as ::ffff:a.b.c.d, so that comparing is memcmp(). */
+struct addr {
+	struct in6_addr in6;
+};
+
+bool addr_is_ipv4(const struct addr *addr);
+int addr_parse(const char *text, struct addr *ret_addr); /* 0 or -EINVAL; no host names */
+const char *addr_format(const struct addr *addr, char buf[static INET6_ADDRSTRLEN]);
+/* addr_sockaddr: as a struct sockaddr_in or _in6, port in host order; returns its length. */
+socklen_t addr_sockaddr(const struct addr *addr, uint16_t port, struct sockaddr_storage *ret_sa);
+
+/* ---- what a probe type tells the reader of configurations about its own keys ---- */
+
+enum key_type {
+	KEY_STRING, /* char[size] */
+	KEY_BOOL,   /* bool */
+	KEY_INT,    /* int32_t, least..most */
+};
+
+struct config_key {
+	const char *name;
+	enum key_type type;
+	size_t offset; /* in the type's own struct, of PROBE_CONF_SIZE bytes at most */
+	size_t size;   /* of the member */
+	int32_t least, most;
+	bool required;
+	/* NULL, or says what is wrong with a KEY_STRING value (a static string), NULL = nothing */
+	const char *(*check)(const char *value);
+};
+
+struct probe_schema {
+	const char *name;	       /* "smtp" */
+	const struct config_key *keys; /* ends with a NULL name */
+	/* Defaults of the type's own struct, conf_size bytes; NULL = zeroes. */
+	const void *defaults;
+	size_t conf_size;
+	bool can_tls;	   /* "implicit" is allowed */
+	bool can_starttls; /* "starttls" is allowed */
+};
+
+/* ---- the value ---- */
+
+enum config_tls { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
+
+struct config_probe {
+	char type[16]; /* a schema's name; "none": the backends count as up */
+	enum config_tls tls;
+	uint16_t port;	     /* 0: the backend's */
+	uint32_t interval_ms; /* between the starts of two probes: 100 .. 3,600,000 */
+	uint32_t timeout_ms;  /* for the whole conversation */
+	uint8_t rise, fall;   /* agreeing results that turn the state: 1 .. 100 */
+	_Alignas(8) uint8_t conf[PROBE_CONF_SIZE]; /* the type's own struct */
+};
+
+enum config_mode { MODE_DSR }; /* forward mode */
+
+struct config_pool {
+	char name[NAME_SIZE];
+	enum config_mode mode;
+	uint32_t idle_timeout_s; /* a flow silent for longer is forgotten: 60 .. 86,400 */
+	uint32_t first_backend;	 /* its backends are config_backend(c, first .. first + n - 1) */
+	uint32_t n_backends;
+	struct config_probe probe;
+};
+
+struct config_backend {
+	char name[NAME_SIZE]; /* unique in its pool; the same server may be in several pools */
+	uint32_t pool;
+	struct addr addr;
+	uint16_t port;	 /* what the probe asks; in dsr also the service's */
+	uint16_t weight; /* share; 0 .. CONFIG_WEIGHT, 0 = no new flows */
+};
+
+struct config_service {
+	char name[NAME_SIZE]; /* of the group of ports; unique together with the port */
+	struct addr vip;
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint32_t pool;
+};
+
+struct config_vip {
+	struct addr addr;
+	uint8_t prefix_len;
+};
+
+enum config_checksum { CHECKSUM_RFC9568, CHECKSUM_RFC5798 }; /* of v3 over IPv4, when sending */
+
+struct config_instance {
+	char name[NAME_SIZE];
+	char interface[IFNAMSIZ]; /* of this node */
+	uint8_t vrid;		  /* 1 .. 255 */
+	bool ipv6;
+	uint8_t priority; /* of this node: 1 .. 254 (255: owner) */
+	bool preempt;
+	uint16_t advert_cs; /* 1 .. 4095 centiseconds */
+	uint32_t preempt_delay_ms;
+	enum config_checksum checksum;
+	uint32_t n_addresses;
+	struct config_vip addresses[CONFIG_ADDRESSES]; /* all of one family */
+};
+
+enum config_on_stop { ON_STOP_KEEP, ON_STOP_DETACH };
+
+struct config_node {
+	char name[NAME_SIZE];
+	uint32_t n_interfaces;
+	char interfaces[CONFIG_INTERFACES][IFNAMSIZ];
+};
+
+struct config {
+	uint32_t size_bytes; /* of the whole block */
+	uint32_t n_nodes;    /* in the file: how many share it */
+	char path[CONFIG_PATH_SIZE];
+	char secret_file[CONFIG_PATH_SIZE];
+	struct config_node node; /* this one */
+	enum config_on_stop on_stop;
+	uint32_t slots;	      /* of every table; a prime */
+	uint32_t flow_limit;  /* entries of the flow table: 1,024 .. 64 Mi */
+	char user[32];	      /* that the health checks run as */
+	uint32_t n_instances, n_pools, n_backends, n_services;
+	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
+};
+
+const struct config_instance *config_instance(const struct config *c, uint32_t i);
+const struct config_pool *config_pool(const struct config *c, uint32_t i);
+const struct config_backend *config_backend(const struct config *c, uint32_t i);
+const struct config_service *config_service(const struct config *c, uint32_t i);
+
+/* config_find_pool, config_find_backend: by name; the index, or -ENOENT. */
+int config_find_pool(const struct config *c, const char *name);
+int config_find_backend(const struct config *c, uint32_t pool, const char *name);
+
+/* config_load: read, check and build.
+ * @path: the file; its `@include`s are relative to its folder
+ * @node: this node's name; NULL = the host's name, up to its first dot
+ * @schemas: the probe types, ending with NULL
+ * @errors: gets a line `FILE:LINE: what is wrong; what is expected` for each mistake, all of them
+ *
+ * Returns 0, -EINVAL when at least one line was written, or -ENOMEM. The caller frees *ret_config.
+ */
+int config_load(const char *path, const char *node, const struct probe_schema *const *schemas,
+		FILE *errors, struct config **ret_config);
+void config_free(struct config *c);
+
+/* config_seal: a memfd with the block, sealed against every change; the fd or -errno. */
+int config_seal(const struct config *c);
+/* config_map: map what config_seal() made; takes no ownership of fd. -EPROTO when it is not one. */
+int config_map(int fd, const struct config **ret_config);
+void config_unmap(const struct config *c);
+
+/* config_secret_load: the bytes of the secret file, hashed (SHA-256) to 32 bytes. Refuses a file
+ * that others may read, or one of fewer than 16 bytes: -EPERM, -ERANGE; else -errno of open().
+ */
+int config_secret_load(const char *path, uint8_t ret_key[static 32]);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* message.h: everything that sluiced's processes say to each other, each message declared once.
+ *
+ * The parent stands in the middle; children talk only to it, over a SOCK_SEQPACKET socketpair
+ * (base/channel.h). Payloads are the plain structs below, of one build: both ends are the same
+ * binary. Names, not indices, say which backend or instance is meant, so that a message that
+ * crosses a reload on its way means the right one, or nothing.
+ */
+#ifndef SLUICE_BASE_MESSAGE_H
+#define SLUICE_BASE_MESSAGE_H
+
+#include <stdint.h>
+
+#include "base/config.h"
+
+enum {
+	MESSAGE_TEXT = 4096,	/* a long text: errors of a file, a plan's refusal */
+	MESSAGE_LINE = 512,	/* a line of a probe's dialogue */
+	VERDICT_TEXT = 160,	/* a server's own words */
+};
+
+/* M(name, payload struct): who sends it to whom is said at the struct. */
+#define MESSAGES(M)                                                                                \
+	M(CONFIG, struct message_config)                                                           \
+	M(READY, struct message_ready)                                                             \
+	M(PING, struct message_ping)                                                               \
+	M(PONG, struct message_ping)                                                               \
+	M(STOP, struct message_stop)                                                               \
+	M(HEALTH, struct message_health)                                                           \
+	M(VRRP, struct message_vrrp)                                                               \
+	M(FAILOVER, struct message_failover)                                                       \
+	M(RELOAD, struct message_reload)                                                           \
+	M(CANDIDATE, struct message_candidate)                                                     \
+	M(RELOADED, struct message_reloaded)                                                       \
+	M(PROBE, struct message_probe)                                                             \
+	M(DIALOGUE, struct message_dialogue)                                                       \
+	M(CHILD, struct message_child)
+
+enum message_type {
+#define MESSAGE_ENUM(name, payload) MESSAGE_##name,
+	MESSAGES(MESSAGE_ENUM)
+#undef MESSAGE_ENUM
+		MESSAGE_COUNT
+};
+
+/* parent -> each child, first of all and after a reload; carries the fd of the sealed config. */
+struct message_config {
+	uint32_t generation; /* 1, 2, ...: of this parent */
+	uint8_t key[32];     /* lb only, else zero: from the secret file */
+};
+
+/* lb -> parent: the data plane is as the configuration and the probes want it; parent -> vrrp: go. */
+struct message_ready {
+	uint32_t generation;
+};
+
+/* parent -> child every second, and back: a child that is stuck is killed and started again. */
+struct message_ping {
+	uint32_t sequence;
+};
+
+/* parent -> child: leave in good order (vrrp: priority 0; lb: on_stop). */
+struct message_stop {
+	uint32_t detach; /* lb: detach whatever on_stop says */
+};
+
+/* ---- health ---- */
+
+enum health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_LEAVING };
+#define HEALTH_NAMES {"unknown", "up", "down", "leaving"} /* leaving: it asks for no more work */
+
+/* healthcheck -> parent -> lb: the judged health of a backend, when it changes and, in full, after
+ * each MESSAGE_CONFIG. parent -> healthcheck after a restart: the last known one, to go on from.
+ */
+struct message_health {
+	char pool[NAME_SIZE], backend[NAME_SIZE];
+	uint32_t health;     /* enum health */
+	int32_t code;	     /* the protocol's reply code, 0 = none */
+	uint32_t took_ms;    /* the last conversation */
+	uint16_t agreeing, needed; /* failed=3/3 */
+	int64_t since_s;     /* CLOCK_REALTIME of the change */
+	char verdict[16];    /* "pass", "fail", "timeout", "refused", "leaving", ... */
+	char text[VERDICT_TEXT]; /* the server's words, or ours; printable */
+};
+
+/* lb -> parent -> healthcheck: probe this backend now, once, and tell the dialogue. */
+struct message_probe {
+	uint32_t request; /* chosen by lb, comes back in MESSAGE_DIALOGUE */
+	char pool[NAME_SIZE], backend[NAME_SIZE];
+};
+
+/* healthcheck -> parent -> lb: one line of it; `last` with the verdict. */
+struct message_dialogue {
+	uint32_t request;
+	uint32_t last;
+	uint32_t passed; /* with last */
+	uint32_t at_ms;	 /* since the start of the conversation */
+	char text[MESSAGE_LINE]; /* "> EHLO lb1", "< 250 ok", "* TLS 1.3"; printable */
+};
+
+/* ---- vrrp ---- */
+
+enum vrrp_role { VRRP_INIT, VRRP_BACKUP, VRRP_ACTIVE };
+#define VRRP_ROLE_NAMES {"init", "backup", "active"}
+
+/* vrrp -> parent -> lb: an instance's role, when it changes and after MESSAGE_CONFIG; once a second
+ * while anything in it changed. parent -> vrrp after a restart: the role to take up again.
+ */
+struct message_vrrp {
+	char instance[NAME_SIZE];
+	uint32_t role; /* enum vrrp_role */
+	uint32_t vrid;
+	int64_t since_s; /* CLOCK_REALTIME */
+	uint32_t transitions;
+	uint32_t priority;	  /* ours, as sent */
+	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
+	struct addr partner;
+	uint64_t adverts_sent, adverts_received, adverts_bad;
+	char reason[VERDICT_TEXT]; /* of the last change */
+};
+
+/* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */
+struct message_failover {
+	char instance[NAME_SIZE];
+};
+
+/* ---- reload and plan ---- */
+
+/* lb -> parent: read the file again. plan_only: do not use it, send it as MESSAGE_CANDIDATE. */
+struct message_reload {
+	uint32_t request;
+	uint32_t plan_only;
+	char path[CONFIG_PATH_SIZE]; /* "" = the one in use; only with plan_only */
+};
+
+/* parent -> lb: the configuration of a plan; carries the fd. */
+struct message_candidate {
+	uint32_t request;
+};
+
+/* parent -> lb: how it ended. A reload that is good arrives as MESSAGE_CONFIG first. */
+struct message_reloaded {
+	uint32_t request; /* 0: by SIGHUP */
+	int32_t error;	  /* 0 or -errno */
+	char text[MESSAGE_TEXT]; /* the file's errors, a line each */
+};
+
+/* parent -> lb: a child's process, when it changes. */
+struct message_child {
+	char role[16];
+	int32_t pid; /* 0 = not running */
+	uint32_t restarts;
+	int64_t since_s;
+};
+
+#endif

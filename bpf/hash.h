@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* hash.h: the keyed hash of a flow; the same code in the XDP program and in user space.
+ *
+ * Strongly universal pair multiply-shift over 32-bit words (Dietzfelbinger 1996; Lemire and Kaser,
+ * "Strongly universal string hashing is fast", 2014), then Murmur3's 64-bit finaliser to spread it
+ * over all bits. Without the key nobody can aim flows at one slot. Both nodes have the same key and
+ * therefore choose the same slot.
+ */
+#ifndef SLUICE_BPF_HASH_H
+#define SLUICE_BPF_HASH_H
+
+#include "abi.h"
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+static __always_inline __u64 hash_mix(__u64 h)
+{
+	h ^= h >> 33;
+	h *= 0xff51afd7ed558ccdULL;
+	h ^= h >> 33;
+	h *= 0xc4ceb9fe1a85ec53ULL;
+	h ^= h >> 33;
+	return h;
+}
+
+static __always_inline __u64 hash_pair(__u64 k0, __u64 k1, __u32 a, __u32 b)
+{
+	return (k0 + a) * (k1 + b);
+}
+
+/* flow_hash: the hash of a flow.
+ * @key: HASH_KEY_WORDS secret words
+ * @f: the flow; an IPv4 flow (dst is ::ffff:0:0/96) costs two multiplications, an IPv6 flow five
+ */
+static __always_inline __u64 flow_hash_v4(const volatile __u64 *key, __u32 src, __u32 dst,
+					  __u32 ports, __u32 protocol)
+{
+	return hash_mix(key[0] + hash_pair(key[1], key[2], src, dst) +
+			hash_pair(key[3], key[4], ports, protocol));
+}
+
+static __always_inline __u64 flow_hash_v6(const volatile __u64 *key, const __u32 *src,
+					  const __u32 *dst, __u32 ports, __u32 protocol)
+{
+	return hash_mix(key[0] + hash_pair(key[1], key[2], src[0], src[1]) +
+			hash_pair(key[3], key[4], src[2], src[3]) +
+			hash_pair(key[5], key[6], dst[0], dst[1]) +
+			hash_pair(key[7], key[8], dst[2], dst[3]) +
+			hash_pair(key[9], key[10], ports, protocol));
+}
+
+/* slot_of_hash: which of @slots slots; uses the upper half of the hash. */
+static __always_inline __u32 slot_of_hash(__u64 hash, __u32 slots)
+{
+	return (__u32)(((hash >> 32) * slots) >> 32);
+}
+
+#endif

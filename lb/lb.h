@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* lb.h: the public face of lb/: the process that turns intent into packets. */
+#ifndef SLUICE_LB_H
+#define SLUICE_LB_H
+
+#include "base/child.h"
+
+extern const struct child lb_child;
+
+#endif
