@@ -16,8 +16,8 @@ struct channel;
 
 enum { CHANNEL_QUEUE_BYTES = 64 << 20 };
 
-/* Called with a whole, length-checked payload, valid during the call. The callee owns fd (-1: none).
- * May free the channel.
+/* Called with a whole, length-checked payload, valid during the call. The callee owns fd (-1:
+ * none). May free the channel.
  */
 typedef void channel_message_fn(void *owner, enum message_type type, const void *payload, int fd);
 /* The other end is gone, or sent nonsense. Called once. May free the channel. */

@@ -28,7 +28,8 @@ struct child {
 #define SLUICE_PIN_DIR	      "/sys/fs/bpf/sluice"
 
 /* child_confine: keep only these capabilities, for good (bounding set cut, no_new_privs).
- * @user: NULL = stay root without root's powers; else a user to become ("nobody" where it is not known)
+ * @user: NULL = stay root without root's powers; else a user to become ("nobody" where it is not
+ * known)
  * @caps: CAP_* numbers, ending with -1
  * 0 or -errno.
  */

@@ -22,18 +22,18 @@
 
 /* Limits: what a file may hold. */
 enum {
-	NAME_SIZE = 64,		  /* bytes of a name, NUL included */
+	NAME_SIZE = 64, /* bytes of a name, NUL included */
 	CONFIG_PATH_SIZE = 256,
-	CONFIG_INTERFACES = 8,	  /* of a node */
+	CONFIG_INTERFACES = 8, /* of a node */
 	CONFIG_NODES = 16,
-	CONFIG_ADDRESSES = 64,	  /* of a VRRP instance */
-	CONFIG_BACKENDS = 32000,  /* of a node, over all pools */
-	CONFIG_SERVICES = 4096,	  /* one for each port */
+	CONFIG_ADDRESSES = 64,	 /* of a VRRP instance */
+	CONFIG_BACKENDS = 32000, /* of a node, over all pools */
+	CONFIG_SERVICES = 4096,	 /* one for each port */
 	CONFIG_POOLS = 1024,
 	CONFIG_INSTANCES = 255,
-	CONFIG_PORTS = 64,	  /* in one service's list */
-	CONFIG_WEIGHT = 1000,	  /* the greatest weight */
-	PROBE_CONF_SIZE = 1024,	  /* a probe type's own settings */
+	CONFIG_PORTS = 64,	/* in one service's list */
+	CONFIG_WEIGHT = 1000,	/* the greatest weight */
+	PROBE_CONF_SIZE = 1024, /* a probe type's own settings */
 };
 
 /* An address of either family; IPv4 as ::ffff:a.b.c.d, so that comparing is memcmp(). */
@@ -83,7 +83,7 @@ enum config_tls { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 struct config_probe {
 	char type[16]; /* a schema's name; "none": the backends count as up */
 	enum config_tls tls;
-	uint16_t port;	     /* 0: the backend's */
+	uint16_t port;	      /* 0: the backend's */
 	uint32_t interval_ms; /* between the starts of two probes: 100 .. 3,600,000 */
 	uint32_t timeout_ms;  /* for the whole conversation */
 	uint8_t rise, fall;   /* agreeing results that turn the state: 1 .. 100 */
@@ -153,9 +153,9 @@ struct config {
 	char secret_file[CONFIG_PATH_SIZE];
 	struct config_node node; /* this one */
 	enum config_on_stop on_stop;
-	uint32_t slots;	      /* of every table; a prime */
-	uint32_t flow_limit;  /* entries of the flow table: 1,024 .. 64 Mi */
-	char user[32];	      /* that the health checks run as */
+	uint32_t slots;	     /* of every table; a prime */
+	uint32_t flow_limit; /* entries of the flow table: 1,024 .. 64 Mi */
+	char user[32];	     /* that the health checks run as */
 	uint32_t n_instances, n_pools, n_backends, n_services;
 	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
 };

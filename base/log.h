@@ -3,8 +3,8 @@
  *
  * "<6>lb: backend mx2 up: pool=mx probe=smtp ..." under systemd (priority prefix, sd-daemon(3)),
  * with the time in front instead on a terminal or in a file. Levels: err is our own bug or
- * what stops us, warning the operator's mistake or a lost redundancy, notice a change of state, info the rest,
- * debug is off unless asked for.
+ * what stops us, warning the operator's mistake or a lost redundancy, notice a change of state,
+ * info the rest, debug is off unless asked for.
  */
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H

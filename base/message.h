@@ -14,9 +14,9 @@
 #include "base/config.h"
 
 enum {
-	MESSAGE_TEXT = 4096,	/* a long text: errors of a file, a plan's refusal */
-	MESSAGE_LINE = 512,	/* a line of a probe's dialogue */
-	VERDICT_TEXT = 160,	/* a server's own words */
+	MESSAGE_TEXT = 4096, /* a long text: errors of a file, a plan's refusal */
+	MESSAGE_LINE = 512,  /* a line of a probe's dialogue */
+	VERDICT_TEXT = 160,  /* a server's own words */
 };
 
 /* M(name, payload struct): who sends it to whom is said at the struct. */
@@ -49,7 +49,8 @@ struct message_config {
 	uint8_t key[32];     /* lb only, else zero: from the secret file */
 };
 
-/* lb -> parent: the data plane is as the configuration and the probes want it; parent -> vrrp: go. */
+/* lb -> parent: the data plane is as the configuration and the probes want it; parent -> vrrp: go.
+ */
 struct message_ready {
 	uint32_t generation;
 };
@@ -67,20 +68,23 @@ struct message_stop {
 /* ---- health ---- */
 
 enum health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_LEAVING };
-#define HEALTH_NAMES {"unknown", "up", "down", "leaving"} /* leaving: it asks for no more work */
+#define HEALTH_NAMES                                                                               \
+	{                                                                                          \
+		"unknown", "up", "down", "leaving"                                                 \
+	} /* leaving: it asks for no more work */
 
 /* healthcheck -> parent -> lb: the judged health of a backend, when it changes and, in full, after
  * each MESSAGE_CONFIG. parent -> healthcheck after a restart: the last known one, to go on from.
  */
 struct message_health {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
-	uint32_t health;     /* enum health */
-	int32_t code;	     /* the protocol's reply code, 0 = none */
-	uint32_t took_ms;    /* the last conversation */
+	uint32_t health;	   /* enum health */
+	int32_t code;		   /* the protocol's reply code, 0 = none */
+	uint32_t took_ms;	   /* the last conversation */
 	uint16_t agreeing, needed; /* failed=3/3 */
-	int64_t since_s;     /* CLOCK_REALTIME of the change */
-	char verdict[16];    /* "pass", "fail", "timeout", "refused", "leaving", ... */
-	char text[VERDICT_TEXT]; /* the server's words, or ours; printable */
+	int64_t since_s;	   /* CLOCK_REALTIME of the change */
+	char verdict[16];	   /* "pass", "fail", "timeout", "refused", "leaving", ... */
+	char text[VERDICT_TEXT];   /* the server's words, or ours; printable */
 };
 
 /* lb -> parent -> healthcheck: probe this backend now, once, and tell the dialogue. */
@@ -93,15 +97,18 @@ struct message_probe {
 struct message_dialogue {
 	uint32_t request;
 	uint32_t last;
-	uint32_t passed; /* with last */
-	uint32_t at_ms;	 /* since the start of the conversation */
+	uint32_t passed;	 /* with last */
+	uint32_t at_ms;		 /* since the start of the conversation */
 	char text[MESSAGE_LINE]; /* "> EHLO lb1", "< 250 ok", "* TLS 1.3"; printable */
 };
 
 /* ---- vrrp ---- */
 
 enum vrrp_role { VRRP_INIT, VRRP_BACKUP, VRRP_ACTIVE };
-#define VRRP_ROLE_NAMES {"init", "backup", "active"}
+#define VRRP_ROLE_NAMES                                                                            \
+	{                                                                                          \
+		"init", "backup", "active"                                                         \
+	}
 
 /* vrrp -> parent -> lb: an instance's role, when it changes and after MESSAGE_CONFIG; once a second
  * while anything in it changed. parent -> vrrp after a restart: the role to take up again.
@@ -112,7 +119,7 @@ struct message_vrrp {
 	uint32_t vrid;
 	int64_t since_s; /* CLOCK_REALTIME */
 	uint32_t transitions;
-	uint32_t priority;	  /* ours, as sent */
+	uint32_t priority;	   /* ours, as sent */
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
 	struct addr partner;
 	uint64_t adverts_sent, adverts_received, adverts_bad;
@@ -140,8 +147,8 @@ struct message_candidate {
 
 /* parent -> lb: how it ended. A reload that is good arrives as MESSAGE_CONFIG first. */
 struct message_reloaded {
-	uint32_t request; /* 0: by SIGHUP */
-	int32_t error;	  /* 0 or -errno */
+	uint32_t request;	 /* 0: by SIGHUP */
+	int32_t error;		 /* 0 or -errno */
 	char text[MESSAGE_TEXT]; /* the file's errors, a line each */
 };
 

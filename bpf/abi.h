@@ -85,7 +85,7 @@ struct backend {
 	__u32 flags;	/* BACKEND_* */
 	__be16 port;	/* for the modes that translate */
 	__u16 pool;
-	__u8 addr[16];	   /* of the backend, for the modes that need it */
+	__u8 addr[16];	     /* of the backend, for the modes that need it */
 	__u8 tunnel_src[16]; /* room for tunnel, nat and fullnat */
 	__u8 room[8];
 };
@@ -144,7 +144,8 @@ _Static_assert(sizeof(struct recent64) == 64, "recent64");
 /* ---- clock: ARRAY of one struct clock, written by lb/ every second ---- */
 
 struct clock {
-	__u64 bucket_multiplier; /* odd, new with every epoch: bucket = (hash * it) >> (64 - RECENT_BITS) */
+	__u64 bucket_multiplier; /* odd, new with every epoch: bucket = (hash * it) >> (64 -
+				    RECENT_BITS) */
 	__u32 now_s;
 	__u8 stamp; /* of this epoch; 1 to 255, 0 is "never" */
 	__u8 pad[3];
@@ -165,7 +166,8 @@ struct backend_stats { /* backend_stats[backend number] */
 	__u64 packets;
 	__u64 bytes;
 	__u64 opened; /* entries put into flows */
-	__u64 closed; /* entries that stopped being live: FIN, RST, backend gone (seen by a packet) */
+	__u64 closed; /* entries that stopped being live: FIN, RST, backend gone (seen by a packet)
+		       */
 };
 _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 
@@ -184,7 +186,8 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(DROP_INTERNAL, drop_internal, "a table was missing: our bug")                            \
 	X(FLOW_TABLE_FULL, flow_table_full, "forwarded, but not remembered: flow table full")      \
 	X(FLOW_MOVED, flow_moved, "its backend is gone: sent to the slot's owner instead")         \
-	X(FLOW_PREVIOUS, flow_previous, "unknown flow of a slot in transition: to the previous owner")
+	X(FLOW_PREVIOUS, flow_previous,                                                            \
+	  "unknown flow of a slot in transition: to the previous owner")
 
 enum reason {
 #define REASON_ENUM(upper, lower, text) REASON_##upper,
@@ -193,7 +196,8 @@ enum reason {
 		REASON_COUNT
 };
 
-/* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ---- */
+/* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ----
+ */
 
 /* Words of the flow hash's key; see bpf/hash.h. Derived from the secret that both nodes share. */
 #define HASH_KEY_WORDS 12U
