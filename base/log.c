@@ -81,7 +81,7 @@ const char *log_quote(const char *text, size_t len_bytes, char *buf, size_t buf_
 	static const char hex[] = "0123456789abcdef";
 	size_t n = 0;
 
-	if (buf_size < 8) {
+	if (buf_size < 16) {
 		if (buf_size > 0)
 			buf[0] = '\0';
 		return buf;

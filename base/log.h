@@ -25,7 +25,7 @@ LOG_LINE(debug);
 #undef LOG_LINE
 
 /* log_quote: @text as a quoted, printable value: quotes, backslashes and control bytes escaped, cut
- * with "..." to fit. For words that a stranger sent. Returns buf.
+ * with "..." to fit (fewer than 16 bytes of room: ""). For words that a stranger sent. Returns buf.
  */
 const char *log_quote(const char *text, size_t len_bytes, char *buf, size_t buf_size);
 
