@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* main.c: sluiced. As the parent it reads the configuration, starts the children and runs until it
+ * is told to stop. As `sluiced --child ROLE`, started by the parent alone, it is that child. As
+ * `sluiced -t` it only checks a file.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "healthcheck/healthcheck.h"
+#include "lb/lb.h"
+#include "parent/parent.h"
+#include "vrrp/vrrp.h"
+
+enum { EXIT_USAGE = 2, LOCK_WAIT_MS = 5000 };
+
+static const struct child *const children[ROLE_COUNT] = {
+	[ROLE_LB] = &lb_child,
+	[ROLE_HEALTHCHECK] = &healthcheck_child,
+	[ROLE_VRRP] = &vrrp_child,
+};
+
+static const char usage[] =
+	"Usage: sluiced [-d] [-c FILE] [-n NODE]    run in the foreground\n"
+	"       sluiced -t [-n NODE] [FILE]         check a configuration, and exit 0 or 1\n"
+	"\n"
+	"  -c FILE  the configuration (default " CONFIG_DEFAULT_PATH ")\n"
+	"  -n NODE  this node's name in it (default: the host's name)\n"
+	"  -d       log what helps to debug\n"
+	"  -V       print the version\n"
+	"\n"
+	"SIGHUP reads the configuration again; SIGTERM hands over to the partner and stops.\n";
+
+struct options {
+	const char *config, *node, *role;
+	bool check, debug;
+};
+
+/* Returns -1 to go on, else the exit status. */
+static int options_parse(int argc, char **argv, struct options *o)
+{
+	static const struct option names[] = {
+		{"child", required_argument, NULL, 'C'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:n:tdhV", names, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'n':
+			o->node = optarg;
+			break;
+		case 't':
+			o->check = true;
+			break;
+		case 'd':
+			o->debug = true;
+			break;
+		case 'C':
+			o->role = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("sluiced " SLUICE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (o->check && optind < argc)
+		o->config = argv[optind++];
+	if (optind < argc) {
+		fprintf(stderr, "sluiced: \"%s\" is not expected here\n%s", argv[optind], usage);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+static int child_run(const struct options *o)
+{
+	char name[16];
+
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		if (strcmp(children[role]->role, o->role) != 0)
+			continue;
+		snprintf(name, sizeof(name), "sluice-%s", o->role);
+		prctl(PR_SET_NAME, name);
+		log_init(children[role]->role, o->debug);
+		return children[role]->run(CHILD_CHANNEL_FD);
+	}
+	fprintf(stderr, "sluiced: there is no child \"%s\"\n", o->role);
+	return EXIT_USAGE;
+}
+
+static int check_run(const struct options *o)
+{
+	struct config *config = NULL;
+	int r = config_load(o->config, o->node, healthcheck_schemas, stderr, &config);
+
+	if (r == -ENOMEM)
+		fputs("sluiced: out of memory\n", stderr);
+	if (r < 0)
+		return EXIT_FAILURE;
+	printf("%s: good: node %s, %u vrrp instances, %u pools, %u backends, %u services\n",
+	       o->config, config->node.name, config->n_instances, config->n_pools,
+	       config->n_backends, config->n_services);
+	config_free(config);
+	return EXIT_SUCCESS;
+}
+
+/* run_dirs_make: what the control socket and the operator's states need; 0 or -errno. */
+static int run_dirs_make(void)
+{
+	if ((mkdir(SLUICE_RUN_DIR, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(SLUICE_STATE_DIR, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	return 0;
+}
+
+/* lock_take: one sluiced at a time. The lock is inherited by the children, so that whoever comes
+ * after a parent that was killed waits until its children have left too. The fd or -errno.
+ */
+static int lock_take(void)
+{
+	uint64_t until = clock_ms() + LOCK_WAIT_MS;
+	int fd = open(SLUICE_RUN_DIR "/sluiced.lock", O_RDWR | O_CREAT, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_ms() >= until) {
+			close(fd);
+			return -EBUSY;
+		}
+		usleep(10000);
+	}
+	return fd;
+}
+
+static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct parent *p = arg;
+
+	(void)what;
+	switch (signal_number) {
+	case SIGCHLD:
+		supervisor_reap(p);
+		break;
+	case SIGHUP:
+		reload_run(p, 0);
+		break;
+	default:
+		log_notice("stopping: signal=%s", strsignal((int)signal_number));
+		supervisor_stop(p);
+	}
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	supervisor_ping(arg);
+}
+
+static int parent_loop(struct parent *p)
+{
+	static const int signals[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+	struct event *events[5] = {0};
+	int r = -ENOMEM;
+
+	for (size_t i = 0; i < 4; i++) {
+		events[i] = evsignal_new(p->loop, signals[i], on_signal, p);
+		if (!events[i] || event_add(events[i], NULL) < 0)
+			goto out;
+	}
+	events[4] = event_new(p->loop, -1, EV_PERSIST, on_second, p);
+	if (!events[4] || event_add(events[4], &(struct timeval){.tv_sec = 1}) < 0)
+		goto out;
+	r = supervisor_start(p);
+	if (r == 0)
+		event_base_dispatch(p->loop);
+out:
+	for (size_t i = 0; i < 5; i++) {
+		if (events[i])
+			event_free(events[i]);
+	}
+	return r;
+}
+
+static int parent_run(const struct options *o)
+{
+	struct parent p = {
+		.config_path = o->config, .node = o->node, .debug = o->debug, .lock_fd = -1};
+	int r;
+
+	log_init("parent", o->debug);
+	signal(SIGPIPE, SIG_IGN);
+	for (int role = 0; role < ROLE_COUNT; role++)
+		p.processes[role] =
+			(struct process){.parent = &p, .child = children[role], .role = role};
+	if (geteuid() != 0) {
+		log_err("sluiced must be started as root: it loads BPF programs and sets addresses");
+		return EXIT_FAILURE;
+	}
+	r = reload_first(&p);
+	if (r < 0) {
+		log_err("not started: file=%s has errors", o->config);
+		return EXIT_FAILURE;
+	}
+	r = run_dirs_make();
+	if (r == 0) {
+		p.lock_fd = lock_take();
+		r = p.lock_fd < 0 ? p.lock_fd : 0;
+	}
+	if (r == 0) {
+		p.loop = event_base_new();
+		p.memory = memory_new();
+		r = p.loop && p.memory ? 0 : -ENOMEM;
+	}
+	if (r == 0) {
+		log_notice("started: version=%s node=%s file=%s", SLUICE_VERSION,
+			   p.config->node.name, o->config);
+		r = parent_loop(&p);
+	}
+	if (r < 0)
+		log_err("not started: error=%s%s", strerror(-r),
+			r == -EBUSY ? "; is another sluiced running?" : "");
+	memory_free(p.memory);
+	if (p.loop)
+		event_base_free(p.loop);
+	config_free(p.config);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.config = CONFIG_DEFAULT_PATH};
+	int status = options_parse(argc, argv, &o);
+
+	if (status >= 0)
+		return status;
+	if (o.role)
+		return child_run(&o);
+	return o.check ? check_run(&o) : parent_run(&o);
+}

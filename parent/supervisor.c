@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* supervisor.c: the children's lives.
+ *
+ * A child that ends is started again at once when it had lived for STEADY_MS; else after a delay
+ * that doubles up to DELAY_MOST_MS. A child that leaves UNANSWERED_MOST pings without an answer is
+ * killed, which starts it again.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "parent/parent.h"
+
+enum {
+	STEADY_MS = 10000,
+	DELAY_LEAST_MS = 50,
+	DELAY_MOST_MS = 5000,
+	UNANSWERED_MOST = 10,
+	STOP_VRRP_MS = 3000, /* to resign */
+	STOP_MS = 5000,	     /* for the others */
+};
+
+static void on_message(void *owner, enum message_type type, const void *payload, int fd)
+{
+	switch_message(owner, type, payload, fd);
+}
+
+/* The process is ending, or sent nonsense: SIGCHLD brings it back, after a kill for the latter. */
+static void on_closed(void *owner)
+{
+	struct process *c = owner;
+
+	channel_free(c->channel);
+	c->channel = NULL;
+	if (c->pid > 0 && !c->parent->stopping)
+		kill(c->pid, SIGKILL);
+}
+
+void supervisor_send(struct parent *p, enum parent_role to, enum message_type type,
+		     const void *payload, int fd)
+{
+	struct process *c = &p->processes[to];
+	int r;
+
+	if (!c->channel)
+		return;
+	r = channel_send(c->channel, type, payload, fd);
+	if (r == -ENOBUFS && c->pid > 0) {
+		log_err("child does not take its messages, killing it: role=%s", c->child->role);
+		kill(c->pid, SIGKILL);
+	}
+}
+
+static void __attribute__((noreturn)) child_exec(struct process *c, int fd)
+{
+	char role[32];
+	char *argv[] = {"sluiced", "--child", role, c->parent->debug ? "-d" : NULL, NULL};
+	sigset_t none;
+
+	snprintf(role, sizeof(role), "%s", c->child->role);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpgid(0, 0); /* Ctrl-C is the parent's to hear */
+	if (fd != CHILD_CHANNEL_FD && dup2(fd, CHILD_CHANNEL_FD) < 0)
+		_exit(EXIT_FAILURE);
+	execv("/proc/self/exe", argv);
+	_exit(EXIT_FAILURE);
+}
+
+static int process_start(struct process *c)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		int r = -errno;
+
+		close(pair[0]);
+		close(pair[1]);
+		return r;
+	}
+	if (pid == 0)
+		child_exec(c, pair[1]);
+	close(pair[1]);
+	c->channel = channel_new(c->parent->loop, pair[0], on_message, on_closed, c);
+	c->pid = pid;
+	c->unanswered = 0;
+	c->started_ms = clock_ms();
+	c->since_s = time(NULL);
+	if (!c->channel) {
+		kill(pid, SIGKILL);
+		return -ENOMEM;
+	}
+	switch_brief(c);
+	return 0;
+}
+
+static void process_start_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct process *c = arg;
+	int r;
+
+	(void)fd;
+	(void)what;
+	if (c->parent->stopping || c->pid > 0)
+		return;
+	c->restarts++;
+	r = process_start(c);
+	if (r < 0) {
+		log_err("child not started: role=%s error=%s", c->child->role, strerror(-r));
+		event_add(c->restart, &(struct timeval){.tv_sec = 1});
+		return;
+	}
+	log_notice("child started again: role=%s pid=%d restarts=%u", c->child->role, (int)c->pid,
+		   c->restarts);
+}
+
+/* 0: at once. */
+static uint32_t delay_next(struct process *c)
+{
+	if (clock_ms() - c->started_ms >= STEADY_MS)
+		c->delay_ms = 0;
+	else if (c->delay_ms == 0)
+		c->delay_ms = DELAY_LEAST_MS;
+	else if (c->delay_ms < DELAY_MOST_MS)
+		c->delay_ms *= 2;
+	return c->delay_ms;
+}
+
+static void process_ended(struct process *c, int status)
+{
+	uint32_t delay_ms = delay_next(c);
+
+	if (c->channel) {
+		channel_free(c->channel);
+		c->channel = NULL;
+	}
+	c->pid = 0;
+	c->since_s = time(NULL);
+	if (c->parent->stopping)
+		return;
+	if (WIFSIGNALED(status))
+		log_warning("child ended: role=%s signal=%s again_in_ms=%u", c->child->role,
+			    strsignal(WTERMSIG(status)), delay_ms);
+	else
+		log_warning("child ended: role=%s status=%d again_in_ms=%u", c->child->role,
+			    WEXITSTATUS(status), delay_ms);
+	switch_tell_process(c);
+	if (delay_ms == 0) {
+		process_start_again(-1, 0, c);
+		return;
+	}
+	event_add(c->restart,
+		  &(struct timeval){.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000});
+}
+
+void supervisor_reap(struct parent *p)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (int role = 0; role < ROLE_COUNT; role++) {
+			if (p->processes[role].pid == pid)
+				process_ended(&p->processes[role], status);
+		}
+	}
+}
+
+void supervisor_ping(struct parent *p)
+{
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		struct process *c = &p->processes[role];
+		struct message_ping ping = {.sequence = c->unanswered};
+
+		if (c->pid <= 0)
+			continue;
+		if (c->unanswered++ >= UNANSWERED_MOST) {
+			log_warning("child does not answer, killing it: role=%s pid=%d",
+				    c->child->role, (int)c->pid);
+			kill(c->pid, SIGKILL);
+			continue;
+		}
+		supervisor_send(p, role, MESSAGE_PING, &ping, -1);
+	}
+}
+
+int supervisor_start(struct parent *p)
+{
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		struct process *c = &p->processes[role];
+		int r;
+
+		c->restart = event_new(p->loop, -1, 0, process_start_again, c);
+		if (!c->restart)
+			return -ENOMEM;
+		r = process_start(c);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Wait for this child to end, @limit_ms at most, then kill it. */
+static void process_wait(struct process *c, int limit_ms)
+{
+	uint64_t until = clock_ms() + (uint64_t)limit_ms;
+
+	while (c->pid > 0 && waitpid(c->pid, NULL, WNOHANG) == 0) {
+		if (clock_ms() >= until) {
+			log_warning("child does not stop, killing it: role=%s", c->child->role);
+			kill(c->pid, SIGKILL);
+			waitpid(c->pid, NULL, 0);
+			break;
+		}
+		poll(NULL, 0, 2);
+	}
+	c->pid = 0;
+}
+
+static void process_stop(struct process *c)
+{
+	struct message_stop stop = {.detach = c->parent->detach};
+
+	if (c->channel) {
+		channel_send(c->channel, MESSAGE_STOP, &stop, -1);
+		channel_flush(c->channel, 1000);
+	}
+}
+
+void supervisor_stop(struct parent *p)
+{
+	p->stopping = true;
+	process_stop(&p->processes[ROLE_VRRP]);
+	process_wait(&p->processes[ROLE_VRRP], STOP_VRRP_MS);
+	process_stop(&p->processes[ROLE_HEALTHCHECK]);
+	process_stop(&p->processes[ROLE_LB]);
+	process_wait(&p->processes[ROLE_HEALTHCHECK], STOP_MS);
+	process_wait(&p->processes[ROLE_LB], STOP_MS);
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		channel_free(p->processes[role].channel);
+		p->processes[role].channel = NULL;
+		if (p->processes[role].restart)
+			event_free(p->processes[role].restart);
+		p->processes[role].restart = NULL;
+	}
+	event_base_loopbreak(p->loop);
+}

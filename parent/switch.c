@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* switch.c: the parent as the middle of the star.
+ *
+ * Each message that a child may send is a row of `routes`; anything else from it is refused and
+ * logged: a child that a stranger took over cannot speak for another. The last health of every
+ * backend and the last role of every VRRP instance are remembered, by name, for the child that
+ * comes back.
+ */
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "parent/parent.h"
+
+struct memory {
+	void *health; /* tsearch tree of struct message_health, by pool and backend */
+	void *vrrp;   /* of struct message_vrrp, by instance */
+};
+
+static int health_compare(const void *a, const void *b)
+{
+	const struct message_health *x = a, *y = b;
+	int r = strcmp(x->pool, y->pool);
+
+	return r ? r : strcmp(x->backend, y->backend);
+}
+
+static int vrrp_compare(const void *a, const void *b)
+{
+	const struct message_vrrp *x = a, *y = b;
+
+	return strcmp(x->instance, y->instance);
+}
+
+struct memory *memory_new(void)
+{
+	return calloc(1, sizeof(struct memory));
+}
+
+void memory_free(struct memory *m)
+{
+	if (!m)
+		return;
+	tdestroy(m->health, free);
+	tdestroy(m->vrrp, free);
+	free(m);
+}
+
+/* Remember @value of @size bytes in place of the one that compares equal. Without memory the old
+ * one stays: the child that comes back starts from something older.
+ */
+static void remember(void **tree, const void *value, size_t size,
+		     int (*compare)(const void *, const void *))
+{
+	void **node = tfind(value, tree, compare);
+	void *copy;
+
+	if (node) {
+		memcpy(*node, value, size);
+		return;
+	}
+	copy = malloc(size);
+	if (!copy)
+		return;
+	memcpy(copy, value, size);
+	if (!tsearch(copy, tree, compare))
+		free(copy);
+}
+
+/* ---- what a child may say ---- */
+
+static bool terminated(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+static void health_pass(struct parent *p, const void *payload)
+{
+	const struct message_health *m = payload;
+	int pool;
+
+	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)) ||
+	    !terminated(m->verdict, sizeof(m->verdict)) || !terminated(m->text, sizeof(m->text)) ||
+	    m->health > HEALTH_LEAVING) {
+		log_err("message refused: from=healthcheck type=HEALTH");
+		return;
+	}
+	pool = config_find_pool(p->config, m->pool);
+	if (pool < 0 || config_find_backend(p->config, (uint32_t)pool, m->backend) < 0)
+		return; /* crossed a reload */
+	remember(&p->memory->health, m, sizeof(*m), health_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_HEALTH, m, -1);
+}
+
+static void dialogue_pass(struct parent *p, const void *payload)
+{
+	const struct message_dialogue *m = payload;
+
+	if (!terminated(m->text, sizeof(m->text)))
+		log_err("message refused: from=healthcheck type=DIALOGUE");
+	else
+		supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, m, -1);
+}
+
+static void vrrp_pass(struct parent *p, const void *payload)
+{
+	const struct message_vrrp *m = payload;
+
+	remember(&p->memory->vrrp, m, sizeof(*m), vrrp_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_VRRP, m, -1);
+}
+
+static void ready_pass(struct parent *p, const void *payload)
+{
+	if (!p->lb_ready)
+		log_info("data plane ready");
+	p->lb_ready = true;
+	supervisor_send(p, ROLE_VRRP, MESSAGE_READY, payload, -1);
+}
+
+static void reload_asked(struct parent *p, const void *payload)
+{
+	const struct message_reload *m = payload;
+
+	if (m->plan_only)
+		reload_candidate(p, m->request, m->path);
+	else
+		reload_run(p, m->request);
+}
+
+static void probe_pass(struct parent *p, const void *payload)
+{
+	const struct message_probe *m = payload;
+	struct message_dialogue gone = {.request = m->request, .last = 1};
+
+	if (p->processes[ROLE_HEALTHCHECK].pid > 0) {
+		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_PROBE, m, -1);
+		return;
+	}
+	snprintf(gone.text, sizeof(gone.text),
+		 "the healthcheck process is being restarted; try again");
+	supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, &gone, -1);
+}
+
+static void failover_pass(struct parent *p, const void *payload)
+{
+	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, payload, -1);
+}
+
+static const struct route {
+	enum parent_role from;
+	enum message_type type;
+	void (*pass)(struct parent *p, const void *payload);
+} routes[] = {
+	{ROLE_HEALTHCHECK, MESSAGE_HEALTH, health_pass},
+	{ROLE_HEALTHCHECK, MESSAGE_DIALOGUE, dialogue_pass},
+	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
+	{ROLE_LB, MESSAGE_READY, ready_pass},
+	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
+	{ROLE_LB, MESSAGE_PROBE, probe_pass},
+	{ROLE_LB, MESSAGE_FAILOVER, failover_pass},
+};
+
+void switch_message(struct process *from, enum message_type type, const void *payload, int fd)
+{
+	if (fd >= 0)
+		close(fd); /* no child has one to give */
+	if (type == MESSAGE_PONG) {
+		from->unanswered = 0;
+		return;
+	}
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		if (routes[i].from == from->role && routes[i].type == type) {
+			routes[i].pass(from->parent, payload);
+			return;
+		}
+	}
+	log_err("message refused: from=%s type=%s", from->child->role, message_name(type));
+}
+
+/* ---- what a child that comes back is told ---- */
+
+static void recall_to(const void *node, VISIT visit, void *to_process, enum message_type type)
+{
+	struct process *to = to_process;
+
+	if (visit == preorder || visit == leaf)
+		supervisor_send(to->parent, to->role, type, *(void *const *)node, -1);
+}
+
+static void recall_health(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_HEALTH);
+}
+
+static void recall_vrrp(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_VRRP);
+}
+
+void switch_tell_process(struct process *of)
+{
+	struct message_child m = {.pid = of->pid, .restarts = of->restarts, .since_s = of->since_s};
+
+	snprintf(m.role, sizeof(m.role), "%s", of->child->role);
+	supervisor_send(of->parent, ROLE_LB, MESSAGE_CHILD, &m, -1);
+}
+
+void switch_brief(struct process *to)
+{
+	struct parent *p = to->parent;
+	struct message_ready ready = {.generation = p->generation};
+
+	reload_send_config(p, to->role);
+	if (to->role != ROLE_VRRP)
+		twalk_r(p->memory->health, recall_health, to);
+	if (to->role != ROLE_HEALTHCHECK)
+		twalk_r(p->memory->vrrp, recall_vrrp, to);
+	if (to->role == ROLE_VRRP && p->lb_ready)
+		supervisor_send(p, ROLE_VRRP, MESSAGE_READY, &ready, -1);
+	if (to->role == ROLE_LB) {
+		for (int role = 0; role < ROLE_COUNT; role++)
+			switch_tell_process(&p->processes[role]);
+	} else {
+		switch_tell_process(to);
+	}
+}
