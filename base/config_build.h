@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* config_build.h: the configuration while it is being built, shared by config_*.c only.
+ *
+ * Each list of the file is read by one file into an array here; config_load.c then lays them out in
+ * one block. A thing keeps the setting that it came from, so that a later check can name the place.
+ */
+#ifndef SLUICE_BASE_CONFIG_BUILD_H
+#define SLUICE_BASE_CONFIG_BUILD_H
+
+#include "base/config_read.h"
+
+struct built_pool {
+	struct config_pool value;
+	const config_setting_t *setting;
+	bool used;	  /* by a service */
+	bool port_served; /* a service of it has the port that the probe asks */
+	uint16_t port;	  /* of the pool; 0 = none */
+};
+
+struct built_backend {
+	struct config_backend value;
+	const config_setting_t *setting;
+};
+
+struct built_service {
+	struct config_service value;
+	const config_setting_t *setting;
+};
+
+struct built_instance {
+	struct config_instance value;
+	const config_setting_t *setting;
+};
+
+struct builder {
+	struct reader reader;
+	const char *node; /* the name asked for */
+	const struct probe_schema *const *schemas;
+	struct config head; /* without the arrays */
+	const char *nodes[CONFIG_NODES + 1];
+	struct built_pool *pools;
+	struct built_backend **backends; /* pointers: the trees below hold them */
+	struct built_service **services;
+	struct built_instance *instances;
+	uint32_t n_pools, n_backends, n_services, n_instances;
+	void *backend_names, *backend_addresses; /* tsearch trees: duplicates in a pool */
+	void *service_keys;
+	bool vip_unread; /* an address of "vrrp" was no address: it may be the one missed later */
+};
+
+/* nodes, and which of them is this one. */
+void build_nodes(struct builder *b, const config_setting_t *root);
+void build_vrrp(struct builder *b, const config_setting_t *root);
+void build_pools(struct builder *b, const config_setting_t *root);
+void build_services(struct builder *b, const config_setting_t *root);
+void build_probe(struct builder *b, const config_setting_t *pool, struct built_pool *p);
+/* build_check: what can only be said when everything was read. */
+void build_check(struct builder *b);
+
+/* array_grow: one more zeroed element; NULL when out of memory (told). */
+void *array_grow(struct builder *b, void *array_pointer, uint32_t *n, size_t element);
+
+#endif

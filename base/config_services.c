@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* config_services.c: the list "services", and what only the whole file can tell. A group of ports
+ * in the file becomes one service for each port.
+ */
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config_build.h"
+
+static const char *const service_keys[] = {"name",  "vip",  "protocol", "port",
+					   "ports", "pool", NULL};
+
+static int key_compare(const void *a, const void *b)
+{
+	const struct config_service *x = &((const struct built_service *)a)->value;
+	const struct config_service *y = &((const struct built_service *)b)->value;
+
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	if (x->protocol != y->protocol)
+		return x->protocol < y->protocol ? -1 : 1;
+	return memcmp(&x->vip, &y->vip, sizeof(x->vip));
+}
+
+static void service_add(struct builder *b, const config_setting_t *s,
+			const struct config_service *value)
+{
+	struct built_service *new = calloc(1, sizeof(*new)), **slot, **node;
+	char text[INET6_ADDRSTRLEN];
+
+	if (b->n_services == CONFIG_SERVICES) {
+		mistake(&b->reader, s, "too many services; at most %d ports are expected",
+			CONFIG_SERVICES);
+		free(new);
+		return;
+	}
+	slot = new ? array_grow(b, &b->services, &b->n_services, sizeof(*slot)) : NULL;
+	if (!slot) {
+		b->reader.no_memory = true;
+		free(new);
+		return;
+	}
+	*slot = new;
+	new->value = *value;
+	new->setting = s;
+	node = tsearch(new, &b->service_keys, key_compare);
+	if (!node)
+		b->reader.no_memory = true;
+	else if (*node != new)
+		mistake(&b->reader, s,
+			"service \"%s\": %s port %u is served by \"%s\" already (line %u); one service is expected",
+			value->name, addr_format(&value->vip, text), value->port,
+			(*node)->value.name, config_setting_source_line((*node)->setting));
+}
+
+/* The pool's index, or -1 (told). */
+static int pool_of(struct builder *b, const config_setting_t *s)
+{
+	const char *names[CONFIG_POOLS + 1] = {NULL};
+	char name[NAME_SIZE];
+	const char *meant;
+
+	if (!get_name(&b->reader, s, "pool", name))
+		return -1;
+	for (uint32_t i = 0; i < b->n_pools; i++) {
+		names[i] = b->pools[i].value.name;
+		if (strcmp(names[i], name) == 0)
+			return (int)i;
+	}
+	meant = nearest(name, names);
+	if (meant)
+		mistake(&b->reader, config_setting_get_member(s, "pool"),
+			"pool \"%s\" is not there; did you mean \"%s\"?", name, meant);
+	else
+		mistake(&b->reader, config_setting_get_member(s, "pool"),
+			"pool \"%s\" is not there; expected: the name of one of \"pools\"", name);
+	return -1;
+}
+
+static void ports_add(struct builder *b, const config_setting_t *s, struct config_service *value)
+{
+	const config_setting_t *list = config_setting_get_member(s, "ports");
+	int n = list ? config_setting_length(list) : 0;
+	int64_t port;
+
+	if (!list) {
+		if (get_int(&b->reader, s, "port", OPTIONAL, 1, 65535, &port)) {
+			value->port = (uint16_t)port;
+			service_add(b, s, value);
+		} else if (!config_setting_get_member(s, "port")) {
+			mistake(&b->reader, s,
+				"service \"%s\" has no port; expected: port = 25; or ports = [ 25, 587 ];",
+				value->name);
+		}
+		return;
+	}
+	if (config_setting_get_member(s, "port"))
+		mistake(&b->reader, list, "\"port\" and \"ports\" are both there; one is expected");
+	if ((!config_setting_is_array(list) && !config_setting_is_list(list)) || n < 1 ||
+	    n > CONFIG_PORTS) {
+		mistake(&b->reader, list,
+			"\"ports\" is not a list of ports; expected: 1 to %d, as in [ 25, 587 ]",
+			CONFIG_PORTS);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *element = config_setting_get_elem(list, (unsigned)i);
+
+		if (!element_int(&b->reader, element, "ports", 1, 65535, &port))
+			continue;
+		value->port = (uint16_t)port;
+		service_add(b, element, value);
+	}
+}
+
+static void service_build(struct builder *b, const config_setting_t *s)
+{
+	static const char *const protocols[] = {"tcp", "udp", NULL};
+	struct config_service value = {.protocol = IPPROTO_TCP};
+	struct reader *r = &b->reader;
+	bool good;
+	int choice, pool;
+
+	keys_check(r, s, service_keys);
+	good = get_name(r, s, "name", value.name);
+	good = get_address(r, s, "vip", &value.vip) && good;
+	if (get_choice(r, s, "protocol", protocols, &choice))
+		value.protocol = choice == 0 ? IPPROTO_TCP : IPPROTO_UDP;
+	pool = pool_of(b, s);
+	if (!good || pool < 0)
+		return;
+	value.pool = (uint32_t)pool;
+	b->pools[pool].used = true;
+	ports_add(b, s, &value);
+}
+
+void build_services(struct builder *b, const config_setting_t *root)
+{
+	const config_setting_t *list = list_of_groups(&b->reader, root, "services");
+
+	for (int i = 0; list && i < config_setting_length(list); i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+
+		if (config_setting_is_group(s))
+			service_build(b, s);
+	}
+}
+
+/* ---- the whole ---- */
+
+static bool vip_owned(const struct builder *b, const struct addr *vip)
+{
+	for (uint32_t i = 0; i < b->n_instances; i++) {
+		const struct config_instance *instance = &b->instances[i].value;
+
+		for (uint32_t j = 0; j < instance->n_addresses; j++) {
+			if (memcmp(&instance->addresses[j].addr, vip, sizeof(*vip)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void service_check(struct builder *b, const struct built_service *s)
+{
+	struct built_pool *pool = &b->pools[s->value.pool];
+	const struct config_pool *p = &pool->value;
+	char text[INET6_ADDRSTRLEN];
+
+	if (!b->vip_unread && !vip_owned(b, &s->value.vip))
+		mistake(&b->reader, s->setting,
+			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses",
+			s->value.name, addr_format(&s->value.vip, text));
+	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
+		const struct built_backend *backend = b->backends[i];
+
+		if (IN6_IS_ADDR_UNSPECIFIED(&backend->value.addr.in6))
+			continue; /* told where it was read */
+		if (addr_is_ipv4(&backend->value.addr) != addr_is_ipv4(&s->value.vip)) {
+			mistake(&b->reader, s->setting,
+				"service \"%s\": vip and backend \"%s\" are of different families, which mode dsr cannot serve; expected: a pool for each family",
+				s->value.name, backend->value.name);
+			return;
+		}
+		if (memcmp(&backend->value.addr, &s->value.vip, sizeof(s->value.vip)) == 0)
+			mistake(&b->reader, backend->setting,
+				"backend \"%s\" has the address of a vip; expected: the server's own address",
+				backend->value.name);
+		if (backend->value.port == s->value.port)
+			pool->port_served = true;
+	}
+}
+
+/* In dsr the packet keeps its port: a pool whose port no service has is a slip of the pen, unless
+ * its probe asks a port of its own.
+ */
+static void pool_check(struct builder *b, const struct built_pool *p)
+{
+	if (p->used && !p->port_served && p->port && p->value.probe.port == 0)
+		mistake(&b->reader, p->setting,
+			"pool \"%s\": no service of it has port %u, and mode dsr does not translate ports; expected: the services' port, or a port in the probe",
+			p->value.name, p->port);
+}
+
+void build_check(struct builder *b)
+{
+	for (uint32_t i = 0; i < b->n_services; i++)
+		service_check(b, b->services[i]);
+	if (b->reader.n_mistakes > 0)
+		return; /* what follows would only repeat them */
+	for (uint32_t i = 0; i < b->n_pools; i++)
+		pool_check(b, &b->pools[i]);
+}
