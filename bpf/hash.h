@@ -9,7 +9,7 @@
 #ifndef SLUICE_BPF_HASH_H
 #define SLUICE_BPF_HASH_H
 
-#include "abi.h"
+#include "bpf/abi.h"
 
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -30,9 +30,10 @@ static __always_inline __u64 hash_pair(__u64 k0, __u64 k1, __u32 a, __u32 b)
 	return (k0 + a) * (k1 + b);
 }
 
-/* flow_hash: the hash of a flow.
+/* flow_hash_v4, flow_hash_v6: the hash of a flow; two multiplications, or five.
  * @key: HASH_KEY_WORDS secret words
- * @f: the flow; an IPv4 flow (dst is ::ffff:0:0/96) costs two multiplications, an IPv6 flow five
+ * @src, @dst: addresses, in words loaded as they lie in the packet
+ * @ports: the first word of the TCP or UDP header, loaded likewise: source, then destination port
  */
 static __always_inline __u64 flow_hash_v4(const volatile __u64 *key, __u32 src, __u32 dst,
 					  __u32 ports, __u32 protocol)
@@ -49,6 +50,20 @@ static __always_inline __u64 flow_hash_v6(const volatile __u64 *key, const __u32
 			hash_pair(key[5], key[6], dst[0], dst[1]) +
 			hash_pair(key[7], key[8], dst[2], dst[3]) +
 			hash_pair(key[9], key[10], ports, protocol));
+}
+
+/* flow_hash: the same hash, of a flow's key. */
+static __always_inline __u64 flow_hash(const volatile __u64 *key, const struct flow_key *f)
+{
+	const __u32 mapped[3] = {0, 0, __builtin_bswap32(0xffff)};
+	__u32 src[4], dst[4], ports;
+
+	__builtin_memcpy(src, f->src, sizeof(src));
+	__builtin_memcpy(dst, f->dst, sizeof(dst));
+	ports = f->sport | (__u32)f->dport << 16;
+	if (!__builtin_memcmp(dst, mapped, sizeof(mapped)))
+		return flow_hash_v4(key, src[3], dst[3], ports, f->protocol);
+	return flow_hash_v6(key, src, dst, ports, f->protocol);
 }
 
 /* slot_of_hash: which of @slots slots; uses the upper half of the hash. */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* count.h: the last stage, and the counters that other stages touch: per CPU, so plain additions.
+ *
+ * Every packet adds one to exactly one of the reasons that are verdicts (forwarded, pass_*,
+ * drop_*); the others tell what else happened to a forwarded one. A service counts what arrived for
+ * it, a backend what was sent to it.
+ */
+#ifndef SLUICE_BPF_COUNT_H
+#define SLUICE_BPF_COUNT_H
+
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+
+static __always_inline void count_reason(__u32 reason)
+{
+	__u64 *packets = bpf_map_lookup_elem(&reasons, &reason);
+
+	if (packets)
+		++*packets;
+}
+
+static __always_inline void count_service(const struct packet *p, __u32 id)
+{
+	struct service_stats *stats = bpf_map_lookup_elem(&service_stats, &id);
+
+	if (!stats)
+		return;
+	stats->packets++;
+	stats->bytes += p->len_bytes;
+	if (p->kind == PACKET_SYN)
+		stats->syns++;
+}
+
+static __always_inline void count_backend(const struct packet *p, __u32 backend)
+{
+	struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &backend);
+
+	if (!stats)
+		return;
+	stats->packets++;
+	stats->bytes += p->len_bytes;
+}
+
+/* An entry was put into `flows`. */
+static __always_inline void count_opened(__u32 service, __u32 backend)
+{
+	struct service_stats *of_service = bpf_map_lookup_elem(&service_stats, &service);
+	struct backend_stats *of_backend = bpf_map_lookup_elem(&backend_stats, &backend);
+
+	if (of_service)
+		of_service->flows++;
+	if (of_backend)
+		of_backend->opened++;
+}
+
+/* An entry of `flows` stopped being live. */
+static __always_inline void count_closed(__u32 backend)
+{
+	struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &backend);
+
+	if (stats)
+		stats->closed++;
+}
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* flow.h: the stage that picks a packet's backend, and what is remembered of flows.
+ *
+ * flow_pick() hashes the packet to a slot and reads the slot's owner. In a settled slot most
+ * packets end here: a SYN, whose embryo is written, and a packet whose bucket was stamped in this
+ * epoch. The rest goes to flow_follow(), which looks the flow up; doc/architecture.md has the table
+ * of the cases.
+ *
+ * `live` of a backend is opened - closed, so both must be exact whatever two CPUs do to one flow:
+ * opened is counted by whoever's insert succeeded, closed by whoever's atomic or set FLOW_CLOSING.
+ */
+#ifndef SLUICE_BPF_FLOW_H
+#define SLUICE_BPF_FLOW_H
+
+#include "bpf/count.h"
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+
+#define FLOW_EXISTS -17 /* -EEXIST of an insert: another CPU was first */
+#define FLOW_FULL   -7	/* -E2BIG */
+
+/* What the stage knows of a packet. */
+struct pick {
+	__u64 hash;
+	__u32 slot;
+	__u32 service;	/* its id */
+	__u32 owner;	/* of the slot; may be BACKEND_NONE */
+	__u32 previous; /* owner; only in transition */
+	__u32 transition;
+	struct embryo *embryo;
+	__u8 *stamp; /* of its bucket */
+	const struct clock *clock;
+};
+
+static __always_inline int backend_alive(__u32 number)
+{
+	const struct backend *b = bpf_map_lookup_elem(&backends, &number);
+
+	return b && (b->flags & BACKEND_ALIVE);
+}
+
+static __always_inline void flow_key_make(const struct packet *p, struct flow_key *ret_key)
+{
+	__u32 *src = (__u32 *)ret_key->src, *dst = (__u32 *)ret_key->dst;
+
+	__builtin_memset(ret_key, 0, sizeof(*ret_key));
+	if (p->ipv6) {
+		__builtin_memcpy(src, p->src, 12);
+		__builtin_memcpy(dst, p->dst, 12);
+	} else {
+		src[2] = dst[2] = MAPPED_PREFIX;
+	}
+	src[3] = p->src[3];
+	dst[3] = p->dst[3];
+	ret_key->sport = (__be16)p->ports;
+	ret_key->dport = (__be16)(p->ports >> 16);
+	ret_key->protocol = (__u8)p->protocol;
+}
+
+/* flow_close: it is live no longer; counted by the first who says so. */
+static __always_inline void flow_close(struct flow *f)
+{
+	if (!(__sync_fetch_and_or(&f->flags, FLOW_CLOSING) & FLOW_CLOSING))
+		count_closed(f->backend);
+}
+
+static __always_inline void flow_forget(const struct flow_key *key, struct flow *f)
+{
+	flow_close(f);
+	bpf_map_delete_elem(&flows, key);
+}
+
+/* embryo_backend: of the embryo of this very flow, else BACKEND_NONE. */
+static __always_inline __u32 embryo_backend(const struct pick *k)
+{
+	__u64 tag = k->embryo->tag;
+
+	return tag && EMBRYO_TAG(tag) == EMBRYO_TAG(k->hash) ? (__u32)tag & 0xffff : BACKEND_NONE;
+}
+
+static __always_inline void embryo_write(const struct pick *k, __u32 backend)
+{
+	if (backend != BACKEND_NONE)
+		k->embryo->tag = EMBRYO_TAG(k->hash) | backend;
+}
+
+/* usable: may a known flow or embryo go on at this backend? In a settled slot only its owner may
+ * have any; in transition whoever is alive.
+ */
+static __always_inline int usable(const struct pick *k, __u32 backend)
+{
+	return k->transition ? backend_alive(backend) : backend == k->owner;
+}
+
+/* flow_insert: an embryo of @backend becomes a flow. The embryo is taken away, so that a later one
+ * proves a later SYN. Whatever came of it, the next look is in the next epoch.
+ */
+static __always_inline void flow_insert(const struct pick *k, const struct flow_key *key,
+					__u32 backend)
+{
+	struct flow f = {
+		.backend = (__u16)backend,
+		.service = (__u16)k->service,
+		.seen_s = k->clock->now_s,
+		.slot = k->slot,
+	};
+	long error = bpf_map_update_elem(&flows, key, &f, BPF_NOEXIST);
+
+	if (!error) {
+		k->embryo->tag = 0;
+		count_opened(k->service, backend);
+	} else if (error != FLOW_EXISTS) {
+		count_reason(REASON_FLOW_TABLE_FULL);
+	}
+}
+
+/* unknown_backend: where a packet other than a SYN goes whose flow is not known. */
+static __always_inline __u32 unknown_backend(const struct pick *k, const struct packet *p)
+{
+	if (!k->transition || p->protocol != IPPROTO_TCP || !backend_alive(k->previous))
+		return k->owner;
+	count_reason(REASON_FLOW_PREVIOUS);
+	return k->previous;
+}
+
+/* flow_unknown: a packet whose flow is not in `flows`. */
+static __always_inline __u32 flow_unknown(const struct pick *k, const struct packet *p,
+					  const struct flow_key *key, __u32 embryo)
+{
+	__u32 backend;
+
+	if (p->kind == PACKET_SYN) {
+		embryo_write(k, k->owner);
+		*k->stamp = 0;
+		return k->owner;
+	}
+	if (embryo != BACKEND_NONE && usable(k, embryo)) {
+		if (p->kind == PACKET_OTHER) {
+			flow_insert(k, key, embryo);
+			*k->stamp = k->clock->stamp;
+		}
+		return embryo;
+	}
+	backend = unknown_backend(k, p);
+	if (p->kind == PACKET_OTHER)
+		embryo_write(k, backend);
+	return backend;
+}
+
+/* flow_known: a packet whose flow is in `flows`, at a backend that it may go on at. */
+static __always_inline __u32 flow_known(const struct pick *k, const struct packet *p,
+					const struct flow_key *key, struct flow *f)
+{
+	__u32 backend = f->backend;
+
+	if (p->kind == PACKET_RST) {
+		flow_forget(key, f);
+		return backend;
+	}
+	if (p->kind == PACKET_FIN)
+		flow_close(f);
+	if (f->seen_s != k->clock->now_s)
+		f->seen_s = k->clock->now_s;
+	if (!k->transition && p->kind == PACKET_OTHER)
+		*k->stamp = k->clock->stamp;
+	return backend;
+}
+
+/* flow_follow: look the flow up and go where it lives.
+ *
+ * A closing flow that an embryo stands beside was followed by a new SYN from the same port: it is
+ * forgotten and the embryo is what counts. A SYN itself asks for a live flow only.
+ */
+static __always_inline __u32 flow_follow(const struct pick *k, const struct packet *p)
+{
+	__u32 embryo = embryo_backend(k);
+	struct flow_key key;
+	struct flow *f;
+
+	flow_key_make(p, &key);
+	f = bpf_map_lookup_elem(&flows, &key);
+	if (!f)
+		return flow_unknown(k, p, &key, embryo);
+	if (f->flags & FLOW_CLOSING) {
+		if (p->kind == PACKET_SYN)
+			return flow_unknown(k, p, &key, embryo);
+		if (embryo != BACKEND_NONE) {
+			flow_forget(&key, f);
+			return flow_unknown(k, p, &key, embryo);
+		}
+	}
+	if (usable(k, f->backend))
+		return flow_known(k, p, &key, f);
+
+	flow_forget(&key, f);
+	count_reason(REASON_FLOW_MOVED);
+	if (p->kind == PACKET_SYN)
+		return flow_unknown(k, p, &key, embryo);
+	return k->owner;
+}
+
+/* bucket_stamp: the stamp of a flow's bucket, in this CPU's region. */
+static __always_inline __u8 *bucket_stamp(__u64 hash, const struct clock *clock)
+{
+	__u32 bucket = (__u32)((hash * clock->bucket_multiplier) >> (64 - RECENT_BITS));
+	__u32 line = bpf_get_smp_processor_id() * RECENT_LINES + bucket / 64;
+	struct recent64 *region = bpf_map_lookup_elem(&recent, &line);
+
+	return region ? &region->stamp[bucket % 64] : NULL;
+}
+
+static __always_inline __u32 slot_read(const struct slots4 *word, __u32 slot)
+{
+	return word->slot[slot % 4];
+}
+
+/* flow_pick: the backend for a packet of @service; BACKEND_NONE when there is none. */
+static __always_inline enum reason flow_pick(const struct packet *p, const struct service *service,
+					     __u32 *ret_backend)
+{
+	__u32 pool = service->pool, zero = 0, at;
+	struct pick k = {.hash = packet_hash(hash_key, p), .service = service->id};
+	void *table = bpf_map_lookup_elem(&tables, &pool);
+	const struct slots4 *word;
+
+	k.clock = bpf_map_lookup_elem(&clock, &zero);
+	if (unlikely(!table || !k.clock))
+		return REASON_DROP_INTERNAL;
+	k.stamp = bucket_stamp(k.hash, k.clock);
+	k.slot = slot_of_hash(k.hash, slots);
+	at = k.slot / 4;
+	word = bpf_map_lookup_elem(table, &at);
+	if (unlikely(!word || !k.stamp))
+		return REASON_DROP_INTERNAL;
+	k.owner = slot_read(word, k.slot);
+	if (likely(p->kind == PACKET_OTHER && !(k.owner & SLOT_TRANSITION) &&
+		   *k.stamp == k.clock->stamp)) {
+		*ret_backend = k.owner;
+		return NEXT;
+	}
+
+	at = (__u32)k.hash & embryo_mask;
+	k.embryo = bpf_map_lookup_elem(&embryos, &at);
+	if (unlikely(!k.embryo))
+		return REASON_DROP_INTERNAL;
+	if (p->kind == PACKET_SYN && !(k.owner & SLOT_TRANSITION)) {
+		*ret_backend = flow_unknown(&k, p, NULL, BACKEND_NONE);
+		return NEXT;
+	}
+	k.transition = k.owner & SLOT_TRANSITION;
+	k.owner &= SLOT_BACKEND;
+	if (k.transition) {
+		at = SLOTS_WORDS(slots) + k.slot / 4;
+		word = bpf_map_lookup_elem(table, &at);
+		if (unlikely(!word))
+			return REASON_DROP_INTERNAL;
+		k.previous = slot_read(word, k.slot);
+	}
+	*ret_backend = flow_follow(&k, p);
+	return NEXT;
+}
+
+#endif
