@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* machine.c: see machine.h. */
+#include "vrrp/machine.h"
+
+#include <string.h>
+
+enum {
+	LINGER_MOST_MS = 2000,
+	ANSWER_LEAST_MS = 10, /* between two adverts that answer a worse active node's */
+	SPLIT_ANNOUNCE_MS = 1000,
+};
+
+/* RFC 9568 6.1: Skew_Time and Active_Down_Interval, in milliseconds, rounded up. */
+static uint64_t skew_ms(const struct vrrp_machine *m)
+{
+	return ((256ULL - m->priority) * m->active_advert_cs * 10 + 255) / 256;
+}
+
+static uint64_t down_ms(const struct vrrp_machine *m)
+{
+	return 3ULL * m->active_advert_cs * 10 + skew_ms(m);
+}
+
+static void advertise(struct vrrp_machine *m, uint64_t now_ms, uint8_t priority,
+		      struct vrrp_actions *a)
+{
+	a->send = true;
+	a->send_priority = priority;
+	m->sent_ms = now_ms;
+	m->timer_ms = now_ms + 10ULL * m->advert_cs;
+}
+
+static void become_active(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a,
+			  const char *reason)
+{
+	m->role = VRRP_ACTIVE;
+	m->lingering = m->yielding = false;
+	m->better_since_ms = 0;
+	m->announces = 1;
+	m->announce_ms = now_ms + 1000;
+	a->add_addresses = true;
+	advertise(m, now_ms, m->priority, a);
+	a->announce = true;
+	a->reason = reason;
+}
+
+static void become_backup(struct vrrp_machine *m, uint64_t now_ms, uint16_t advert_cs,
+			  struct vrrp_actions *a, const char *reason)
+{
+	if (m->role == VRRP_ACTIVE)
+		a->remove_addresses = true;
+	m->role = VRRP_BACKUP;
+	m->active_advert_cs = advert_cs;
+	m->timer_ms = now_ms + down_ms(m);
+	m->announce_ms = 0;
+	m->better_since_ms = 0;
+	a->reason = reason;
+}
+
+static void become_init(struct vrrp_machine *m, struct vrrp_actions *a, const char *reason)
+{
+	if (m->role == VRRP_ACTIVE || m->lingering)
+		a->remove_addresses = true;
+	m->role = VRRP_INIT;
+	m->lingering = false;
+	m->timer_ms = m->announce_ms = 0;
+	a->reason = reason;
+}
+
+/* Send priority 0, and keep the addresses until the partner is heard. */
+static void resign(struct vrrp_machine *m, enum vrrp_role role, uint64_t now_ms,
+		   struct vrrp_actions *a, const char *reason)
+{
+	uint64_t linger_ms = 10ULL * m->advert_cs + 100;
+
+	m->active_advert_cs = m->advert_cs;
+	advertise(m, now_ms, 0, a);
+	m->role = role;
+	m->lingering = true;
+	m->announce_ms = 0;
+	if (role == VRRP_BACKUP)
+		m->timer_ms = now_ms + down_ms(m);
+	else
+		m->timer_ms = now_ms + (linger_ms < LINGER_MOST_MS ? linger_ms : LINGER_MOST_MS);
+	a->reason = reason;
+}
+
+static void linger_end(struct vrrp_machine *m, struct vrrp_actions *a)
+{
+	if (m->lingering)
+		a->remove_addresses = true;
+	m->lingering = false;
+	if (m->role == VRRP_INIT)
+		m->timer_ms = 0;
+}
+
+/* May we let a worse active node's adverts pass, so that our timer runs out and we preempt it? */
+static bool may_preempt(struct vrrp_machine *m, uint64_t now_ms)
+{
+	if (!m->preempt || m->yielding)
+		return false;
+	if (m->better_since_ms == 0)
+		m->better_since_ms = now_ms;
+	return now_ms - m->better_since_ms >= m->preempt_delay_ms;
+}
+
+static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *advert,
+			     uint64_t now_ms, struct vrrp_actions *a)
+{
+	if (advert->priority == 0) {
+		m->timer_ms = now_ms + skew_ms(m);
+		return;
+	}
+	linger_end(m, a);
+	if (advert->priority < m->priority && may_preempt(m, now_ms))
+		return;
+	if (advert->priority >= m->priority)
+		m->better_since_ms = 0;
+	m->active_advert_cs = advert->advert_cs;
+	m->timer_ms = now_ms + down_ms(m);
+}
+
+static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *advert,
+			     uint64_t now_ms, struct vrrp_actions *a)
+{
+	bool better = advert->priority > m->priority ||
+		      (advert->priority == m->priority &&
+		       memcmp(&advert->src, &m->primary, sizeof(advert->src)) > 0);
+
+	if (advert->priority != 0 && better) {
+		become_backup(m, now_ms, advert->advert_cs, a, "a better node is active");
+		return;
+	}
+	/* Answer at once, so that the other steps back; not more often than it makes sense. */
+	if (now_ms - m->sent_ms >= ANSWER_LEAST_MS || advert->priority == 0)
+		advertise(m, now_ms, m->priority, a);
+	if (advert->priority != 0 &&
+	    (m->announce_ms == 0 || m->announce_ms > now_ms + SPLIT_ANNOUNCE_MS)) {
+		m->announce_ms =
+			now_ms + SPLIT_ANNOUNCE_MS; /* it has told the switches otherwise */
+		m->announces = 1;
+	}
+}
+
+static void timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a)
+{
+	if (m->announce_ms && now_ms >= m->announce_ms) {
+		a->announce = true;
+		m->announce_ms = ++m->announces >= 3 ? 0 : now_ms + 4000;
+	}
+	if (!m->timer_ms || now_ms < m->timer_ms)
+		return;
+	switch (m->role) {
+	case VRRP_BACKUP:
+		become_active(m, now_ms, a,
+			      m->better_since_ms ? "preempts a worse node"
+						 : "the active node is not heard");
+		break;
+	case VRRP_ACTIVE:
+		advertise(m, now_ms, m->priority, a);
+		break;
+	case VRRP_INIT:
+		linger_end(m, a);
+	}
+}
+
+static void startup(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_ms,
+		    struct vrrp_actions *a)
+{
+	if (m->role != VRRP_INIT)
+		return;
+	m->lingering = m->yielding = false;
+	m->active_advert_cs = m->advert_cs;
+	if (event == VRRP_RESUME)
+		become_active(m, now_ms, a, "goes on after a restart of the process");
+	else if (m->priority == 255)
+		become_active(m, now_ms, a, "owns the addresses");
+	else
+		become_backup(m, now_ms, m->advert_cs, a, "started");
+}
+
+void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_advert *advert,
+	       uint64_t now_ms, struct vrrp_actions *ret_actions)
+{
+	struct vrrp_actions a = {0};
+
+	switch (event) {
+	case VRRP_STARTUP:
+	case VRRP_RESUME:
+		startup(m, event, now_ms, &a);
+		break;
+	case VRRP_SHUTDOWN:
+		if (m->role == VRRP_ACTIVE)
+			resign(m, VRRP_INIT, now_ms, &a, "resigns");
+		else if (m->role == VRRP_BACKUP)
+			become_init(m, &a, "stops");
+		break;
+	case VRRP_FAILOVER:
+		m->yielding = true;
+		if (m->role == VRRP_ACTIVE)
+			resign(m, VRRP_BACKUP, now_ms, &a, "hands over, told by the operator");
+		break;
+	case VRRP_LINK_LOST:
+		if (m->role != VRRP_INIT || m->lingering)
+			become_init(m, &a, "the interface is not usable");
+		break;
+	case VRRP_TIMER:
+		timer(m, now_ms, &a);
+		break;
+	case VRRP_ADVERT:
+		if (m->role == VRRP_ACTIVE)
+			advert_as_active(m, advert, now_ms, &a);
+		else if (m->role == VRRP_BACKUP)
+			advert_as_backup(m, advert, now_ms, &a);
+		else if (advert->priority > 0)
+			linger_end(m, &a);
+	}
+	*ret_actions = a;
+}
+
+uint64_t vrrp_due_ms(const struct vrrp_machine *m)
+{
+	if (m->timer_ms && m->announce_ms)
+		return m->timer_ms < m->announce_ms ? m->timer_ms : m->announce_ms;
+	return m->timer_ms ? m->timer_ms : m->announce_ms;
+}
