@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* instance.h: one virtual router at work: its machine, its socket, its timer, its interface.
+ *
+ * instance_refresh() looks at the interface and starts or stops the machine by what it finds: at
+ * the start, at each netlink event and once a second. Everything else is an event for the machine,
+ * whose actions are done at once; logging and messages come after them.
+ */
+#ifndef SLUICE_VRRP_INSTANCE_H
+#define SLUICE_VRRP_INSTANCE_H
+
+#include "base/channel.h"
+#include "vrrp/link.h"
+#include "vrrp/machine.h"
+
+struct event;
+struct event_base;
+
+/* What the instances share: the process's. */
+struct vrrp_process {
+	struct event_base *loop;
+	struct channel *parent;
+	struct nl_sock *netlink;
+	int packet_socket;
+	bool ready; /* lb said so: machines may start */
+};
+
+struct instance {
+	struct vrrp_process *process;
+	struct config_instance config;
+	struct vrrp_machine machine;
+	struct link link;
+	int fd; /* -1 = none */
+	struct event *readable, *timer;
+	bool resume;		  /* was active when the process before us ended */
+	bool resigned;		  /* told to stop: does not start again */
+	struct message_vrrp told; /* as the parent knows it */
+	uint64_t sent, received, bad[VRRP_VERDICT_COUNT];
+	enum vrrp_verdict bad_logged; /* the last kind that was logged */
+	uint8_t partner_priority;
+	struct addr partner;
+	uint64_t transitions;
+	int64_t since_s;
+	const char *reason;
+};
+
+/* instance_new: not started yet; NULL when out of memory. */
+struct instance *instance_new(struct vrrp_process *process, const struct config_instance *config);
+void instance_free(struct instance *i);
+/* instance_refresh: see above. */
+void instance_refresh(struct instance *i);
+/* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
+void instance_event(struct instance *i, enum vrrp_event event);
+/* instance_change: a reload changed what can change without a new start: priority, interval,
+ * addresses, ... */
+void instance_change(struct instance *i, const struct config_instance *config);
+/* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
+void instance_tell(struct instance *i, bool always);
+/* instance_same: may config take the place of the instance's own without a new start? */
+bool instance_same(const struct instance *i, const struct config_instance *config);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* link.h: an interface as vrrp needs it: its state and own addresses, its virtual addresses, and
+ * the frames that tell the others where those are.
+ *
+ * Only addresses of the configuration are ever added or removed.
+ */
+#ifndef SLUICE_VRRP_LINK_H
+#define SLUICE_VRRP_LINK_H
+
+#include "base/config.h"
+
+struct nl_sock;
+
+struct link {
+	int ifindex; /* 0 = not there */
+	bool up;     /* administratively, and with a carrier */
+	uint8_t mac[6];
+	struct addr primary; /* the source of adverts; unspecified = none yet */
+};
+
+/* link_read: as it is now. @config: whose virtual addresses are not the interface's own. */
+void link_read(const struct config_instance *config, struct link *ret_link);
+
+/* link_add_addresses, link_remove_addresses: those of the instance. What is there (or gone) already
+ * is fine. 0, or the last -errno-like error of those that failed; the rest is done all the same.
+ */
+int link_add_addresses(struct nl_sock *netlink, int ifindex, const struct config_instance *config);
+int link_remove_addresses(struct nl_sock *netlink, int ifindex,
+			  const struct config_instance *config);
+int link_remove_address(struct nl_sock *netlink, int ifindex, const struct config_vip *vip);
+
+enum { ANNOUNCE_BYTES = 96 };
+
+/* announce_arp: a gratuitous ARP request (RFC 5227 3) for an IPv4 address; the frame's bytes. */
+size_t announce_arp(const uint8_t mac[static 6], const struct addr *vip,
+		    uint8_t ret_frame[static ANNOUNCE_BYTES]);
+/* announce_na: an unsolicited neighbour advertisement (RFC 4861 7.2.6), override set. */
+size_t announce_na(const uint8_t mac[static 6], const struct addr *vip, bool router,
+		   uint8_t ret_frame[static ANNOUNCE_BYTES]);
+
+/* link_announce: send them for every address; packet_socket is an AF_PACKET one. 0 or -errno. */
+int link_announce(int packet_socket, const struct link *link, const struct config_instance *config);
+
+#endif

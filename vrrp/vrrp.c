@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vrrp.c: the vrrp process (vrrp.h): its instances, and its conversation with the parent.
+ *
+ * CONFIG makes the instances; a VRRP message right after it says which of them were active when the
+ * process before us was killed: those go on at once. The others start when lb is READY. STOP, or
+ * the parent's end: every active instance resigns, and the process lives until the partner was
+ * heard or the time for that is over.
+ */
+#include "vrrp/vrrp.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/capability.h>
+#include <linux/rtnetlink.h>
+#include <netlink/netlink.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vrrp/instance.h"
+
+enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50 };
+
+struct vrrp {
+	struct vrrp_process process;
+	struct instance *instances[CONFIG_INSTANCES];
+	uint32_t n_instances;
+	struct nl_sock *events; /* interfaces and addresses that change */
+	struct event *netlink_event, *second, *settle;
+	bool stopping;
+};
+
+static struct instance *find(struct vrrp *v, const char *name)
+{
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		if (strcmp(v->instances[i]->config.name, name) == 0)
+			return v->instances[i];
+	}
+	return NULL;
+}
+
+static void refresh_all(struct vrrp *v)
+{
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_refresh(v->instances[i]);
+}
+
+/* ---- the end ---- */
+
+static void stop_check(struct vrrp *v)
+{
+	if (!v->stopping)
+		return;
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		if (v->instances[i]->machine.lingering)
+			return;
+	}
+	event_base_loopbreak(v->process.loop);
+}
+
+static void stop(struct vrrp *v)
+{
+	if (v->stopping)
+		return;
+	v->stopping = true;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_event(v->instances[i], VRRP_SHUTDOWN);
+	/* After an advert or a timer ended the last one's lingering: looked at in each turn. */
+	event_add(v->second, &(struct timeval){.tv_usec = 2000});
+	stop_check(v);
+}
+
+static void on_closed(void *owner)
+{
+	log_notice("the parent is gone: handing over");
+	stop(owner);
+}
+
+/* ---- configuration ---- */
+
+/* An instance that is no longer wanted: its partner is told, its addresses go, at once. */
+static void instance_drop(struct instance *i)
+{
+	instance_event(i, VRRP_SHUTDOWN);
+	if (i->machine.lingering)
+		instance_event(i, VRRP_LINK_LOST);
+	instance_free(i);
+}
+
+static const struct config_instance *wanted(const struct config *c, const struct instance *i)
+{
+	for (uint32_t k = 0; k < c->n_instances; k++) {
+		const struct config_instance *config = config_instance(c, k);
+
+		if (strcmp(config->name, i->config.name) == 0)
+			return instance_same(i, config) ? config : NULL;
+	}
+	return NULL;
+}
+
+static void config_take(struct vrrp *v, const struct config *c)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		const struct config_instance *config = wanted(c, v->instances[i]);
+
+		if (config) {
+			instance_change(v->instances[i], config);
+			v->instances[kept++] = v->instances[i];
+		} else {
+			instance_drop(v->instances[i]);
+		}
+	}
+	v->n_instances = kept;
+	for (uint32_t i = 0; i < c->n_instances; i++) {
+		const struct config_instance *config = config_instance(c, i);
+		struct instance *new;
+
+		if (find(v, config->name) || v->n_instances == CONFIG_INSTANCES)
+			continue;
+		new = instance_new(&v->process, config);
+		if (!new) {
+			log_err("vrrp %s: not started: out of memory", config->name);
+			continue;
+		}
+		v->instances[v->n_instances++] = new;
+	}
+}
+
+static void config_message(struct vrrp *v, int fd)
+{
+	const struct config *c = NULL;
+	int r = fd < 0 ? -EPROTO : config_map(fd, &c);
+
+	if (r < 0) {
+		log_err("configuration not taken: error=%s", strerror(-r));
+		return;
+	}
+	config_take(v, c);
+	config_unmap(c);
+	if (v->process.ready)
+		refresh_all(v);
+	else /* who was active arrives right behind */
+		event_add(v->settle, &(struct timeval){.tv_usec = SETTLE_MS * 1000});
+}
+
+/* Nobody said that these were active before: what a killed predecessor left must not answer. */
+static void on_settled(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		struct instance *in = v->instances[i];
+
+		if (in->fd >= 0)
+			continue;
+		link_read(&in->config, &in->link);
+		if (in->link.ifindex)
+			link_remove_addresses(v->process.netlink, in->link.ifindex, &in->config);
+	}
+}
+
+/* ---- messages ---- */
+
+static void failover(struct vrrp *v, const struct message_failover *m)
+{
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		if (!m->instance[0] || strcmp(v->instances[i]->config.name, m->instance) == 0)
+			instance_event(v->instances[i], VRRP_FAILOVER);
+	}
+}
+
+static void resume(struct vrrp *v, const struct message_vrrp *m)
+{
+	struct instance *i = find(v, m->instance);
+
+	if (!i || i->fd >= 0 || v->process.ready)
+		return;
+	i->transitions = m->transitions;
+	if (m->role != VRRP_ACTIVE)
+		return;
+	i->resume = true;
+	instance_refresh(i);
+}
+
+static void on_message(void *owner, enum message_type type, const void *payload, int fd)
+{
+	struct vrrp *v = owner;
+
+	switch (type) {
+	case MESSAGE_CONFIG:
+		config_message(v, fd);
+		break;
+	case MESSAGE_VRRP:
+		resume(v, payload);
+		break;
+	case MESSAGE_READY:
+		v->process.ready = true;
+		refresh_all(v);
+		break;
+	case MESSAGE_FAILOVER:
+		failover(v, payload);
+		break;
+	case MESSAGE_PING:
+		channel_send(v->process.parent, MESSAGE_PONG, payload, -1);
+		break;
+	case MESSAGE_STOP:
+		stop(v);
+		break;
+	default:
+		log_err("message refused: type=%s", message_name(type));
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
+	if (v->stopping) {
+		stop_check(v);
+		event_add(v->second, &(struct timeval){.tv_usec = 2000});
+		return;
+	}
+	refresh_all(v);
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_tell(v->instances[i], false);
+	event_add(v->second, &(struct timeval){.tv_sec = 1});
+}
+
+/* Something about some interface changed: look at ours. What exactly is not worth parsing. */
+static void on_netlink(evutil_socket_t fd, short what, void *arg)
+{
+	char bytes[16384];
+	struct vrrp *v = arg;
+
+	(void)what;
+	for (int turn = 0; turn < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; turn++)
+		;
+	if (!v->stopping)
+		refresh_all(v);
+}
+
+/* ---- life ---- */
+
+/* Adverts must leave in time whatever else runs. What cannot be had is said, not fatal. */
+static void realtime(void)
+{
+	struct sched_param param = {.sched_priority = REALTIME_PRIORITY};
+
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) < 0)
+		log_notice(
+			"no real-time priority: error=\"%s\"; adverts may be late on a busy node",
+			strerror(errno));
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		log_notice("memory not locked: error=\"%s\"", strerror(errno));
+}
+
+static struct nl_sock *netlink_new(bool events)
+{
+	struct nl_sock *s = nl_socket_alloc();
+
+	if (!s || nl_connect(s, NETLINK_ROUTE) < 0)
+		goto failed;
+	if (events && (nl_socket_set_nonblocking(s) < 0 ||
+		       nl_socket_add_memberships(s, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+						 RTNLGRP_IPV6_IFADDR, 0) < 0))
+		goto failed;
+	return s;
+failed:
+	nl_socket_free(s);
+	return NULL;
+}
+
+static struct event_base *loop_new(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *loop;
+
+	if (!config)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	loop = event_base_new_with_config(config);
+	event_config_free(config);
+	return loop;
+}
+
+static int vrrp_init(struct vrrp *v, int channel_fd)
+{
+	v->process.loop = loop_new();
+	v->process.netlink = netlink_new(false);
+	v->process.packet_socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	v->events = netlink_new(true);
+	if (!v->process.loop || !v->process.netlink || !v->events || v->process.packet_socket < 0)
+		return -ENOMEM;
+	v->process.parent = channel_new(v->process.loop, channel_fd, on_message, on_closed, v);
+	v->netlink_event = event_new(v->process.loop, nl_socket_get_fd(v->events),
+				     EV_READ | EV_PERSIST, on_netlink, v);
+	v->second = event_new(v->process.loop, -1, 0, on_second, v);
+	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
+	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle)
+		return -ENOMEM;
+	event_add(v->netlink_event, NULL);
+	event_add(v->second, &(struct timeval){.tv_sec = 1});
+	return 0;
+}
+
+static void vrrp_fini(struct vrrp *v)
+{
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_free(v->instances[i]);
+	channel_free(v->process.parent);
+	if (v->netlink_event)
+		event_free(v->netlink_event);
+	if (v->second)
+		event_free(v->second);
+	if (v->settle)
+		event_free(v->settle);
+	nl_socket_free(v->events);
+	nl_socket_free(v->process.netlink);
+	if (v->process.packet_socket >= 0)
+		close(v->process.packet_socket);
+	if (v->process.loop)
+		event_base_free(v->process.loop);
+	libevent_global_shutdown();
+}
+
+static int vrrp_run(int channel_fd)
+{
+	static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, -1};
+	struct vrrp v = {.process.packet_socket = -1};
+	int r;
+
+	realtime();
+	r = child_confine(NULL, caps);
+	r = r < 0 ? r : vrrp_init(&v, channel_fd);
+	if (r == 0)
+		event_base_dispatch(v.process.loop);
+	else
+		log_err("not started: error=%s", strerror(-r));
+	vrrp_fini(&v);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+const struct child vrrp_child = {.role = "vrrp", .run = vrrp_run};
