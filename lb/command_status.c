@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* command_status.c: `status`: the page that an operator looks at first. Its problems are sentences
+ * that say what to do; with any of them the node is degraded.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lb/control.h"
+#include "lb/reconcile.h"
+
+static __attribute__((format(printf, 2, 3))) void problem(json_t *problems, const char *format, ...)
+{
+	char text[640];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	json_array_append_new(problems, json_string(text));
+}
+
+static void backend_problems(json_t *problems, const struct lb *lb, const struct config_pool *p)
+{
+	static const char *const neighbours[] = NEIGHBOUR_NAMES;
+	uint32_t usable = 0;
+
+	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
+		const char *name = config_backend(lb->config, i)->name;
+		const struct lb_backend *b = &lb->backends[i];
+
+		usable += b->takes_new;
+		if (b->operator!= OPERATOR_ENABLED)
+			continue; /* wanted */
+		if (b->health.health == HEALTH_DOWN || b->health.health == HEALTH_LEAVING)
+			problem(problems,
+				"backend %s of pool %s is %s: %s; see: sluice probe %s/%s -v", name,
+				p->name, backend_state(lb, i),
+				b->health.text[0] ? b->health.text : b->health.verdict, p->name,
+				name);
+		else if (b->neighbour.status != NEIGHBOUR_KNOWN)
+			problem(problems,
+				"backend %s of pool %s cannot be reached: %s; in mode dsr it must be on a link of this node",
+				name, p->name, neighbours[b->neighbour.status]);
+	}
+	if (usable == 0)
+		problem(problems, "pool %s has nobody to take connections; its services are down",
+			p->name);
+}
+
+static void node_problems(json_t *problems, struct lb *lb)
+{
+	uint32_t used, size;
+
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
+		const struct lb_interface *in = &lb->interfaces[i];
+
+		if (in->attached == ATTACH_NONE)
+			problem(problems, "interface %s does not balance: %s", in->name,
+				in->problem[0] ? in->problem
+				: lb->detached
+					? "detached by the operator; sluice reload attaches it"
+					: "not attached yet");
+		else if (in->attached == ATTACH_GENERIC)
+			problem(problems,
+				"interface %s has no native XDP: generic mode is slower; a driver with XDP helps",
+				in->name);
+	}
+	for (uint32_t i = 0; i < lb->config->n_instances; i++) {
+		if (lb->instances[i].vrrp.role == VRRP_INIT)
+			problem(problems, "vrrp instance %s does not run: %s",
+				config_instance(lb->config, i)->name,
+				lb->instances[i].vrrp.reason[0] ? lb->instances[i].vrrp.reason
+								: "waiting for the first probes");
+	}
+	for (int i = 0; i < LB_PROCESSES; i++) {
+		const struct message_child *child = &lb->processes[i].child;
+
+		if (child->role[0] && child->pid == 0)
+			problem(problems, "process %s does not run; see the log", child->role);
+	}
+	lb_flow_fill(lb, &used, &size);
+	if (size && used > size / 10 * 9)
+		problem(problems, "flow table is nearly full: %u of %u; raise flow_limit", used,
+			size);
+}
+
+static json_t *processes(const struct lb *lb)
+{
+	json_t *rows = json_array();
+
+	for (int i = 0; i < LB_PROCESSES; i++) {
+		const struct message_child *child = &lb->processes[i].child;
+
+		if (child->role[0])
+			json_array_append_new(rows, json_pack("{s:s, s:i, s:i, s:I}", "process",
+							      child->role, "pid", (int)child->pid,
+							      "restarts", (int)child->restarts,
+							      "since", (json_int_t)child->since_s));
+	}
+	return rows;
+}
+
+void command_status(struct client *client, const json_t *request)
+{
+	struct lb *lb = client_lb(client);
+	json_t *problems = json_array();
+	json_t *answer;
+
+	(void)request;
+	node_problems(problems, lb);
+	for (uint32_t i = 0; i < lb->config->n_pools; i++)
+		backend_problems(problems, lb, config_pool(lb->config, i));
+	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",
+			   SLUICE_VERSION, "since", (json_int_t)lb->since_s, "degraded",
+			   json_array_size(problems) > 0);
+	json_object_set_new(answer, "problems", problems);
+	json_object_set_new(answer, "vrrp", rows_of(lb, "vrrp"));
+	json_object_set_new(answer, "services", rows_of(lb, "services"));
+	json_object_set_new(answer, "backends", rows_of(lb, "backends"));
+	json_object_set_new(answer, "processes", processes(lb));
+	client_done(client, answer);
+}

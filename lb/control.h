@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* control.h: the control socket: one JSON object a line in, one or more a line out.
+ *
+ * Commands are rows of the table in control.c; each handler is in a command_*.c. A handler answers
+ * at once, or takes the client (client_hold) until something has happened; a client has one command
+ * at a time. What a client sends is bounded, parsed strictly, and checked against the arguments of
+ * the command's row before the handler sees it.
+ */
+#ifndef SLUICE_LB_CONTROL_H
+#define SLUICE_LB_CONTROL_H
+
+#include <jansson.h>
+
+#include "lb/state.h"
+
+enum {
+	CONTROL_CLIENTS = 64,
+	CONTROL_REQUEST_BYTES = 64 << 10,
+	CONTROL_ANSWER_BYTES = 64 << 20, /* unread by a slow client, before it is cut off */
+	CONTROL_IDLE_S = 300,
+};
+
+struct control;
+struct client;
+
+/* control_new: listen at the path; a socket file left by a predecessor is replaced. NULL with
+ * errno. */
+struct control *control_new(struct lb *lb, const char *path);
+void control_free(struct control *control);
+
+/* ---- for the handlers ---- */
+
+enum argument_type { ARGUMENT_STRING, ARGUMENT_INT, ARGUMENT_ANY };
+
+struct argument {
+	const char *name;
+	enum argument_type type;
+	bool required;
+};
+
+struct command {
+	const char *name;
+	const struct argument *arguments; /* ends with a NULL name */
+	void (*run)(struct client *client, const json_t *request);
+};
+
+struct lb *client_lb(struct client *client);
+/* client_done: the last answer; takes @answer (an object without "ok") and adds "ok": true. */
+void client_done(struct client *client, json_t *answer);
+/* client_fail: the last answer, "ok": false, with words that say what to do. */
+__attribute__((format(printf, 2, 3))) void client_fail(struct client *client, const char *format,
+						       ...);
+/* client_more: an answer that others follow; takes @answer. */
+void client_more(struct client *client, json_t *answer);
+/* client_hold: the handler returns, the answer comes later; cancel is called when the client goes
+ * away before client_done() or client_fail(), which end it.
+ */
+void client_hold(struct client *client, void (*cancel)(void *owner), void *owner);
+
+/* ---- command_show.c, used by status too ---- */
+
+/* backend_state: one word (or two) for the backend of config index i, as shown everywhere. */
+const char *backend_state(const struct lb *lb, uint32_t i);
+/* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
+json_t *rows_of(struct lb *lb, const char *what);
+
+/* ---- the handlers, one for each row ---- */
+
+void command_show(struct client *client, const json_t *request);
+void command_status(struct client *client, const json_t *request);
+void command_drain(struct client *client, const json_t *request);
+void command_undrain(struct client *client, const json_t *request);
+void command_disable(struct client *client, const json_t *request);
+void command_enable(struct client *client, const json_t *request);
+void command_weight(struct client *client, const json_t *request);
+void command_wait(struct client *client, const json_t *request);
+void command_plan(struct client *client, const json_t *request);
+void command_reload(struct client *client, const json_t *request);
+void command_detach(struct client *client, const json_t *request);
+void command_failover(struct client *client, const json_t *request);
+void command_probe(struct client *client, const json_t *request);
+
+#endif

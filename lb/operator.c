@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* operator.c: see operator.h. The file is JSON, so that it can be read, and mended, by hand:
+ * {"version": 1, "backends": [{"pool": "mx", "backend": "mx2", "state": "drain", "weight": 50}]}
+ */
+#include "lb/operator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static const char *const state_names[] = OPERATOR_NAMES;
+
+/* ---- reading ---- */
+
+static bool name_read(const json_t *row, const char *key, char ret[static NAME_SIZE])
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	if (!text || !*text || strlen(text) >= NAME_SIZE)
+		return false;
+	strcpy(ret, text);
+	return true;
+}
+
+static bool state_read(const json_t *row, enum operator_state *ret)
+{
+	const char *text = json_string_value(json_object_get(row, "state"));
+
+	for (int i = 0; text && i <= OPERATOR_DISABLED; i++) {
+		if (strcmp(text, state_names[i]) == 0) {
+			*ret = (enum operator_state)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool entry_read(const json_t *row, struct operator_entry *ret)
+{
+	const json_t *weight = json_object_get(row, "weight");
+	struct operator_entry e = {.weight = WEIGHT_NONE};
+
+	if (!name_read(row, "pool", e.pool) || !name_read(row, "backend", e.backend) ||
+	    !state_read(row, &e.state))
+		return false;
+	if (weight) {
+		if (!json_is_integer(weight) || json_integer_value(weight) < 0 ||
+		    json_integer_value(weight) > CONFIG_WEIGHT)
+			return false;
+		e.weight = (int32_t)json_integer_value(weight);
+	}
+	*ret = e;
+	return true;
+}
+
+static int entries_read(const json_t *root, struct operator_entry **ret, uint32_t *ret_n)
+{
+	const json_t *rows = json_object_get(root, "backends");
+	size_t n = json_array_size(rows);
+	struct operator_entry *entries;
+
+	if (!json_is_array(rows) || n > OPERATOR_ENTRIES_MOST)
+		return -EINVAL;
+	entries = calloc(n + 1, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (!entry_read(json_array_get(rows, i), &entries[i])) {
+			free(entries);
+			return -EINVAL;
+		}
+	}
+	*ret = entries;
+	*ret_n = (uint32_t)n;
+	return 0;
+}
+
+static void set_aside(const char *path, const char *why)
+{
+	char aside[CONFIG_PATH_SIZE + 16];
+
+	snprintf(aside, sizeof(aside), "%s.damaged", path);
+	rename(path, aside);
+	log_warning("operator's states lost: file=%s error=\"%s\" kept_as=%s", path, why, aside);
+}
+
+int operator_load(const char *path, struct operator_entry **ret_entries, uint32_t *ret_n)
+{
+	json_error_t error = {.text = "not what operator.json holds"};
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), r;
+	struct stat st;
+	json_t *root;
+
+	if (fd < 0 && errno == ENOENT) {
+		*ret_entries = NULL;
+		*ret_n = 0;
+		return 0;
+	}
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > OPERATOR_FILE_MOST) {
+		close(fd);
+		set_aside(path, "not a file of that kind");
+		return -EINVAL;
+	}
+	root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &error);
+	close(fd);
+	r = root ? entries_read(root, ret_entries, ret_n) : -EINVAL;
+	if (r == -EINVAL)
+		set_aside(path, root ? "not what operator.json holds" : error.text);
+	json_decref(root);
+	return r;
+}
+
+/* ---- writing ---- */
+
+static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
+{
+	json_t *rows = json_array();
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct operator_entry *e = &entries[i];
+		json_t *row;
+
+		if (e->state == OPERATOR_ENABLED && e->weight == WEIGHT_NONE)
+			continue;
+		row = json_pack("{s:s, s:s, s:s}", "pool", e->pool, "backend", e->backend, "state",
+				state_names[e->state]);
+		if (row && e->weight != WEIGHT_NONE)
+			json_object_set_new(row, "weight", json_integer(e->weight));
+		if (json_array_append_new(rows, row) < 0) {
+			json_decref(rows);
+			return NULL;
+		}
+	}
+	return json_pack("{s:i, s:o}", "version", 1, "backends", rows);
+}
+
+int operator_save(const char *path, const struct operator_entry *entries, uint32_t n)
+{
+	char beside[CONFIG_PATH_SIZE + 16];
+	json_t *root = entries_write(entries, n);
+	int fd, r = 0;
+
+	if (!root)
+		return -ENOMEM;
+	snprintf(beside, sizeof(beside), "%s.new", path);
+	fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		r = -errno;
+	} else {
+		if (json_dumpfd(root, fd, JSON_INDENT(2)) < 0 || write(fd, "\n", 1) != 1)
+			r = -EIO;
+		else if (fsync(fd) < 0)
+			r = -errno;
+		close(fd);
+		if (r == 0 && rename(beside, path) < 0)
+			r = -errno;
+		if (r < 0)
+			unlink(beside);
+	}
+	json_decref(root);
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* operator.h: what the operator said of backends, kept in a file over reloads and restarts. */
+#ifndef SLUICE_LB_OPERATOR_H
+#define SLUICE_LB_OPERATOR_H
+
+#include "base/child.h"
+#include "lb/state.h"
+
+#define OPERATOR_FILE SLUICE_STATE_DIR "/operator.json"
+
+enum { OPERATOR_ENTRIES_MOST = CONFIG_BACKENDS, OPERATOR_FILE_MOST = 16 << 20 };
+
+/* operator_load: the entries of the file; the caller frees. A file that is not there has none.
+ * 0, or -errno: -EINVAL for a damaged one, which is then set aside as PATH.damaged.
+ */
+int operator_load(const char *path, struct operator_entry **ret_entries, uint32_t *ret_n);
+
+/* operator_save: replace the file, whole or not at all (written beside it, synced, renamed).
+ * Entries that say nothing (enabled, WEIGHT_NONE) are left out. 0 or -errno.
+ */
+int operator_save(const char *path, const struct operator_entry *entries, uint32_t n);
+
+#endif
