@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs the end-to-end tests: every function test_* of every test_*.py here.
+
+A file's tests share one site: `site()` makes it, `test_*(site)` use it in the order of the file, and
+each leaves it as it found it. When one fails, the logs of the machines are shown, and a new site is made for
+the next.
+"""
+import glob
+import importlib
+import os
+import signal
+import time
+import traceback
+
+LIMIT_S = 150  # for one test
+
+
+class TooLong(Exception):
+    pass
+
+
+def on_alarm(number, frame):
+    raise TooLong(f"not ended after {LIMIT_S} s")
+
+
+def tests_of(module):
+    found = [(f.__code__.co_firstlineno, name, f) for name, f in vars(module).items()
+             if name.startswith("test_") and callable(f)]
+    return [(name, f) for _, name, f in sorted(found, key=lambda t: t[0])]
+
+
+def run_file(count, module, wanted):
+    site = None
+    for name, test in wanted:
+        began = time.monotonic()
+        signal.alarm(LIMIT_S)
+        try:
+            if site is None:
+                site = module.site()
+            test(site)
+            count.add(f"{module.__name__}: {name}", "passed", seconds=time.monotonic() - began)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            logs = site.log_text() if site else ""
+            count.add(f"{module.__name__}: {name}", "failed", traceback.format_exc() + logs,
+                      seconds=time.monotonic() - began)
+            if site:
+                site.close()
+            site = None
+        finally:
+            signal.alarm(0)
+    if site:
+        site.close()
+
+
+def run(count, pattern=""):
+    signal.signal(signal.SIGALRM, on_alarm)
+    for path in sorted(glob.glob(os.path.join(os.path.dirname(__file__), "test_*.py"))):
+        module = importlib.import_module(os.path.basename(path)[:-3])
+        wanted = [(name, test) for name, test in tests_of(module)
+                  if pattern in f"{module.__name__}: {name}"]
+        if wanted:
+            run_file(count, module, wanted)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The real daemons of a mail server, each configured for one machine: it says its own name."""
+from .machine import wait_until
+
+USER, PASSWORD, DOMAIN = "alice", "secret", "example.test"
+MAILDIR = f"/var/mail/vhosts/{USER}"
+
+POSTFIX_MAIN = """compatibility_level = 3.6
+queue_directory = /var/spool/postfix
+data_directory = /var/lib/postfix
+myhostname = {name}.{domain}
+mydestination =
+smtpd_banner = $myhostname ESMTP
+inet_interfaces = all
+inet_protocols = all
+mynetworks = 10.0.0.0/8 127.0.0.0/8 [fd00::]/8
+virtual_mailbox_domains = {domain}
+virtual_mailbox_base = /var/mail/vhosts
+virtual_mailbox_maps = static:{user}/
+virtual_uid_maps = static:8
+virtual_gid_maps = static:8
+virtual_minimum_uid = 8
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtpd_recipient_restrictions = permit_mynetworks, reject
+smtpd_peername_lookup = no
+maillog_file = /var/log/mail.log
+maillog_file_prefixes = /var
+"""
+
+POSTFIX_MASTER = """smtp      inet  n - n - - smtpd
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+smtp      unix  - - n - - smtp
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+virtual   unix  - n n - - virtual
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+DOVECOT = """protocols = imap pop3
+listen = *, ::
+base_dir = /run/dovecot
+log_path = /var/log/dovecot.log
+login_greeting = {name} ready
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:/var/mail/vhosts/%n
+first_valid_uid = 1
+first_valid_gid = 1
+mail_max_userip_connections = 0
+service imap-login {{
+  service_count = 0
+  process_min_avail = 1
+  client_limit = 2000
+}}
+service pop3-login {{
+  service_count = 0
+  process_min_avail = 1
+}}
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=8 gid=8 home=/var/mail/vhosts/%n
+}}
+"""
+
+NGINX = """worker_processes 1;
+error_log /var/log/nginx-error.log;
+pid /run/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_body_temp_path /run/nginx-body;
+  proxy_temp_path /run/nginx-proxy;
+  fastcgi_temp_path /run/nginx-fastcgi;
+  uwsgi_temp_path /run/nginx-uwsgi;
+  scgi_temp_path /run/nginx-scgi;
+  server {{
+    listen 80; listen [::]:80;
+    location / {{ return 200 "{name}\\n"; }}
+    location /big {{ alias /var/www-big; }}
+  }}
+}}
+"""
+
+
+def maildir_make(machine):
+    machine.run(f"mkdir -p {MAILDIR}/new {MAILDIR}/cur {MAILDIR}/tmp && "
+                "chown -R 8:8 /var/mail/vhosts && chmod -R 700 /var/mail/vhosts")
+
+
+def listens(machine, port):
+    return f":{port} " in machine.run("ss", "-ltn")
+
+
+def postfix_start(machine):
+    machine.write("/etc/postfix/main.cf",
+                  POSTFIX_MAIN.format(name=machine.name, domain=DOMAIN, user=USER))
+    machine.write("/etc/postfix/master.cf", POSTFIX_MASTER)
+    machine.run("rm -f /var/spool/postfix/pid/*; postfix start > /run/postfix.out 2>&1", timeout=30)
+    wait_until(lambda: listens(machine, 25), 15, f"Postfix of {machine.name} listens")
+
+
+def dovecot_start(machine):
+    machine.write("/etc/dovecot/dovecot.conf", DOVECOT.format(name=machine.name, password=PASSWORD))
+    machine.run("mkdir -p /run/dovecot && dovecot -c /etc/dovecot/dovecot.conf > /run/dovecot.out 2>&1", timeout=30)
+    wait_until(lambda: listens(machine, 143), 15, f"Dovecot of {machine.name} listens")
+
+
+def nginx_start(machine):
+    machine.write("/etc/nginx/nginx.conf", NGINX.format(name=machine.name))
+    machine.run("nginx > /run/nginx.out 2>&1", timeout=30)
+    wait_until(lambda: listens(machine, 80), 15, f"nginx of {machine.name} listens")
+
+
+def mail_count(machine):
+    """Messages in the mailbox that lies on this machine."""
+    return int(machine.run(f"find {MAILDIR}/new {MAILDIR}/cur -type f | wc -l"))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Machines: processes with their own network, mount, host name and process namespaces.
+
+A machine has the paths of the real one, but a private /etc, /var, /run and /sys/fs/bpf, so that
+several can run the same daemons. It has no name outside: when its first process dies, all its
+processes, its interfaces and its mounts are gone. That process dies with whoever made the machine,
+even by SIGKILL.
+"""
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+CLONE_NEWNET = 0x40000000
+
+# The first process of a machine: makes what is private, then collects the dead.
+INIT = r"""
+set -e
+hostname "$1"
+mount -t tmpfs -o mode=755 tmpfs /run
+for dir in etc var; do
+    mkdir -p /run/.over/$dir/upper /run/.over/$dir/work
+    mount -t overlay overlay -o lowerdir=/$dir,upperdir=/run/.over/$dir/upper,workdir=/run/.over/$dir/work /$dir
+done
+mkdir -p /run/lock /etc/sluice
+echo "127.0.0.1 localhost $1" > /etc/hosts
+mount -t sysfs sysfs /sys
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+exec python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+sys.stdout.write("ready\n"); sys.stdout.flush()
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        signal.sigtimedwait([signal.SIGCHLD], 0.2)
+'
+"""
+
+
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class CommandFailed(Exception):
+    pass
+
+
+def wait_until(condition, limit_s, what):
+    """Ask until the condition gives something true; what it gave, or an error after the limit."""
+    end = time.monotonic() + limit_s
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.02)
+
+
+class Machine:
+    def __init__(self, name):
+        self.name = name
+        self.log_dir = None
+        self.outer = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork",
+             "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private",
+             "sh", "-c", INIT, "init", name],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent, start_new_session=True)
+        if self.outer.stdout.readline() != "ready\n":
+            raise CommandFailed(f"machine {name} did not start")
+        with open(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children") as f:
+            self.pid = int(f.read().split()[0])
+        self.enter = ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--"]
+        self.net_fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def cut_power(self):
+        if self.outer.poll() is None:
+            self.outer.kill()
+
+    def close(self):
+        """The machine loses power, and is gone."""
+        self.cut_power()
+        self.outer.wait()
+        if self.net_fd >= 0:
+            os.close(self.net_fd)
+            self.net_fd = -1
+        wait_until(lambda: not os.path.exists(f"/proc/{self.pid}"), 10, f"{self.name} gone")
+
+    # ---- commands ----
+
+    def run(self, *command, check=True, text=None, timeout=60, env=None):
+        """Run to the end; its standard output. A string alone is for the shell."""
+        if len(command) == 1:
+            command = ("sh", "-c", command[0])
+        done = subprocess.run([*self.enter, *command], input=text, text=True, timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, **(env or {})})
+        if check and done.returncode != 0:
+            raise CommandFailed(f"{self.name}: {' '.join(command)}: {done.returncode}\n"
+                                f"{done.stdout}{done.stderr}")
+        return done.stdout if check else done
+
+    def spawn(self, *command, log, env=None):
+        """Start in the background, its output to a file of the lab's log folder."""
+        with open(os.path.join(self.log_dir, f"{self.name}-{log}.log"), "ab") as out:
+            return subprocess.Popen([*self.enter, *command], stdin=subprocess.DEVNULL, stdout=out,
+                                    stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
+                                    start_new_session=True, env={**os.environ, **(env or {})})
+
+    def write(self, path, text, mode=None):
+        self.run("sh", "-c", f"mkdir -p $(dirname {path}); cat > {path}", text=text)
+        if mode:
+            self.run("chmod", mode, path)
+
+    def pids(self, pattern):
+        """Process numbers, as the machine has them, whose command line matches."""
+        found = self.run("pgrep", "-f", pattern, check=False).stdout.split()
+        return [int(pid) for pid in found]
+
+    def kill(self, pattern, signal_name="KILL"):
+        for pid in self.pids(pattern):
+            self.run("kill", f"-{signal_name}", str(pid), check=False)
+
+    # ---- the network, seen from this machine ----
+
+    @contextlib.contextmanager
+    def network(self):
+        """This thread's new sockets are this machine's."""
+        if threading.current_thread() is threading.main_thread():
+            own = os.open("/proc/self/ns/net", os.O_RDONLY)
+        else:
+            own = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
+        if LIBC.setns(self.net_fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            yield
+        finally:
+            LIBC.setns(own, CLONE_NEWNET)
+            os.close(own)
