@@ -73,7 +73,7 @@ static void change(struct client *client, const json_t *request, const enum oper
 
 		if (!meant(lb, i, backend, pool))
 			continue;
-		r = lb_set_operator(lb, i, state ? *state : lb->backends[i].operator,
+		r = lb_set_operator(lb, i, state ? *state : lb->backends[i].by_operator,
 				    weight ? *weight : lb->backends[i].weight);
 		if (r < 0) {
 			json_decref(rows);

@@ -39,9 +39,9 @@ const char *backend_state(const struct lb *lb, uint32_t i)
 {
 	const struct lb_backend *b = &lb->backends[i];
 
-	if (b->operator== OPERATOR_DISABLED)
+	if (b->by_operator == OPERATOR_DISABLED)
 		return "disabled";
-	if (b->operator== OPERATOR_DRAIN)
+	if (b->by_operator == OPERATOR_DRAIN)
 		return "drain";
 	if (b->health.health == HEALTH_UP && b->neighbour.status != NEIGHBOUR_KNOWN)
 		return "no neighbour";

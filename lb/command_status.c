@@ -30,7 +30,7 @@ static void backend_problems(json_t *problems, const struct lb *lb, const struct
 		const struct lb_backend *b = &lb->backends[i];
 
 		usable += b->takes_new;
-		if (b->operator!= OPERATOR_ENABLED)
+		if (b->by_operator != OPERATOR_ENABLED)
 			continue; /* wanted */
 		if (b->health.health == HEALTH_DOWN || b->health.health == HEALTH_LEAVING)
 			problem(problems,

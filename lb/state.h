@@ -78,9 +78,11 @@ struct neighbour {
 
 struct lb_backend {
 	struct message_health health; /* health.health is HEALTH_UNKNOWN before the first */
-	enum operator_state operator;
+	enum operator_state by_operator;
 	int32_t weight; /* the operator's, or WEIGHT_NONE */
 	struct neighbour neighbour;
+	/* What the data plane of a process before us did with it: holds while health is unknown. */
+	bool kept_takes_new, kept_alive;
 	/* What the data plane is to do with it, as of the last reconcile. */
 	bool takes_new;	 /* new connections come here */
 	bool alive;	 /* established ones go on */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* apply.c: see apply.h. One case for each kind of step. */
+#include "lb/apply.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* What a plan is carried out with. */
+struct application {
+	struct plane *plane;
+	struct current *current;
+	apply_problem_fn *on_problem;
+	void *owner;
+};
+
+/* Returns 0 when attached, 1 when it could not be: told, and not to be committed. */
+static int interface_attach(const struct application *a, struct step *s)
+{
+	char problem[PLANE_PROBLEM];
+	int r = plane_attach(a->plane, s->number, &s->interface, &s->interface.mode, problem);
+
+	a->on_problem(a->owner, s->interface.name, problem);
+	return r < 0 ? 1 : 0;
+}
+
+static int interface_replace(const struct application *a, struct step *s)
+{
+	int r = plane_replace(a->plane, s->number, &s->interface);
+
+	if (r < 0)
+		log_err("program not replaced: interface=%s error=%s", s->interface.name,
+			strerror(-r));
+	return r;
+}
+
+static int step_apply(const struct application *a, struct step *s)
+{
+	struct plane *plane = a->plane;
+	const struct current *c = a->current;
+
+	switch (s->kind) {
+	case STEP_SETTINGS:
+		return plane_settings_set(plane, &s->settings);
+	case STEP_BACKEND_ADD:
+		return plane_backend_new(plane, s->number, &s->backend);
+	case STEP_BACKEND_CHANGE:
+	case STEP_BACKEND_LOSE:
+		return plane_backend_set(plane, s->number, &s->backend);
+	case STEP_BACKEND_RETIRE:
+		return 0; /* only we know */
+	case STEP_BACKEND_FREE:
+		return plane_backend_clear(plane, s->number);
+	case STEP_POOL_ADD:
+		return plane_pool_set(plane, s->number, &s->pool, &s->pool.table);
+	case STEP_TABLE:
+		if (s->silent)
+			return 0;
+		return plane_pool_set(plane, s->number, &s->pool,
+				      s->differs ? &s->pool.table : NULL);
+	case STEP_POOL_REMOVE:
+		return plane_pool_clear(plane, s->number);
+	case STEP_SERVICE_ADD:
+		return plane_service_new(plane, &s->service);
+	case STEP_SERVICE_CHANGE:
+		return plane_service_set(plane, &s->service);
+	case STEP_SERVICE_REMOVE:
+		return plane_service_clear(plane, &c->services[s->number]);
+	case STEP_PROGRAM:
+		return interface_replace(a, s);
+	case STEP_ATTACH:
+		return interface_attach(a, s);
+	case STEP_DETACH:
+		return plane_detach(plane, s->number, c->interfaces[s->number].name);
+	}
+	return -EINVAL;
+}
+
+int plan_apply(struct plan *plan, struct plane *plane, struct current *current,
+	       apply_problem_fn *on_problem, void *owner)
+{
+	const struct application a = {plane, current, on_problem, owner};
+
+	for (size_t i = 0; i < plan->n; i++) {
+		int r = step_apply(&a, &plan->steps[i]);
+
+		if (r < 0)
+			return r;
+		if (r == 0)
+			step_commit(&plan->steps[i], current);
+	}
+	plane_settled(plane);
+	return 0;
+}

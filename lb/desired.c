@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* desired.c: inputs to intent: which backends are used, and who owns which slot.
+ *
+ * | health   | new connections | established ones |
+ * | up       | yes             | go on            |
+ * | leaving  | no              | go on            |
+ * | down     | no              | are cut          |
+ * | unknown  | as the data plane had it before a restart; a new backend waits |
+ *
+ * Less than that: drain and weight 0 take no new ones; disabled cuts; without a known neighbour
+ * there are no new ones, and established ones go on at its last known MAC if there is one.
+ */
+#include "lb/desired.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lb/maglev.h"
+
+static enum health health_of(const struct config_pool *pool, const struct lb_backend *in)
+{
+	if (strcmp(pool->probe.type, "none") == 0)
+		return HEALTH_UP;
+	return (enum health)in->health.health;
+}
+
+struct fate backend_fate(const struct config_pool *pool, const struct config_backend *conf,
+			 const struct lb_backend *in)
+{
+	struct fate fate = {0};
+
+	switch (health_of(pool, in)) {
+	case HEALTH_UP:
+		fate = (struct fate){.takes_new = true, .alive = true};
+		break;
+	case HEALTH_LEAVING:
+		fate.alive = true;
+		break;
+	case HEALTH_UNKNOWN:
+		fate = (struct fate){.takes_new = in->kept_takes_new, .alive = in->kept_alive};
+		break;
+	case HEALTH_DOWN:
+		break;
+	}
+	if (in->by_operator != OPERATOR_ENABLED)
+		fate.takes_new = false;
+	if (in->by_operator == OPERATOR_DISABLED)
+		fate.alive = false;
+	if (in->weight == 0 || (in->weight == WEIGHT_NONE && conf->weight == 0))
+		fate.takes_new = false;
+	if (in->neighbour.status != NEIGHBOUR_KNOWN)
+		fate.takes_new = false;
+	if (!in->neighbour.was_known)
+		fate.alive = false;
+	return fate;
+}
+
+/* ---- tables ---- */
+
+/* All that a backend's slots depend on. */
+struct member {
+	struct addr addr; /* another address is another backend */
+	struct maglev_backend maglev;
+	bool takes_new;
+};
+
+struct cached_table {
+	char pool[NAME_SIZE];
+	uint32_t slots, n;
+	struct member *members;
+	uint16_t *base, *owners;
+	uint64_t version;
+	struct cached_table *next;
+};
+
+struct table_cache {
+	struct cached_table *first;
+	uint64_t last_version;
+};
+
+struct table_cache *table_cache_new(uint64_t first_version)
+{
+	struct table_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache)
+		cache->last_version = first_version;
+	return cache;
+}
+
+static void cached_table_free(struct cached_table *t)
+{
+	if (!t)
+		return;
+	free(t->members);
+	free(t->base);
+	free(t->owners);
+	free(t);
+}
+
+void table_cache_free(struct table_cache *cache)
+{
+	if (!cache)
+		return;
+	for (struct cached_table *t = cache->first, *next; t; t = next) {
+		next = t->next;
+		cached_table_free(t);
+	}
+	free(cache);
+}
+
+/* Drop what no pool of the configuration needs. */
+static void cache_trim(struct table_cache *cache, const struct config *config)
+{
+	for (struct cached_table **at = &cache->first; *at;) {
+		struct cached_table *t = *at;
+
+		if (config_find_pool(config, t->pool) >= 0) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		cached_table_free(t);
+	}
+}
+
+static struct cached_table *cache_find(struct table_cache *cache, const char *pool)
+{
+	for (struct cached_table *t = cache->first; t; t = t->next) {
+		if (strcmp(t->pool, pool) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+static bool same_base(const struct cached_table *a, const struct cached_table *b)
+{
+	if (a->slots != b->slots || a->n != b->n)
+		return false;
+	for (uint32_t i = 0; i < a->n; i++) {
+		if (a->members[i].maglev.seed != b->members[i].maglev.seed ||
+		    a->members[i].maglev.weight != b->members[i].maglev.weight)
+			return false;
+	}
+	return true;
+}
+
+static bool same_owners(const struct cached_table *a, const struct cached_table *b)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		if (a->members[i].takes_new != b->members[i].takes_new ||
+		    memcmp(&a->members[i].addr, &b->members[i].addr, sizeof(struct addr)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Fill base and owners of @t; @old (may be NULL) has the same base, or not. */
+static int cached_table_build(struct cached_table *t, const struct cached_table *old)
+{
+	struct maglev_backend *backends = calloc(t->n ? t->n : 1, sizeof(*backends));
+	bool *takes_new = calloc(t->n ? t->n : 1, sizeof(*takes_new));
+	int r = 0;
+
+	t->base = calloc(t->slots, sizeof(*t->base));
+	t->owners = calloc(t->slots, sizeof(*t->owners));
+	if (!backends || !takes_new || !t->base || !t->owners)
+		r = -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		backends[i] = t->members[i].maglev;
+		takes_new[i] = t->members[i].takes_new;
+	}
+	if (r == 0 && old && same_base(t, old))
+		memcpy(t->base, old->base, t->slots * sizeof(*t->base));
+	else if (r == 0)
+		r = maglev_build(backends, t->n, t->slots, t->base);
+	if (r == 0)
+		r = maglev_repair(backends, takes_new, t->n, t->slots, t->base, t->owners);
+	free(backends);
+	free(takes_new);
+	return r;
+}
+
+static struct cached_table *cached_table_new(const char *pool, uint32_t slots, uint32_t n)
+{
+	struct cached_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	memcpy(t->pool, pool, sizeof(t->pool));
+	t->slots = slots;
+	t->n = n;
+	t->members = calloc(n ? n : 1, sizeof(*t->members));
+	if (!t->members) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* cache_put: the table of these members, built if they differ from the last time. Owns @t. */
+static int cache_put(struct table_cache *cache, struct cached_table *t,
+		     const struct cached_table **ret_table)
+{
+	struct cached_table *old = cache_find(cache, t->pool), swap;
+	int r;
+
+	if (old && same_base(t, old) && same_owners(t, old)) {
+		cached_table_free(t);
+		*ret_table = old;
+		return 0;
+	}
+	r = cached_table_build(t, old);
+	if (r < 0) {
+		cached_table_free(t);
+		return r;
+	}
+	t->version = ++cache->last_version;
+	if (!old) {
+		t->next = cache->first;
+		cache->first = t;
+		*ret_table = t;
+		return 0;
+	}
+	swap = *old;
+	*old = *t;
+	old->next = swap.next;
+	*t = swap;
+	cached_table_free(t);
+	*ret_table = old;
+	return 0;
+}
+
+/* ---- all of it ---- */
+
+static void desired_backend_init(const struct inputs *in, uint32_t i, struct desired_backend *ret)
+{
+	const struct config_backend *conf = config_backend(in->config, i);
+	const struct config_pool *pool = config_pool(in->config, conf->pool);
+	const struct neighbour *neighbour = &in->backends[i].neighbour;
+	struct fate fate = backend_fate(pool, conf, &in->backends[i]);
+
+	*ret = (struct desired_backend){.conf = conf,
+					.pool = pool,
+					.takes_new = fate.takes_new,
+					.alive = fate.alive,
+					.ifindex = neighbour->ifindex};
+	memcpy(ret->mac, neighbour->mac, sizeof(ret->mac));
+	memcpy(ret->own_mac, neighbour->own_mac, sizeof(ret->own_mac));
+}
+
+/* The operator's weight 0 leaves the slots where they return to. */
+static uint32_t weight_of(const struct config_backend *conf, const struct lb_backend *in)
+{
+	return in->weight > 0 ? (uint32_t)in->weight : conf->weight;
+}
+
+static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
+			     const struct desired_backend *backends, uint32_t i,
+			     struct desired_pool *ret)
+{
+	const struct config_pool *pool = config_pool(in->config, i);
+	const struct cached_table *table;
+	struct cached_table *t = cached_table_new(pool->name, in->config->slots, pool->n_backends);
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	for (uint32_t k = 0; k < pool->n_backends; k++) {
+		const struct config_backend *conf =
+			config_backend(in->config, pool->first_backend + k);
+
+		t->members[k].addr = conf->addr;
+		t->members[k].takes_new = backends[pool->first_backend + k].takes_new;
+		t->members[k].maglev = (struct maglev_backend){
+			.seed = maglev_seed(pool->name, conf->name),
+			.weight = weight_of(conf, &in->backends[pool->first_backend + k])};
+	}
+	r = cache_put(cache, t, &table);
+	if (r < 0)
+		return r;
+	*ret = (struct desired_pool){
+		.conf = pool, .owners = table->owners, .version = table->version};
+	return 0;
+}
+
+static void desired_interfaces_init(const struct inputs *in, struct desired *ret)
+{
+	for (uint32_t i = 0; i < in->config->node.n_interfaces && !in->detached; i++) {
+		const struct lb_interface *from = &in->interfaces[i];
+		struct desired_interface *to = &ret->interfaces[ret->n_interfaces];
+
+		if (from->ifindex == 0)
+			continue;
+		memcpy(to->name, from->name, sizeof(to->name));
+		memcpy(to->mac, from->mac, sizeof(to->mac));
+		to->ifindex = from->ifindex;
+		ret->n_interfaces++;
+	}
+}
+
+int desired_build(const struct inputs *in, struct table_cache *cache, struct desired *ret_desired)
+{
+	const struct config *config = in->config;
+	struct desired d = {
+		.config = config,
+		.settings = {.slots = config->slots,
+			     .flow_limit = config->flow_limit,
+			     .key_print = in->key_print},
+		.backends =
+			calloc(config->n_backends ? config->n_backends : 1, sizeof(*d.backends)),
+		.pools = calloc(config->n_pools ? config->n_pools : 1, sizeof(*d.pools))};
+	int r = d.backends && d.pools ? 0 : -ENOMEM;
+
+	memcpy(d.settings.hash_key, in->hash_key, sizeof(d.settings.hash_key));
+	desired_interfaces_init(in, &d);
+	for (uint32_t i = 0; r == 0 && i < config->n_backends; i++)
+		desired_backend_init(in, i, &d.backends[i]);
+	cache_trim(cache, config);
+	for (uint32_t i = 0; r == 0 && i < config->n_pools; i++)
+		r = desired_pool_init(in, cache, d.backends, i, &d.pools[i]);
+	if (r < 0) {
+		desired_fini(&d);
+		return r;
+	}
+	*ret_desired = d;
+	return 0;
+}
+
+void desired_fini(struct desired *d)
+{
+	free(d->backends);
+	free(d->pools);
+	explicit_bzero(&d->settings, sizeof(d->settings));
+	*d = (struct desired){0};
+}

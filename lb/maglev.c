@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* maglev.c: weighted Maglev hashing (Eisenbud et al., NSDI 2016, 3.4), and its repair.
+ *
+ * Building: each backend has its own order of the slots. They take turns, each taking the first
+ * free slot of its order; whose turn it is goes by the weights (Sainte-Laguë: the next is the one
+ * with the least (2 taken + 1) / weight), so that the shares are exact to one slot.
+ *
+ * Repairing: plain Maglev built again without one backend moves more slots than that one had. Here
+ * only those move, each to the backend of the highest weighted rendezvous: the one with the least
+ * -log2(u) / weight, u being a hash of slot and backend in (0, 1]. The logarithm is integer
+ * arithmetic, so that every machine gets the same table.
+ */
+#include "lb/maglev.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/hash.h"
+
+static uint64_t fnv1a(uint64_t h, const char *text)
+{
+	do {
+		h = (h ^ (uint8_t)*text) * 0x100000001b3ULL;
+	} while (*text++);
+	return h;
+}
+
+uint64_t maglev_seed(const char *pool, const char *backend)
+{
+	return hash_mix(fnv1a(fnv1a(0xcbf29ce484222325ULL, pool), backend));
+}
+
+/* ---- building ---- */
+
+struct turn { /* of one backend */
+	uint64_t seed;
+	uint32_t weight;
+	uint32_t taken;	   /* slots so far */
+	uint32_t at, skip; /* the next slot of its order, and the step to the one after */
+	uint16_t index;
+};
+
+static bool turn_before(const struct turn *a, const struct turn *b)
+{
+	uint64_t x = (2ULL * a->taken + 1) * b->weight, y = (2ULL * b->taken + 1) * a->weight;
+
+	if (x != y)
+		return x < y;
+	return a->seed != b->seed ? a->seed < b->seed : a->index < b->index;
+}
+
+/* Restore the heap's order below @i. */
+static void heap_sink(struct turn *heap, uint32_t n, uint32_t i)
+{
+	struct turn moving = heap[i];
+
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && turn_before(&heap[child + 1], &heap[child]))
+			child++;
+		if (!turn_before(&heap[child], &moving))
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = moving;
+}
+
+static uint32_t turns_init(const struct maglev_backend *backends, uint32_t n, uint32_t slots,
+			   struct turn *ret_heap)
+{
+	uint32_t used = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t seed = backends[i].seed;
+
+		if (backends[i].weight == 0)
+			continue;
+		ret_heap[used++] = (struct turn){
+			.seed = seed,
+			.weight = backends[i].weight,
+			.at = (uint32_t)(hash_mix(seed + 1) % slots),
+			.skip = (uint32_t)(hash_mix(seed + 2) % (slots - 1)) + 1,
+			.index = (uint16_t)i,
+		};
+	}
+	for (uint32_t i = used / 2; i-- > 0;)
+		heap_sink(ret_heap, used, i);
+	return used;
+}
+
+static uint32_t order_next(struct turn *t, uint32_t slots)
+{
+	uint32_t slot = t->at;
+
+	t->at += t->skip;
+	if (t->at >= slots)
+		t->at -= slots;
+	return slot;
+}
+
+int maglev_build(const struct maglev_backend *backends, uint32_t n, uint32_t slots,
+		 uint16_t *ret_owners)
+{
+	struct turn *heap = calloc(n ? n : 1, sizeof(*heap));
+	uint32_t used;
+
+	if (!heap)
+		return -ENOMEM;
+	for (uint32_t s = 0; s < slots; s++)
+		ret_owners[s] = BACKEND_NONE;
+	used = turns_init(backends, n, slots, heap);
+	for (uint32_t filled = 0; used > 0 && filled < slots; filled++) {
+		struct turn *t = &heap[0];
+		uint32_t slot;
+
+		do {
+			slot = order_next(t, slots);
+		} while (ret_owners[slot] != BACKEND_NONE);
+		ret_owners[slot] = t->index;
+		t->taken++;
+		heap_sink(heap, used, 0);
+	}
+	free(heap);
+	return 0;
+}
+
+/* ---- repairing ---- */
+
+enum { LOG_BITS = 10, LOG_STEPS = 1 << LOG_BITS };
+
+/* log2(1 + i / LOG_STEPS), in units of 2^-32. */
+struct log_table {
+	uint64_t at[LOG_STEPS + 1];
+};
+
+/* A bit at a time: squaring doubles the logarithm. */
+static uint64_t log2_exact(uint32_t i)
+{
+	uint64_t y = (1ULL << 62) + ((uint64_t)i << (62 - LOG_BITS)), bits = 0;
+
+	if (i == LOG_STEPS)
+		return 1ULL << 32;
+	for (int bit = 31; bit >= 0; bit--) {
+		y = (uint64_t)(((unsigned __int128)y * y) >> 62);
+		if (y >> 63) {
+			bits |= 1ULL << bit;
+			y >>= 1;
+		}
+	}
+	return bits;
+}
+
+static void log_table_fill(struct log_table *t)
+{
+	for (uint32_t i = 0; i <= LOG_STEPS; i++)
+		t->at[i] = log2_exact(i);
+}
+
+/* -log2(h / 2^64), in units of 2^-32; the error is below 2^-22. */
+static uint64_t minus_log2(const struct log_table *t, uint64_t h)
+{
+	unsigned zeros = (unsigned)__builtin_clzll(h | 1);
+	uint64_t y = (h | 1) << zeros; /* 1.m, its leading bit at 63 */
+	uint32_t i = (uint32_t)(y >> (63 - LOG_BITS)) & (LOG_STEPS - 1);
+	uint64_t rest = (y >> (31 - LOG_BITS)) & 0xffffffff;
+
+	return ((uint64_t)(zeros + 1) << 32) - t->at[i] -
+	       (((t->at[i + 1] - t->at[i]) * rest) >> 32);
+}
+
+struct candidate { /* takes new flows */
+	uint64_t seed;
+	uint32_t weight;
+	uint16_t index;
+};
+
+static uint16_t highest_ranked(const struct candidate *candidates, uint32_t n, uint32_t slot,
+			       const struct log_table *logs)
+{
+	uint64_t key = hash_mix((uint64_t)slot + 1), best_log = 0;
+	const struct candidate *best = NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct candidate *c = &candidates[i];
+		uint64_t log = minus_log2(logs, hash_mix(c->seed ^ key));
+		uint64_t x = best ? log * best->weight : 0, y = best ? best_log * c->weight : 1;
+
+		if (x < y || (x == y && c->seed < best->seed)) {
+			best = c;
+			best_log = log;
+		}
+	}
+	return best ? best->index : BACKEND_NONE;
+}
+
+int maglev_repair(const struct maglev_backend *backends, const bool *takes_new, uint32_t n,
+		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners)
+{
+	struct log_table *logs = malloc(sizeof(*logs));
+	struct candidate *candidates = calloc(n ? n : 1, sizeof(*candidates));
+	uint32_t used = 0;
+
+	if (!logs || !candidates) {
+		free(logs);
+		free(candidates);
+		return -ENOMEM;
+	}
+	log_table_fill(logs);
+	for (uint32_t i = 0; i < n; i++) {
+		if (takes_new[i] && backends[i].weight > 0)
+			candidates[used++] = (struct candidate){backends[i].seed,
+								backends[i].weight, (uint16_t)i};
+	}
+	for (uint32_t s = 0; s < slots; s++) {
+		if (base[s] != BACKEND_NONE && takes_new[base[s]])
+			ret_owners[s] = base[s];
+		else
+			ret_owners[s] = highest_ranked(candidates, used, s, logs);
+	}
+	free(logs);
+	free(candidates);
+	return 0;
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plan.c: what is, what is wanted, and the steps between.
+ *
+ * First everything wanted gets its number: the one it has, or a free one. Then each kind of element
+ * is compared, in the order in which the steps are to be applied.
+ */
+#include "lb/plan_diff.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number)
+{
+	struct plan *p = d->plan;
+
+	if (p->n == p->room) {
+		size_t room = p->room ? 2 * p->room : 64;
+		struct step *steps = reallocarray(p->steps, room, sizeof(*steps));
+
+		if (!steps)
+			return NULL;
+		p->steps = steps;
+		p->room = room;
+	}
+	p->steps[p->n] = (struct step){.kind = kind, .number = number};
+	return &p->steps[p->n++];
+}
+
+static uint64_t live_of(const struct diff *d, uint32_t backend)
+{
+	return d->facts->live ? d->facts->live[backend] : 0;
+}
+
+/* ---- interfaces and settings ---- */
+
+static const struct desired_interface *interface_wanted(const struct diff *d, const char *name)
+{
+	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
+		if (strcmp(d->desired->interfaces[i].name, name) == 0)
+			return &d->desired->interfaces[i];
+	}
+	return NULL;
+}
+
+static int interfaces_detach(struct diff *d)
+{
+	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++) {
+		const struct current_interface *have = &d->current->interfaces[i];
+		const struct desired_interface *want =
+			have->used ? interface_wanted(d, have->name) : NULL;
+		struct step *s;
+
+		if (!have->used || (want && want->ifindex == have->ifindex))
+			continue;
+		s = step_add(d, STEP_DETACH, i);
+		if (!s)
+			return -ENOMEM;
+		s->interface = (struct current_interface){0};
+	}
+	return 0;
+}
+
+static int settings_compare(struct diff *d)
+{
+	const struct settings *have = &d->current->settings, *want = &d->desired->settings;
+	struct step *s;
+
+	d->slots_differ = have->slots != want->slots || have->key_print != want->key_print;
+	d->settings_differ = d->slots_differ || have->flow_limit != want->flow_limit ||
+			     memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
+	if (!d->settings_differ)
+		return 0;
+	s = step_add(d, STEP_SETTINGS, 0);
+	if (!s)
+		return -ENOMEM;
+	s->settings = *want;
+	/* after a restart the key is not known, but its print is: nothing really changes */
+	s->silent = !d->slots_differ && have->flow_limit == want->flow_limit;
+	return 0;
+}
+
+/* The number of a wanted interface: the one it has, if it is not detached first; or a free one. */
+static uint32_t interface_number(struct diff *d, const struct desired_interface *want,
+				 uint8_t taken[static CURRENT_INTERFACES])
+{
+	int found = current_find_interface(d->current, want->name);
+	uint32_t number;
+
+	if (found >= 0)
+		return (uint32_t)found;
+	number = number_free(taken, CURRENT_INTERFACES, 0);
+	if (number < CURRENT_INTERFACES)
+		taken[number] = 1;
+	return number;
+}
+
+static int interfaces_attach(struct diff *d)
+{
+	uint8_t taken[CURRENT_INTERFACES] = {0};
+
+	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
+		taken[i] = d->current->interfaces[i].used;
+	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
+		const struct desired_interface *want = &d->desired->interfaces[i];
+		uint32_t number = interface_number(d, want, taken);
+		const struct current_interface *have;
+		struct step *s;
+		bool there;
+
+		if (number >= CURRENT_INTERFACES)
+			return -ENOSPC;
+		have = &d->current->interfaces[number];
+		there = have->used && have->ifindex == want->ifindex;
+		if (there && have->loaded && !d->settings_differ &&
+		    memcmp(have->mac, want->mac, sizeof(want->mac)) == 0)
+			continue;
+		s = step_add(d, there ? STEP_PROGRAM : STEP_ATTACH, number);
+		if (!s)
+			return -ENOMEM;
+		s->interface = (struct current_interface){.used = true, .loaded = true};
+		s->interface.ifindex = want->ifindex;
+		s->interface.mode = there ? have->mode : ATTACH_NONE;
+		memcpy(s->interface.name, want->name, sizeof(want->name));
+		memcpy(s->interface.mac, want->mac, sizeof(want->mac));
+	}
+	return 0;
+}
+
+/* ---- backends ---- */
+
+static struct current_backend backend_wanted(const struct diff *d, uint32_t i)
+{
+	const struct desired_backend *b = &d->desired->backends[i];
+	struct current_backend want = {.used = true, .takes_new = b->takes_new};
+
+	memcpy(want.pool_name, b->pool->name, sizeof(want.pool_name));
+	memcpy(want.name, b->conf->name, sizeof(want.name));
+	memcpy(want.plane.l2_dst, b->mac, sizeof(want.plane.l2_dst));
+	memcpy(want.plane.l2_src, b->own_mac, sizeof(want.plane.l2_src));
+	memcpy(want.plane.addr, &b->conf->addr.in6, sizeof(want.plane.addr));
+	want.plane.ifindex = b->ifindex;
+	want.plane.flags = b->alive ? BACKEND_ALIVE : 0;
+	want.plane.port = htons(b->conf->port);
+	want.plane.pool = d->pools[b->conf->pool];
+	return want;
+}
+
+static bool backend_equal(const struct current_backend *a, const struct current_backend *b)
+{
+	if (a->used != b->used || a->takes_new != b->takes_new || a->retired != b->retired ||
+	    a->plane.flags != b->plane.flags)
+		return false;
+	/* where a backend is that gets no packets does not matter */
+	return !(a->plane.flags & BACKEND_ALIVE) ||
+	       memcmp(&a->plane, &b->plane, sizeof(a->plane)) == 0;
+}
+
+static bool is_loss(const struct current_backend *have, const struct current_backend *want)
+{
+	bool dies = (have->plane.flags & BACKEND_ALIVE) && !(want->plane.flags & BACKEND_ALIVE);
+
+	return dies || (have->takes_new && !want->takes_new);
+}
+
+/* Those that gain come before the tables that send packets to them, those that lose after. */
+static int backends_compare(struct diff *d, bool losses)
+{
+	for (uint32_t i = 0; i < d->desired->config->n_backends; i++) {
+		uint32_t number = d->plan->numbers[i];
+		const struct current_backend *have = &d->current->backends[number];
+		struct current_backend want = backend_wanted(d, i);
+		enum step_kind kind = STEP_BACKEND_CHANGE;
+		struct step *s;
+
+		if (backend_equal(have, &want) || is_loss(have, &want) != losses)
+			continue;
+		if (losses)
+			kind = STEP_BACKEND_LOSE;
+		else if (!have->used)
+			kind = STEP_BACKEND_ADD;
+		s = step_add(d, kind, number);
+		if (!s)
+			return -ENOMEM;
+		s->backend = want;
+		s->live = live_of(d, number);
+	}
+	return 0;
+}
+
+static int backends_retire(struct diff *d)
+{
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		const struct current_backend *have = &d->current->backends[i];
+		struct step *s;
+
+		if (!have->used || have->retired || d->kept[i])
+			continue;
+		s = step_add(d, STEP_BACKEND_RETIRE, i);
+		if (!s)
+			return -ENOMEM;
+		s->backend = *have;
+		s->backend.takes_new = false;
+		s->backend.retired = true;
+		s->backend.retired_s = d->facts->now_s;
+		s->live = live_of(d, i);
+	}
+	return 0;
+}
+
+static void alive_fill(struct diff *d)
+{
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++)
+		d->alive[i] = d->current->backends[i].plane.flags & BACKEND_ALIVE;
+	for (uint32_t i = 0; i < d->desired->config->n_backends; i++)
+		d->alive[d->plan->numbers[i]] = d->desired->backends[i].alive;
+}
+
+/* ---- tables ---- */
+
+/* Connections of the slots that move: each owner's, in proportion. */
+static uint64_t live_moved(const struct diff *d, const struct table *old, const struct table *new)
+{
+	uint32_t *owned, *moved;
+	uint64_t live = 0;
+
+	if (!d->facts->live || old->n != new->n)
+		return 0;
+	owned = calloc(2 * (BACKEND_NONE + 1), sizeof(*owned));
+	if (!owned)
+		return 0;
+	moved = owned + BACKEND_NONE + 1;
+	for (uint32_t i = 0; i < old->n; i++) {
+		uint32_t owner = old->slots[i].owner & SLOT_BACKEND;
+
+		owned[owner]++;
+		moved[owner] += owner != (new->slots[i].owner &SLOT_BACKEND);
+	}
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		if (moved[i])
+			live += d->facts->live[i] * moved[i] / owned[i];
+	}
+	free(owned);
+	return live;
+}
+
+static bool table_may_differ(const struct diff *d, const struct current_pool *have, uint32_t number,
+			     const struct desired_pool *want)
+{
+	return !have->used || d->slots_differ || d->unsettle[number] ||
+	       have->version != want->version || have->table.n_transition > 0 ||
+	       have->idle_timeout_s != want->conf->idle_timeout_s;
+}
+
+static int table_compare(struct diff *d, uint32_t i)
+{
+	const struct desired_pool *want = &d->desired->pools[i];
+	const struct flow_facts *flows = d->facts->flows;
+	uint32_t number = d->pools[i];
+	const struct current_pool *have = &d->current->pools[number];
+	struct table_wish wish = {.n = d->desired->settings.slots,
+				  .owners = want->owners,
+				  .numbers = d->plan->numbers + want->conf->first_backend,
+				  .alive = d->alive,
+				  .idle_timeout_s = want->conf->idle_timeout_s,
+				  .now_s = d->facts->now_s,
+				  .foreign = flows ? flows->foreign[number] : NULL,
+				  .unsettle = d->unsettle[number]};
+	struct table_change change;
+	struct table table;
+	struct step *s;
+	int r;
+
+	if (!table_may_differ(d, have, number, want))
+		return 0;
+	r = table_next(&have->table, &wish, &table, &change);
+	if (r < 0)
+		return r;
+	s = step_add(d, have->used ? STEP_TABLE : STEP_POOL_ADD, number);
+	if (!s) {
+		table_fini(&table);
+		return -ENOMEM;
+	}
+	s->pool = (struct current_pool){.used = true,
+					.idle_timeout_s = want->conf->idle_timeout_s,
+					.version = want->version,
+					.table = table};
+	memcpy(s->pool.name, want->conf->name, sizeof(s->pool.name));
+	s->differs = change.differs || d->slots_differ;
+	s->silent = have->used && !s->differs && have->idle_timeout_s == s->pool.idle_timeout_s;
+	s->settled = change.settled;
+	s->moved = change.moved;
+	s->live = change.moved > 0 ? live_moved(d, &have->table, &s->pool.table) : 0;
+	d->plan->moved += have->used ? change.moved : 0;
+	return 0;
+}
+
+static int tables_compare(struct diff *d)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < d->desired->config->n_pools; i++)
+		r = table_compare(d, i);
+	return r;
+}
+
+static int pools_remove(struct diff *d)
+{
+	for (uint32_t i = 0; i < POOL_MAX; i++) {
+		if (!d->current->pools[i].used || d->kept_pools[i])
+			continue;
+		if (!step_add(d, STEP_POOL_REMOVE, i))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- services ---- */
+
+static struct current_service service_wanted(const struct diff *d, uint32_t i)
+{
+	const struct config_service *conf = config_service(d->desired->config, i);
+	struct current_service want = {.used = true, .key = service_key_of(conf)};
+
+	memcpy(want.name, conf->name, sizeof(want.name));
+	want.plane = (struct service){
+		.id = d->services[i], .pool = d->pools[conf->pool], .mode = FORWARD_DSR};
+	return want;
+}
+
+static bool is_same_service(const struct current_service *have, const struct current_service *want)
+{
+	return have->used && memcmp(&have->key, &want->key, sizeof(want->key)) == 0;
+}
+
+static int services_remove(struct diff *d)
+{
+	uint8_t *stays = calloc(SERVICE_MAX, 1);
+
+	if (!stays)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
+		struct current_service want = service_wanted(d, i);
+
+		stays[d->services[i]] =
+			is_same_service(&d->current->services[d->services[i]], &want);
+	}
+	for (uint32_t i = 0; i < SERVICE_MAX; i++) {
+		if (!d->current->services[i].used || stays[i])
+			continue;
+		if (!step_add(d, STEP_SERVICE_REMOVE, i)) {
+			free(stays);
+			return -ENOMEM;
+		}
+	}
+	free(stays);
+	return 0;
+}
+
+/* A service that gets another pool brings flows of the old one to all slots of the new one. */
+static void unsettle_fill(struct diff *d)
+{
+	if (d->slots_differ && d->current->settings.slots != 0)
+		memset(d->unsettle, 1, POOL_MAX);
+	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
+		struct current_service want = service_wanted(d, i);
+		const struct current_service *have = &d->current->services[d->services[i]];
+
+		if (is_same_service(have, &want) && have->plane.pool != want.plane.pool)
+			d->unsettle[want.plane.pool] = 1;
+	}
+}
+
+static int services_compare(struct diff *d)
+{
+	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
+		struct current_service want = service_wanted(d, i);
+		const struct current_service *have = &d->current->services[d->services[i]];
+		bool same = is_same_service(have, &want);
+		struct step *s;
+
+		if (same && memcmp(&have->plane, &want.plane, sizeof(want.plane)) == 0 &&
+		    strcmp(have->name, want.name) == 0)
+			continue;
+		s = step_add(d, same ? STEP_SERVICE_CHANGE : STEP_SERVICE_ADD, d->services[i]);
+		if (!s)
+			return -ENOMEM;
+		s->service = want;
+	}
+	return 0;
+}
+
+/* ---- numbers that become free ---- */
+
+/* The table that pool @number will have. */
+static const struct table *table_then(const struct diff *d, uint32_t number)
+{
+	for (size_t i = 0; i < d->plan->n; i++) {
+		const struct step *s = &d->plan->steps[i];
+
+		if ((s->kind == STEP_TABLE || s->kind == STEP_POOL_ADD) && s->number == number)
+			return &s->pool.table;
+	}
+	return &d->current->pools[number].table;
+}
+
+/* No flow, since it was retired. */
+static bool is_empty(const struct diff *d, uint32_t i)
+{
+	const struct current_backend *b = &d->current->backends[i];
+	const struct flow_facts *flows = d->facts->flows;
+
+	return b->used && b->retired && flows && !flows->has_flows[i] &&
+	       flows->started_s > b->retired_s && !d->kept[i];
+}
+
+static int backends_free(struct diff *d)
+{
+	uint8_t *named = NULL;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < CURRENT_BACKENDS; i++) {
+		if (!is_empty(d, i))
+			continue;
+		if (!named) {
+			named = calloc(BACKEND_NONE + 1, 1);
+			if (!named)
+				return -ENOMEM;
+			for (uint32_t pool = 0; pool < POOL_MAX; pool++) {
+				if (d->kept_pools[pool])
+					table_mark(table_then(d, pool), named);
+			}
+		}
+		if (!named[i] && !step_add(d, STEP_BACKEND_FREE, i))
+			r = -ENOMEM;
+	}
+	free(named);
+	return r;
+}
+
+/* ---- all of it ---- */
+
+static int diff_init(struct diff *d)
+{
+	const struct config *config = d->desired->config;
+
+	d->plan->numbers = calloc(config->n_backends + 1, sizeof(*d->plan->numbers));
+	d->pools = calloc(config->n_pools + 1, sizeof(*d->pools));
+	d->services = calloc(config->n_services + 1, sizeof(*d->services));
+	d->kept = calloc(CURRENT_BACKENDS, 1);
+	d->kept_pools = calloc(POOL_MAX, 1);
+	d->kept_services = calloc(SERVICE_MAX, 1);
+	d->alive = calloc(BACKEND_NONE + 1, 1);
+	d->unsettle = calloc(POOL_MAX, 1);
+	if (!d->plan->numbers || !d->pools || !d->services || !d->kept || !d->kept_pools ||
+	    !d->kept_services || !d->alive || !d->unsettle)
+		return -ENOMEM;
+	return 0;
+}
+
+static void diff_fini(struct diff *d)
+{
+	free(d->pools);
+	free(d->services);
+	free(d->kept);
+	free(d->kept_pools);
+	free(d->kept_services);
+	free(d->alive);
+	free(d->unsettle);
+}
+
+static int backends_gain(struct diff *d)
+{
+	return backends_compare(d, false);
+}
+
+static int backends_lose(struct diff *d)
+{
+	return backends_compare(d, true);
+}
+
+int plan_build(const struct current *current, const struct desired *desired,
+	       const struct plan_facts *facts, struct plan *ret_plan)
+{
+	static int (*const stages[])(struct diff *) = {
+		interfaces_detach, services_remove,  settings_compare, backends_gain,
+		tables_compare,	   services_compare, backends_lose,    backends_retire,
+		pools_remove,	   backends_free,    interfaces_attach};
+	struct plan plan = {0};
+	struct diff d = {.current = current, .desired = desired, .facts = facts, .plan = &plan};
+	int r = diff_init(&d);
+
+	if (r == 0)
+		r = diff_number(&d);
+	if (r == 0)
+		alive_fill(&d);
+	for (size_t i = 0; r == 0 && i < sizeof(stages) / sizeof(stages[0]); i++) {
+		r = stages[i](&d);
+		if (stages[i] == settings_compare)
+			unsettle_fill(&d);
+	}
+	diff_fini(&d);
+	if (r < 0) {
+		plan_fini(&plan);
+		return r;
+	}
+	*ret_plan = plan;
+	return 0;
+}
+
+static void pool_commit(struct step *s, struct current_pool *pool)
+{
+	table_fini(&pool->table);
+	*pool = s->pool;
+	s->pool.table = (struct table){0};
+}
+
+void step_commit(struct step *s, struct current *c)
+{
+	switch (s->kind) {
+	case STEP_SETTINGS:
+		c->settings = s->settings;
+		for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
+			c->interfaces[i].loaded = false;
+		break;
+	case STEP_BACKEND_ADD:
+		c->next_backend = (s->number + 1) % CURRENT_BACKENDS;
+		c->backends[s->number] = s->backend;
+		break;
+	case STEP_BACKEND_CHANGE:
+	case STEP_BACKEND_LOSE:
+	case STEP_BACKEND_RETIRE:
+	case STEP_BACKEND_FREE:
+		c->backends[s->number] = s->backend;
+		break;
+	case STEP_POOL_ADD:
+	case STEP_TABLE:
+	case STEP_POOL_REMOVE:
+		pool_commit(s, &c->pools[s->number]);
+		break;
+	case STEP_SERVICE_ADD:
+		c->next_service = (s->number + 1) % SERVICE_MAX;
+		c->services[s->number] = s->service;
+		break;
+	case STEP_SERVICE_CHANGE:
+	case STEP_SERVICE_REMOVE:
+		c->services[s->number] = s->service;
+		break;
+	case STEP_PROGRAM:
+	case STEP_ATTACH:
+	case STEP_DETACH:
+		c->interfaces[s->number] = s->interface;
+		break;
+	}
+}
+
+void plan_fini(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->steps[i].kind == STEP_TABLE || plan->steps[i].kind == STEP_POOL_ADD)
+			table_fini(&plan->steps[i].pool.table);
+	}
+	free(plan->steps);
+	free(plan->numbers);
+	*plan = (struct plan){0};
+}

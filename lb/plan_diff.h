@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plan_diff.h: the comparison while it is made, shared by plan.c and plan_number.c only. */
+#ifndef SLUICE_LB_PLAN_DIFF_H
+#define SLUICE_LB_PLAN_DIFF_H
+
+#include "lb/plan.h"
+
+/* What the comparison has at hand. Arrays by number have one element for each possible one. */
+struct diff {
+	const struct current *current;
+	const struct desired *desired;
+	const struct plan_facts *facts;
+	struct plan *plan;
+	uint16_t *pools;     /* number of each configured pool */
+	uint16_t *services;  /* id of each configured service */
+	uint8_t *kept;	     /* backend numbers that the configuration has */
+	uint8_t *kept_pools; /* pool numbers likewise */
+	uint8_t *kept_services;
+	uint8_t *alive;	   /* by backend number, as it will be */
+	uint8_t *unsettle; /* by pool number */
+	bool settings_differ, slots_differ;
+};
+
+/* diff_number: give everything wanted its number: fills plan->numbers, pools, services and kept*.
+ * 0, -ENOMEM or -ENOSPC.
+ */
+int diff_number(struct diff *d);
+
+/* number_free: the next one of @most numbers from @from on, going round, that is not taken; or
+ * @most.
+ */
+uint32_t number_free(const uint8_t *taken, uint32_t most, uint32_t from);
+
+struct service_key service_key_of(const struct config_service *s);
+
+#endif

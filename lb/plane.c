@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plane.c: the pinned maps: created, resized, written, counted. See plane.h.
+ *
+ * `backends` and `clock` are written through mmap. A backend's record is written with its flags
+ * last, so that a packet that sees BACKEND_ALIVE sees the MAC that belongs to it.
+ */
+#include "lb/plane.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "balancer.skel.h"
+#include "base/log.h"
+
+const char *const plane_map_names[MAP_COUNT] = {
+	[MAP_SERVICES] = "services",
+	[MAP_TABLES] = "tables",
+	[MAP_BACKENDS] = "backends",
+	[MAP_FLOWS] = "flows",
+	[MAP_EMBRYOS] = "embryos",
+	[MAP_RECENT] = "recent",
+	[MAP_CLOCK] = "clock",
+	[MAP_SERVICE_STATS] = "service_stats",
+	[MAP_BACKEND_STATS] = "backend_stats",
+	[MAP_REASONS] = "reasons",
+	[MAP_NAMES] = "names",
+};
+
+enum { COPY_BATCH = 4096, COPY_LIMIT_MS = 5000 };
+
+/* ---- pins ---- */
+
+static void map_path(const struct plane *plane, const char *name, char path[static PLANE_PATH])
+{
+	snprintf(path, PLANE_PATH, "%.200s/%.50s", plane->dir, name);
+}
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Pin @fd in the place of what is pinned under that name. */
+static int map_pin(const struct plane *plane, enum plane_map map, int fd)
+{
+	char path[PLANE_PATH], fresh[PLANE_PATH];
+
+	map_path(plane, plane_map_names[map], path);
+	map_path(plane, "fresh", fresh);
+	unlink(fresh);
+	if (bpf_obj_pin(fd, fresh) < 0)
+		return -errno;
+	return rename(fresh, path) < 0 ? -errno : 0;
+}
+
+static void *map_mmap(int fd, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int maps_mmap(struct plane *plane)
+{
+	if (!plane->backends)
+		plane->backends =
+			map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends));
+	if (!plane->clock)
+		plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock));
+	return plane->backends && plane->clock ? 0 : -errno;
+}
+
+static int maps_open(struct plane *plane)
+{
+	char path[PLANE_PATH];
+
+	for (int map = 0; map < MAP_COUNT; map++) {
+		map_path(plane, plane_map_names[map], path);
+		plane->maps[map] = bpf_obj_get(path);
+		if (plane->maps[map] < 0 && errno != ENOENT)
+			return -errno;
+	}
+	if (plane->maps[MAP_BACKENDS] >= 0 && plane->maps[MAP_CLOCK] >= 0)
+		return maps_mmap(plane);
+	return 0;
+}
+
+static bool is_link(const char *name)
+{
+	return strncmp(name, "link_", 5) == 0;
+}
+
+/* Another version's folder: its links become ours (their programs are replaced soon), its maps, of
+ * which we do not know the meaning, go.
+ */
+static void version_take_over(const struct plane *plane, const char *version)
+{
+	char from[2 * PLANE_PATH], to[2 * PLANE_PATH], old[PLANE_PATH];
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(old, sizeof(old), "%.200s/%.50s", plane->base, version);
+	dir = opendir(old);
+	if (!dir)
+		return;
+	while ((e = readdir(dir)) != NULL) {
+		snprintf(from, sizeof(from), "%s/%s", old, e->d_name);
+		snprintf(to, sizeof(to), "%s/%s", plane->dir, e->d_name);
+		if (e->d_name[0] == '.')
+			continue;
+		if (is_link(e->d_name) && rename(from, to) == 0)
+			log_notice("taken over from another version: pin=%s", from);
+		else
+			unlink(from);
+	}
+	closedir(dir);
+	rmdir(old);
+}
+
+static void versions_take_over(const struct plane *plane)
+{
+	DIR *dir = opendir(plane->base);
+	struct dirent *e;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir)) != NULL) {
+		if (e->d_name[0] == 'v' && strcmp(strrchr(plane->dir, '/') + 1, e->d_name) != 0)
+			version_take_over(plane, e->d_name);
+	}
+	closedir(dir);
+}
+
+static int folder_make(struct plane *plane)
+{
+	char parent[PLANE_PATH];
+	struct statfs fs;
+
+	snprintf(parent, sizeof(parent), "%s", plane->base);
+	*strrchr(parent, '/') = '\0';
+	if (statfs(parent, &fs) < 0 || fs.f_type != BPF_FS_MAGIC) {
+		log_err("no BPF file system: path=%s; cure: mount -t bpf bpf %s", parent, parent);
+		return -ENODEV;
+	}
+	if ((mkdir(plane->base, 0700) < 0 && errno != EEXIST) ||
+	    (mkdir(plane->dir, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	return 0;
+}
+
+int plane_open(const char *base, struct plane **ret_plane)
+{
+	struct plane *plane = calloc(1, sizeof(*plane));
+	int r, cpus = libbpf_num_possible_cpus();
+
+	if (!plane)
+		return -ENOMEM;
+	for (int i = 0; i < MAP_COUNT; i++)
+		plane->maps[i] = -1;
+	for (int i = 0; i < CURRENT_INTERFACES; i++)
+		plane->links[i] = -1;
+	plane->old_flows = plane->template_fd = -1;
+	plane->cpus = cpus > 0 ? (uint32_t)cpus : 1;
+	snprintf(plane->base, sizeof(plane->base), "%.200s", base);
+	snprintf(plane->dir, sizeof(plane->dir), "%.200s/v%d", base, SLUICE_ABI_VERSION);
+	r = strchr(plane->base, '/') ? folder_make(plane) : -EINVAL;
+	if (r == 0 && plane->cpus > CPU_MAX)
+		r = -E2BIG;
+	if (r == 0) {
+		versions_take_over(plane);
+		r = maps_open(plane);
+	}
+	if (r < 0) {
+		plane_free(plane);
+		return r;
+	}
+	*ret_plane = plane;
+	return 0;
+}
+
+void plane_free(struct plane *plane)
+{
+	if (!plane)
+		return;
+	if (plane->backends)
+		munmap(plane->backends, BACKEND_MAX * sizeof(*plane->backends));
+	if (plane->clock)
+		munmap(plane->clock, sizeof(*plane->clock));
+	for (int i = 0; i < MAP_COUNT; i++)
+		fd_close(&plane->maps[i]);
+	for (int i = 0; i < CURRENT_INTERFACES; i++)
+		fd_close(&plane->links[i]);
+	fd_close(&plane->old_flows);
+	explicit_bzero(&plane->settings, sizeof(plane->settings));
+	free(plane);
+}
+
+void plane_remove(struct plane *plane)
+{
+	char path[2 * PLANE_PATH];
+	struct dirent *e;
+	DIR *dir = opendir(plane->dir);
+
+	while (dir && (e = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", plane->dir, e->d_name);
+		if (e->d_name[0] != '.' && unlink(path) < 0)
+			log_err("pin not removed: path=%s error=%s", path, strerror(errno));
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(plane->dir);
+	rmdir(plane->base);
+	for (int i = 0; i < CURRENT_INTERFACES; i++)
+		fd_close(&plane->links[i]);
+}
+
+/* ---- settings ---- */
+
+static uint32_t map_entries(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.max_entries : 0;
+}
+
+/* copy_batch: @n entries into @to; how many were put there. */
+static uint32_t copy_batch(int to, const struct flow_key *keys, const struct flow *flows,
+			   uint32_t n)
+{
+	uint32_t copied = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		copied += bpf_map_update_elem(to, &keys[i], &flows[i], BPF_NOEXIST) == 0;
+	return copied;
+}
+
+/* Bounded in time: flows that are left out are those of a settled slot again with their next
+ * packet, or belong to the previous owner.
+ */
+static void flows_copy(int from, int to)
+{
+	struct flow_key *keys = calloc(COPY_BATCH, sizeof(*keys));
+	struct flow *flows = calloc(COPY_BATCH, sizeof(*flows));
+	uint64_t until = clock_ms() + COPY_LIMIT_MS;
+	uint32_t position, n, copied = 0, seen = 0;
+	bool first = true;
+	int r = keys && flows ? 0 : -ENOMEM;
+
+	while (r == 0 && clock_ms() < until) {
+		n = COPY_BATCH;
+		r = bpf_map_lookup_batch(from, first ? NULL : &position, &position, keys, flows, &n,
+					 NULL);
+		if (r < 0 && r != -ENOENT)
+			break;
+		copied += copy_batch(to, keys, flows, n);
+		seen += n;
+		first = false;
+	}
+	free(keys);
+	free(flows);
+	if (r != -ENOENT || copied < seen)
+		log_info("flow table copied: entries=%u seen=%u%s", copied, seen,
+			 r == -ENOENT ? "" : " incomplete=yes");
+}
+
+static int names_create(struct plane *plane)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	int fd, r;
+
+	if (plane->maps[MAP_NAMES] >= 0)
+		return 0;
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "sluice_names", sizeof(uint32_t),
+			    sizeof(struct name_record), BACKEND_MAX + POOL_MAX + SERVICE_MAX + 1,
+			    &opts);
+	if (fd < 0)
+		return fd;
+	r = map_pin(plane, MAP_NAMES, fd);
+	if (r < 0)
+		close(fd);
+	else
+		plane->maps[MAP_NAMES] = fd;
+	return r;
+}
+
+/* Loading the skeleton creates every map that plane->maps does not have; keep and pin those. */
+static int maps_create(struct plane *plane)
+{
+	struct balancer *skel;
+	int r;
+
+	/* libbpf 1.1 cannot size the inner map that the program declares: this one is in its place.
+	 */
+	plane->template_fd =
+		bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(struct slots4),
+			       2 * SLOTS_WORDS(plane->settings.slots), NULL);
+	if (plane->template_fd < 0)
+		return plane->template_fd;
+	skel = plane_skeleton(plane);
+	if (!skel) {
+		r = -errno;
+		fd_close(&plane->template_fd);
+		return r;
+	}
+	r = balancer__load(skel);
+	for (int map = 0; r == 0 && map < MAP_NAMES; map++) {
+		struct bpf_map *m;
+
+		if (plane->maps[map] >= 0)
+			continue;
+		m = bpf_object__find_map_by_name(skel->obj, plane_map_names[map]);
+		r = m ? map_pin(plane, map, bpf_map__fd(m)) : -ENOENT;
+		if (r == 0)
+			plane->maps[map] = dup(bpf_map__fd(m));
+		if (r == 0 && plane->maps[map] < 0)
+			r = -errno;
+	}
+	balancer__destroy(skel);
+	fd_close(&plane->template_fd);
+	return r;
+}
+
+static int name_set(struct plane *plane, enum name_kind kind, uint32_t number,
+		    const struct name_record *record)
+{
+	uint32_t key = NAME_KEY(kind, number);
+
+	return bpf_map_update_elem(plane->maps[MAP_NAMES], &key, record, BPF_ANY);
+}
+
+static int name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
+{
+	uint32_t key = NAME_KEY(kind, number);
+	int r = bpf_map_delete_elem(plane->maps[MAP_NAMES], &key);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int plane_settings_set(struct plane *plane, const struct settings *settings)
+{
+	struct name_record record = {.slots = settings->slots, .key_print = settings->key_print};
+	int old_tables = -1, r;
+
+	if (plane->maps[MAP_FLOWS] >= 0 &&
+	    map_entries(plane->maps[MAP_FLOWS]) != settings->flow_limit) {
+		fd_close(&plane->old_flows);
+		plane->old_flows = plane->maps[MAP_FLOWS];
+		plane->maps[MAP_FLOWS] = -1;
+	}
+	if (plane->settings.slots != settings->slots) {
+		old_tables = plane->maps[MAP_TABLES];
+		plane->maps[MAP_TABLES] = -1;
+	}
+	plane->settings = *settings;
+	r = maps_create(plane);
+	fd_close(&old_tables);
+	if (r == 0)
+		r = names_create(plane);
+	if (r == 0)
+		r = maps_mmap(plane);
+	if (r == 0 && plane->old_flows >= 0)
+		flows_copy(plane->old_flows, plane->maps[MAP_FLOWS]);
+	return r < 0 ? r : name_set(plane, NAME_SETTINGS, 0, &record);
+}
+
+void plane_settled(struct plane *plane)
+{
+	if (plane->old_flows < 0)
+		return;
+	/* what the old programs still put there */
+	flows_copy(plane->old_flows, plane->maps[MAP_FLOWS]);
+	fd_close(&plane->old_flows);
+}
+
+/* ---- elements ---- */
+
+int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b)
+{
+	volatile struct backend *at = &plane->backends[number];
+	struct name_record record = {0};
+	int r;
+
+	memcpy(record.pool, b->pool_name, sizeof(record.pool));
+	memcpy(record.name, b->name, sizeof(record.name));
+	r = name_set(plane, NAME_BACKEND, number, &record);
+	if (r < 0)
+		return r;
+	if (!(b->plane.flags & BACKEND_ALIVE))
+		at->flags = 0;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	memcpy((void *)(uintptr_t)at->l2_dst, b->plane.l2_dst, sizeof(at->l2_dst));
+	memcpy((void *)(uintptr_t)at->l2_src, b->plane.l2_src, sizeof(at->l2_src));
+	memcpy((void *)(uintptr_t)at->addr, b->plane.addr, sizeof(at->addr));
+	at->ifindex = b->plane.ifindex;
+	at->port = b->plane.port;
+	at->pool = b->plane.pool;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	at->flags = b->plane.flags;
+	return 0;
+}
+
+static int stats_zero(int map, uint32_t key, size_t size, uint32_t cpus)
+{
+	void *zeroes = calloc(cpus, size);
+	int r = zeroes ? bpf_map_update_elem(map, &key, zeroes, BPF_ANY) : -ENOMEM;
+
+	free(zeroes);
+	return r;
+}
+
+int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b)
+{
+	int r = stats_zero(plane->maps[MAP_BACKEND_STATS], number, sizeof(struct backend_stats),
+			   plane->cpus);
+
+	return r < 0 ? r : plane_backend_set(plane, number, b);
+}
+
+int plane_backend_clear(struct plane *plane, uint32_t number)
+{
+	memset(&plane->backends[number], 0, sizeof(plane->backends[number]));
+	return name_clear(plane, NAME_BACKEND, number);
+}
+
+int plane_service_set(struct plane *plane, const struct current_service *s)
+{
+	struct name_record record = {0};
+	int r;
+
+	memcpy(record.name, s->name, sizeof(record.name));
+	r = name_set(plane, NAME_SERVICE, s->plane.id, &record);
+	if (r < 0)
+		return r;
+	return bpf_map_update_elem(plane->maps[MAP_SERVICES], &s->key, &s->plane, BPF_ANY);
+}
+
+int plane_service_new(struct plane *plane, const struct current_service *s)
+{
+	int r = stats_zero(plane->maps[MAP_SERVICE_STATS], s->plane.id,
+			   sizeof(struct service_stats), plane->cpus);
+
+	return r < 0 ? r : plane_service_set(plane, s);
+}
+
+int plane_service_clear(struct plane *plane, const struct current_service *s)
+{
+	int r = bpf_map_delete_elem(plane->maps[MAP_SERVICES], &s->key);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return name_clear(plane, NAME_SERVICE, s->plane.id);
+}
+
+static int table_create(const struct table *table, int *ret_fd)
+{
+	uint32_t n = 2 * SLOTS_WORDS(table->n), written = n;
+	struct slots4 *words = calloc(n, sizeof(*words));
+	uint32_t *keys = calloc(n, sizeof(*keys));
+	int fd = -1, r = words && keys ? 0 : -ENOMEM;
+
+	if (r == 0) {
+		table_write(table, words);
+		for (uint32_t i = 0; i < n; i++)
+			keys[i] = i;
+		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(*words),
+				    n, NULL);
+		r = fd < 0 ? fd : bpf_map_update_batch(fd, keys, words, &written, NULL);
+	}
+	free(words);
+	free(keys);
+	if (r < 0)
+		fd_close(&fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+int plane_pool_set(struct plane *plane, uint32_t number, const struct current_pool *pool,
+		   const struct table *table)
+{
+	struct name_record record = {.idle_timeout_s = pool->idle_timeout_s};
+	int fd, r;
+
+	memcpy(record.name, pool->name, sizeof(record.name));
+	r = name_set(plane, NAME_POOL, number, &record);
+	if (r < 0 || !table)
+		return r;
+	r = table_create(table, &fd);
+	if (r < 0)
+		return r;
+	r = bpf_map_update_elem(plane->maps[MAP_TABLES], &number, &fd, BPF_ANY);
+	close(fd);
+	return r;
+}
+
+int plane_pool_clear(struct plane *plane, uint32_t number)
+{
+	int r = bpf_map_delete_elem(plane->maps[MAP_TABLES], &number);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return name_clear(plane, NAME_POOL, number);
+}
+
+/* ---- counters ---- */
+
+/* Every counter is an array of __u64: add the CPUs' up. */
+static void stats_sum(const struct plane *plane, enum plane_map map, uint32_t key, uint32_t words,
+		      uint64_t *ret_sums)
+{
+	uint64_t *values = calloc((size_t)plane->cpus * words, sizeof(*values));
+
+	memset(ret_sums, 0, words * sizeof(*ret_sums));
+	if (values && plane->maps[map] >= 0 &&
+	    bpf_map_lookup_elem(plane->maps[map], &key, values) == 0) {
+		for (uint32_t i = 0; i < plane->cpus * words; i++)
+			ret_sums[i % words] += values[i];
+	}
+	free(values);
+}
+
+struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number)
+{
+	struct backend_stats s;
+
+	stats_sum(plane, MAP_BACKEND_STATS, number, sizeof(s) / 8, (uint64_t *)&s);
+	return s;
+}
+
+struct service_stats plane_service_stats(const struct plane *plane, uint32_t id)
+{
+	struct service_stats s;
+
+	stats_sum(plane, MAP_SERVICE_STATS, id, sizeof(s) / 8, (uint64_t *)&s);
+	return s;
+}
+
+void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT])
+{
+	for (uint32_t i = 0; i < REASON_COUNT; i++)
+		stats_sum(plane, MAP_REASONS, i, 1, &ret_counts[i]);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plane.h: the kernel's side: maps, programs and links, pinned so that they outlive this process.
+ *
+ * Nothing here decides anything: apply.c says what to write, plane_adopt() reads back what a
+ * process before us wrote. Maps are pinned in DIR/v<ABI version>/ under their names, links as
+ * link_INTERFACE. Besides the maps of bpf/abi.h there is `names`, which only lb/ reads: it tells
+ * which number is which backend, pool or service.
+ */
+#ifndef SLUICE_LB_PLANE_H
+#define SLUICE_LB_PLANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lb/current.h"
+
+enum { PLANE_PATH = 256, PLANE_PROBLEM = 160 };
+
+enum plane_map {
+	MAP_SERVICES,
+	MAP_TABLES,
+	MAP_BACKENDS,
+	MAP_FLOWS,
+	MAP_EMBRYOS,
+	MAP_RECENT,
+	MAP_CLOCK,
+	MAP_SERVICE_STATS,
+	MAP_BACKEND_STATS,
+	MAP_REASONS,
+	MAP_NAMES, /* ours */
+	MAP_COUNT
+};
+
+extern const char *const plane_map_names[MAP_COUNT];
+
+struct plane {
+	char base[PLANE_PATH]; /* SLUICE_PIN_DIR */
+	char dir[PLANE_PATH];  /* base/v1 */
+	int maps[MAP_COUNT];   /* -1 = not there yet */
+	int old_flows;	       /* while the table is resized; else -1 */
+	int template_fd; /* while maps are created: an inner map of the tables' size; else -1 */
+	int links[CURRENT_INTERFACES];
+	struct backend *backends; /* BACKEND_MAX, the map itself */
+	struct clock *clock;	  /* likewise */
+	uint32_t cpus;		  /* possible ones */
+	struct settings settings; /* that programs are loaded with */
+};
+
+/* ---- plane.c ---- */
+
+/* plane_open: make the folder, open what is pinned there. 0, -ENODEV when @base is not on a BPF
+ * file system (told in the log with its cure), or another -errno.
+ */
+int plane_open(const char *base, struct plane **ret_plane);
+void plane_free(struct plane *plane); /* all that is pinned stays */
+/* plane_remove: take away every link, map and folder. */
+void plane_remove(struct plane *plane);
+
+/* plane_settings_set: create what is missing, and the maps whose size changed. Known flows are
+ * copied; tables of another number of slots start empty. Programs must be replaced afterwards,
+ * then plane_settled().
+ */
+int plane_settings_set(struct plane *plane, const struct settings *settings);
+void plane_settled(struct plane *plane);
+
+int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b);
+/* plane_backend_new: the same for a number that was free: its counters start at 0. */
+int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b);
+int plane_backend_clear(struct plane *plane, uint32_t number);
+int plane_service_set(struct plane *plane, const struct current_service *s);
+int plane_service_new(struct plane *plane, const struct current_service *s);
+int plane_service_clear(struct plane *plane, const struct current_service *s);
+/* plane_pool_set: the pool's name and, unless NULL, its table: a new inner map, complete when it is
+ * put in place.
+ */
+int plane_pool_set(struct plane *plane, uint32_t number, const struct current_pool *pool,
+		   const struct table *table);
+int plane_pool_clear(struct plane *plane, uint32_t number);
+
+/* Sums over the CPUs; zeroes when there is nothing. */
+struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);
+struct service_stats plane_service_stats(const struct plane *plane, uint32_t id);
+void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT]);
+
+/* ---- plane_program.c ---- */
+
+/* plane_attach: load a program for the interface and attach it: native, else generic.
+ * @ret_problem: on failure why, and the cure; when generic: why not native
+ */
+int plane_attach(struct plane *plane, uint32_t number, const struct current_interface *interface,
+		 enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM]);
+/* plane_replace: load a program and put it in the place of the one that is attached. */
+int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface);
+int plane_detach(struct plane *plane, uint32_t number, const char *name);
+/* plane_link_path: where an interface's link is pinned; bpffs refuses names with dots. */
+void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
+
+struct balancer;
+/* plane_skeleton: opened with our settings and those maps that are there; NULL with errno. */
+struct balancer *plane_skeleton(const struct plane *plane);
+
+/* ---- plane_adopt.c ---- */
+
+/* plane_adopt: fill an empty *ret_current with what is there. Needs CAP_SYS_ADMIN (inner maps are
+ * opened by id), so it comes before child_confine().
+ * @now_s: seconds of CLOCK_MONOTONIC
+ * 1 when something was adopted, 0 when there was nothing, or -errno.
+ */
+int plane_adopt(struct plane *plane, uint32_t now_s, struct current *ret_current);
+
+/* ---- the map `names` ---- */
+
+enum name_kind { NAME_BACKEND, NAME_POOL, NAME_SERVICE, NAME_SETTINGS };
+
+#define NAME_KEY(kind, number) ((uint32_t)(kind) << 16 | (number))
+
+struct name_record {
+	char pool[NAME_SIZE]; /* of a backend */
+	char name[NAME_SIZE];
+	uint32_t idle_timeout_s; /* of a pool */
+	uint32_t slots;		 /* of the settings */
+	uint64_t key_print;	 /* likewise */
+};
+_Static_assert(sizeof(struct name_record) == 144, "name_record");
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* plane_program.c: one program for each interface, attached by a pinned bpf_link.
+ *
+ * A program has its interface's MAC and index and the settings in .rodata, and shares all maps. It
+ * is replaced through its link: detaching would reset many NICs.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "balancer.skel.h"
+#include "base/log.h"
+#include "lb/plane.h"
+
+static int maps_reuse(const struct plane *plane, struct balancer *skel)
+{
+	for (int map = 0; map < MAP_NAMES; map++) {
+		struct bpf_map *m;
+		int r;
+
+		if (plane->maps[map] < 0)
+			continue;
+		m = bpf_object__find_map_by_name(skel->obj, plane_map_names[map]);
+		r = m ? bpf_map__reuse_fd(m, plane->maps[map]) : -ENOENT;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int sizes_set(const struct plane *plane, struct balancer *skel)
+{
+	int r = 0;
+
+	if (plane->maps[MAP_TABLES] < 0)
+		r = bpf_map__set_inner_map_fd(skel->maps.tables, plane->template_fd);
+	if (r == 0 && plane->maps[MAP_FLOWS] < 0)
+		r = bpf_map__set_max_entries(skel->maps.flows, plane->settings.flow_limit);
+	if (r == 0 && plane->maps[MAP_EMBRYOS] < 0)
+		r = bpf_map__set_max_entries(skel->maps.embryos, EMBRYOS_DEFAULT);
+	if (r == 0 && plane->maps[MAP_RECENT] < 0)
+		r = bpf_map__set_max_entries(skel->maps.recent, plane->cpus * RECENT_LINES);
+	return r;
+}
+
+struct balancer *plane_skeleton(const struct plane *plane)
+{
+	struct balancer *skel = balancer__open();
+	int r;
+
+	if (!skel)
+		return NULL;
+	r = maps_reuse(plane, skel);
+	if (r == 0)
+		r = sizes_set(plane, skel);
+	if (r < 0) {
+		balancer__destroy(skel);
+		errno = -r;
+		return NULL;
+	}
+	skel->rodata->slots = plane->settings.slots;
+	skel->rodata->embryo_mask = EMBRYOS_DEFAULT - 1;
+	memcpy((void *)(uintptr_t)skel->rodata->hash_key, plane->settings.hash_key,
+	       sizeof(skel->rodata->hash_key));
+	return skel;
+}
+
+/* program_load: for an interface; its descriptor or -errno. */
+static int program_load(const struct plane *plane, const struct current_interface *interface)
+{
+	struct balancer *skel = plane_skeleton(plane);
+	int fd, r;
+
+	if (!skel)
+		return -errno;
+	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
+	skel->rodata->ifindex = interface->ifindex;
+	r = balancer__load(skel);
+	fd = r < 0 ? r : dup(bpf_program__fd(skel->progs.balancer));
+	if (r == 0 && fd < 0)
+		fd = -errno;
+	balancer__destroy(skel);
+	return fd;
+}
+
+void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
+{
+	int n = snprintf(ret_path, PLANE_PATH, "%.180s/link_", plane->dir);
+	char *at = ret_path + n;
+
+	for (; *name; name++)
+		at += sprintf(at, *name == '.' || *name == '%' ? "%%%02x" : "%c", *name);
+}
+
+/* link_create: native, else generic; the link's descriptor or -errno. */
+static int link_create(int program, const struct current_interface *interface,
+		       enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
+{
+	LIBBPF_OPTS(bpf_link_create_opts, native, .flags = XDP_FLAGS_DRV_MODE);
+	LIBBPF_OPTS(bpf_link_create_opts, generic, .flags = XDP_FLAGS_SKB_MODE);
+	int ifindex = (int)interface->ifindex, fd;
+
+	fd = bpf_link_create(program, ifindex, BPF_XDP, &native);
+	if (fd >= 0) {
+		*ret_mode = ATTACH_NATIVE;
+		return fd;
+	}
+	if (fd == -EBUSY || fd == -EEXIST) {
+		snprintf(
+			ret_problem, PLANE_PROBLEM,
+			"another XDP program is attached; cure: ip link set dev %s xdp off (or end "
+			"the program that holds it)",
+			interface->name);
+		return fd;
+	}
+	snprintf(ret_problem, PLANE_PROBLEM, "the driver refuses native XDP: %s", strerror(-fd));
+	fd = bpf_link_create(program, ifindex, BPF_XDP, &generic);
+	if (fd >= 0)
+		*ret_mode = ATTACH_GENERIC;
+	else
+		snprintf(ret_problem, PLANE_PROBLEM, "XDP cannot be attached: %s", strerror(-fd));
+	return fd;
+}
+
+int plane_attach(struct plane *plane, uint32_t number, const struct current_interface *interface,
+		 enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
+{
+	int program = program_load(plane, interface), link, r = 0;
+	char path[PLANE_PATH];
+
+	ret_problem[0] = '\0';
+	if (program < 0) {
+		snprintf(ret_problem, PLANE_PROBLEM, "the program cannot be loaded: %s",
+			 strerror(-program));
+		return program;
+	}
+	link = link_create(program, interface, ret_mode, ret_problem);
+	close(program);
+	if (link < 0)
+		return link;
+	plane_link_path(plane, interface->name, path);
+	unlink(path); /* of an interface that is gone */
+	if (bpf_obj_pin(link, path) < 0) {
+		r = -errno;
+		snprintf(ret_problem, PLANE_PROBLEM, "the link cannot be pinned: %s", strerror(-r));
+		close(link);
+		return r;
+	}
+	plane->links[number] = link;
+	return 0;
+}
+
+int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface)
+{
+	int program = program_load(plane, interface), r;
+
+	if (program < 0)
+		return program;
+	r = bpf_link_update(plane->links[number], program, NULL);
+	close(program);
+	return r;
+}
+
+int plane_detach(struct plane *plane, uint32_t number, const char *name)
+{
+	char path[PLANE_PATH];
+
+	plane_link_path(plane, name, path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	if (plane->links[number] >= 0)
+		close(plane->links[number]);
+	plane->links[number] = -1;
+	return 0;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_plane.c: the kernel's side, with the real kernel, in network and mount namespaces of its own
+ * with a BPF file system of its own. Skipped (77) where that is not permitted.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bpf/bpf.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "lb/apply.h"
+#include "tests/unit/lb/world.h"
+
+enum { SKIP = 77, FLOWS = 1024 };
+
+static const char pins[] = "/sys/fs/bpf/sluice";
+
+static void on_problem(void *owner, const char *interface, const char *problem)
+{
+	(void)interface;
+	snprintf(owner, PLANE_PROBLEM, "%s", problem);
+}
+
+/* Plan and apply; the names of the steps are not looked at. Returns how many there were. */
+static size_t go(struct world *w, struct plane *plane)
+{
+	struct plan plan = world_plan(w);
+	char problem[PLANE_PROBLEM] = "";
+	size_t n = plan.n;
+	int r = plan_apply(&plan, plane, w->current, on_problem, problem);
+
+	plan_fini(&plan);
+	if (r < 0 || problem[0])
+		print_error("apply: %s %s\n", strerror(-r), problem);
+	assert_int_equal(r, 0);
+	assert_string_equal(problem, "");
+	return n;
+}
+
+static void mac_read(const char *name, uint8_t ret_mac[static 6])
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
+	close(fd);
+	memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
+}
+
+/* A world whose interface is there: a veth, with a dot in its name. */
+static struct world *world_with_veth(void)
+{
+	struct world *w = world_new();
+
+	if (if_nametoindex("sl.10") == 0)
+		assert_int_equal(system("ip link add sl.10 type veth peer name sl-peer"), 0);
+	snprintf(w->interfaces[0].name, sizeof(w->interfaces[0].name), "sl.10");
+	w->interfaces[0].ifindex = if_nametoindex("sl.10");
+	mac_read("sl.10", w->interfaces[0].mac);
+	return w;
+}
+
+static uint32_t link_id(const struct plane *plane)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
+	return info.id;
+}
+
+static uint32_t program_id(const struct plane *plane)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
+	return info.prog_id;
+}
+
+static void flow_put(const struct plane *plane, uint16_t port)
+{
+	struct flow_key key = {.sport = port};
+	struct flow flow = {.backend = 1, .seen_s = port};
+
+	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
+}
+
+static bool flow_is_there(const struct plane *plane, uint16_t port)
+{
+	struct flow_key key = {.sport = port};
+	struct flow flow;
+
+	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen_s == port;
+}
+
+static int plane_clean(void **state)
+{
+	struct plane *plane;
+
+	(void)state;
+	if (plane_open(pins, &plane) < 0)
+		return -1;
+	plane_remove(plane);
+	plane_free(plane);
+	return 0;
+}
+
+/* What a process leaves behind that is killed in the middle of a drain. */
+static uint32_t killed_process(void)
+{
+	int status, ids[2];
+	uint32_t id;
+	pid_t pid;
+
+	assert_int_equal(pipe(ids), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct world *w = world_with_veth();
+		struct plane *plane;
+
+		if (plane_open(pins, &plane) < 0)
+			_exit(1);
+		go(w, plane);
+		w->backends[1].by_operator = OPERATOR_DRAIN;
+		go(w, plane);
+		flow_put(plane, 7);
+		id = link_id(plane);
+		if (write(ids[1], &id, sizeof(id)) != sizeof(id))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(read(ids[0], &id, sizeof(id)), sizeof(id));
+	close(ids[0]);
+	close(ids[1]);
+	return id;
+}
+
+static void assert_same_table(const struct table *a, const struct table *b)
+{
+	assert_int_equal(a->n, b->n);
+	for (uint32_t i = 0; i < a->n; i++) {
+		assert_int_equal(a->slots[i].owner, b->slots[i].owner);
+		assert_int_equal(a->slots[i].previous, b->slots[i].previous);
+	}
+}
+
+static void test_killed_process_is_succeeded_without_a_gap(void **state)
+{
+	struct world *w, *same = world_with_veth();
+	struct plane *plane;
+	uint32_t id;
+
+	(void)state;
+	world_go(same); /* in memory: what must be found */
+	same->backends[1].by_operator = OPERATOR_DRAIN;
+	world_go(same);
+	id = killed_process();
+
+	w = world_with_veth();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->settings.slots, SLOTS);
+	assert_same_table(&w->current->pools[0].table, &same->current->pools[0].table);
+	assert_string_equal(w->current->backends[1].name, "mx2");
+	assert_true(is_alive(w, 1));
+	assert_false(w->current->backends[1].takes_new);
+	assert_true(w->current->backends[0].takes_new);
+	assert_memory_equal(&w->current->backends[2].plane, &same->current->backends[2].plane,
+			    sizeof(struct backend));
+	assert_string_equal(w->current->services[0].name, "smtp");
+	assert_string_equal(w->current->interfaces[0].name, "sl.10");
+	assert_int_equal(link_id(plane), id);
+	assert_true(flow_is_there(plane, 7));
+
+	/* with the same inputs only the program is replaced, through its link */
+	w->backends[1].by_operator = OPERATOR_DRAIN;
+	id = program_id(plane);
+	assert_string_equal(world_go(w), "program");
+	w->current->interfaces[0].loaded = false;
+	go(w, plane);
+	assert_int_not_equal(program_id(plane), id);
+	assert_string_equal(world_go(w), ""); /* the slots in transition are only remembered */
+	plane_free(plane);
+	world_free(w);
+	world_free(same);
+}
+
+static void test_program_is_attached_natively_and_detached(void **state)
+{
+	struct world *w = world_with_veth();
+	char path[PLANE_PATH];
+	struct plane *plane;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	go(w, plane);
+	assert_int_equal(w->current->interfaces[0].mode, ATTACH_NATIVE);
+	plane_link_path(plane, "sl.10", path);
+	assert_string_equal(path, "/sys/fs/bpf/sluice/v1/link_sl%2e10");
+	assert_int_equal(access(path, F_OK), 0);
+	w->interfaces[0].ifindex = 0;
+	go(w, plane);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_not_equal(system("ip link show sl.10 | grep -q xdp"), 0);
+	plane_free(plane);
+	world_free(w);
+}
+
+static void test_foreign_program_is_told_and_stops_nothing(void **state)
+{
+	struct world *w = world_with_veth(), *other = world_with_veth();
+	struct plane *plane, *foreign;
+	char problem[PLANE_PROBLEM] = "";
+	struct plan plan;
+
+	(void)state;
+	assert_int_equal(plane_open("/sys/fs/bpf/other", &foreign), 0);
+	go(other, foreign);
+	assert_int_equal(plane_open(pins, &plane), 0);
+	plan = world_plan(w);
+	assert_int_equal(plan_apply(&plan, plane, w->current, on_problem, problem), 0);
+	assert_non_null(strstr(problem, "another XDP program is attached"));
+	plan_fini(&plan);
+	assert_false(w->current->interfaces[0].used);
+	assert_true(w->current->services[0].used);
+	plane_remove(foreign);
+	go(w, plane); /* and now it can */
+	assert_true(w->current->interfaces[0].used);
+	plane_free(foreign);
+	plane_free(plane);
+	world_free(w);
+	world_free(other);
+}
+
+static void test_resized_flow_table_keeps_its_flows(void **state)
+{
+	struct world *w = world_with_veth();
+	struct plane *plane;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	go(w, plane);
+	for (uint16_t port = 1; port <= FLOWS; port++)
+		flow_put(plane, port);
+	w->config->flow_limit = 4 * FLOWS;
+	go(w, plane);
+	assert_true(flow_is_there(plane, 1) && flow_is_there(plane, FLOWS));
+	for (uint16_t port = 1; port <= 2 * FLOWS; port++)
+		flow_put(plane, port);
+	plane_free(plane);
+	assert_int_equal(plane_open(pins, &plane), 0); /* what is pinned */
+	assert_true(flow_is_there(plane, 2 * FLOWS));
+	plane_free(plane);
+	world_free(w);
+}
+
+static void test_other_number_of_slots_makes_new_tables(void **state)
+{
+	struct world *w = world_with_veth();
+	struct plane *plane;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	go(w, plane);
+	w->config->slots = 509;
+	go(w, plane);
+	assert_int_equal(w->current->pools[0].table.n, 509);
+	assert_int_equal(w->current->pools[0].table.n_transition, 509);
+	plane_free(plane);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->pools[0].table.n, 509);
+	plane_free(plane);
+	world_free(w);
+}
+
+static void test_link_of_another_version_is_taken_over(void **state)
+{
+	struct world *w = world_with_veth();
+	struct plane *plane;
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	go(w, plane);
+	id = link_id(plane);
+	plane_free(plane);
+	assert_int_equal(rename("/sys/fs/bpf/sluice/v1", "/sys/fs/bpf/sluice/v0"), 0);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(link_id(plane), id);
+	assert_int_equal(w->current->settings.slots, 0);
+	go(w, plane);
+	assert_int_equal(link_id(plane), id);
+	assert_int_equal(access("/sys/fs/bpf/sluice/v0", F_OK), -1);
+	plane_free(plane);
+	world_free(w);
+}
+
+static void test_place_without_bpf_file_system_is_refused(void **state)
+{
+	struct plane *plane = NULL;
+
+	(void)state;
+	assert_int_equal(plane_open("/tmp/sluice", &plane), -ENODEV);
+	assert_null(plane);
+}
+
+static const char *namespaces_enter(void)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+		return "namespaces are not permitted (not root?)";
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
+		return "a BPF file system cannot be mounted";
+	return NULL;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_killed_process_is_succeeded_without_a_gap,
+					  plane_clean),
+		cmocka_unit_test_teardown(test_program_is_attached_natively_and_detached,
+					  plane_clean),
+		cmocka_unit_test_teardown(test_foreign_program_is_told_and_stops_nothing,
+					  plane_clean),
+		cmocka_unit_test_teardown(test_resized_flow_table_keeps_its_flows, plane_clean),
+		cmocka_unit_test_teardown(test_other_number_of_slots_makes_new_tables, plane_clean),
+		cmocka_unit_test_teardown(test_link_of_another_version_is_taken_over, plane_clean),
+		cmocka_unit_test(test_place_without_bpf_file_system_is_refused),
+	};
+	const char *missing = namespaces_enter();
+
+	if (missing) {
+		printf("skipped: %s\n", missing);
+		return SKIP;
+	}
+	log_init("test", false);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/unit/lb/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char head[] = "secret_file = \"/none\"; nodes = ( { name = \"lb1\"; interfaces = "
+			   "[ \"eth0\" ]; } ); vrrp = ( { name = \"v\"; interface = \"eth0\"; vrid "
+			   "= 1; priorities = { lb1 = 100; }; addresses = [ \"192.0.2.10/24\" ]; } "
+			   "); slots = 251;";
+const char smtp_to_mx[] = "services = ( { name = \"smtp\"; vip = \"192.0.2.10\"; ports = [ "
+			  "25 ]; pool = \"mx\"; } );";
+const char mx_123[] =
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
+	"\"192.0.2.22\"; }, { name = \"mx3\"; address = \"192.0.2.23\"; } ); } );";
+const char mx_12[] =
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
+	"\"192.0.2.22\"; } ); } );";
+const char mx_2_is_another[] =
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
+	"\"192.0.2.99\"; }, { name = \"mx3\"; address = \"192.0.2.23\"; } ); } );";
+const char in_12[] =
+	"pools = ( { name = \"in\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
+	"\"192.0.2.22\"; } ); } );";
+const char smtp_to_in[] = "services = ( { name = \"smtp\"; vip = \"192.0.2.10\"; ports = [ "
+			  "25 ]; pool = \"in\"; } );";
+
+void world_configure(struct world *w, const char *pools, const char *services)
+{
+	static const struct probe_schema tcp = {.name = "tcp"};
+	static const struct probe_schema *const schemas[] = {&tcp, NULL};
+	char path[64];
+	int fd = memfd_create("conf", 0);
+
+	assert_true(fd >= 0);
+	dprintf(fd, "%s%s%s", head, pools, services);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	config_free(w->config);
+	w->config = NULL;
+	assert_int_equal(config_load(path, "lb1", schemas, stderr, &w->config), 0);
+	close(fd);
+	for (uint32_t i = 0; i < w->config->n_backends; i++) {
+		w->backends[i] =
+			(struct lb_backend){.health.health = HEALTH_UP,
+					    .weight = WEIGHT_NONE,
+					    .neighbour = {.status = NEIGHBOUR_KNOWN,
+							  .ifindex = 2,
+							  .was_known = true,
+							  .mac = {2, 0, 0, 0, 1, (uint8_t)i}}};
+	}
+}
+
+struct world *world_new(void)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	w->current = current_new();
+	w->cache = table_cache_new(0);
+	w->interfaces[0] = (struct lb_interface){.name = "eth0", .ifindex = 2, .mac = {2}};
+	w->key_print = 1;
+	w->now_s = 1000;
+	w->swept = true;
+	world_configure(w, mx_123, smtp_to_mx);
+	return w;
+}
+
+void world_free(struct world *w)
+{
+	current_free(w->current);
+	table_cache_free(w->cache);
+	config_free(w->config);
+	free(w);
+}
+
+struct plan world_plan(struct world *w)
+{
+	struct inputs in = {.config = w->config,
+			    .backends = w->backends,
+			    .interfaces = w->interfaces,
+			    .key_print = w->key_print};
+	const uint8_t *foreign[POOL_MAX];
+	struct flow_facts flows = {
+		.started_s = w->now_s, .has_flows = w->has_flows, .foreign = foreign};
+	struct plan_facts facts = {
+		.now_s = w->now_s, .flows = w->swept ? &flows : NULL, .live = w->live};
+	struct desired d;
+	struct plan plan;
+
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		foreign[i] = w->foreign;
+	assert_int_equal(desired_build(&in, w->cache, &d), 0);
+	assert_int_equal(plan_build(w->current, &d, &facts, &plan), 0);
+	desired_fini(&d);
+	return plan;
+}
+
+/* Apply what is to be done; the names of the steps, one after the other. */
+const char *world_go(struct world *w)
+{
+	static char names[2048];
+	struct plan plan = world_plan(w);
+	struct plan_rows rows;
+
+	names[0] = '\0';
+	assert_int_equal(plan_rows(&plan, w->current, &rows), 0);
+	for (size_t i = 0; i < rows.n; i++) {
+		strcat(names, i ? ", " : "");
+		strcat(names, rows.rows[i].step);
+	}
+	for (size_t i = 0; i < plan.n; i++)
+		step_commit(&plan.steps[i], w->current);
+	plan_rows_fini(&rows);
+	plan_fini(&plan);
+	return names;
+}
+
+uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend)
+{
+	const struct table *t = &w->current->pools[pool].table;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		n += (t->slots[i].owner & SLOT_BACKEND) == backend;
+	return n;
+}
+
+bool is_alive(const struct world *w, uint32_t backend)
+{
+	return w->current->backends[backend].plane.flags & BACKEND_ALIVE;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* world.h: a node's inputs and the data plane that its plans lead to, for tests. */
+#ifndef SLUICE_TESTS_WORLD_H
+#define SLUICE_TESTS_WORLD_H
+
+#include "lb/plan.h"
+
+enum { SLOTS = 251, IDLE_S = 60 };
+
+/* A node's inputs, and the data plane that its plans lead to. */
+struct world {
+	struct config *config;
+	struct lb_backend backends[8];
+	struct lb_interface interfaces[1];
+	struct table_cache *cache;
+	struct current *current;
+	uint64_t key_print;
+	uint32_t now_s;
+	bool swept; /* the sweep has been through the flow table: */
+	uint8_t has_flows[BACKEND_MAX];
+	uint8_t foreign[SLOTS / 8 + 1]; /* the same for every pool */
+	uint64_t live[BACKEND_MAX];
+};
+
+/* Pools and services for world_configure(). */
+extern const char mx_123[], mx_12[], mx_2_is_another[], in_12[];
+extern const char smtp_to_mx[], smtp_to_in[];
+
+/* world_new: one interface, backends mx1 to mx3 up, nothing applied yet. */
+struct world *world_new(void);
+void world_free(struct world *w);
+/* world_configure: every backend is up then. */
+void world_configure(struct world *w, const char *pools, const char *services);
+struct plan world_plan(struct world *w);
+/* world_go: apply what is to be done, in memory only; the names of the steps, one after the other.
+ */
+const char *world_go(struct world *w);
+
+uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend);
+bool is_alive(const struct world *w, uint32_t backend);
+
+#endif
