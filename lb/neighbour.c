@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* neighbour.c: see neighbour.h.
+ *
+ * Routes are looked up again when links, addresses or routes change; the neighbour table is read again when any
+ * neighbour does. Both wait SETTLE_MS, so that a burst costs one look.
+ */
+#include "lb/neighbour.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netlink/netlink.h>
+#include <netlink/route/neighbour.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { SETTLE_MS = 50, EVENT_BYTES = 32768 };
+
+struct way {
+	struct addr addr;
+	struct neighbour neighbour;
+};
+
+struct neighbours {
+	neighbours_changed_fn *changed;
+	void *owner;
+	struct nl_sock *query, *routes, *events; /* routes: asks without wanting an ACK */
+	struct event *readable, *settled;
+	struct way *ways; /* ordered by address */
+	uint32_t n_ways;
+	bool routes_stale;
+	bool unmanaged; /* the kernel is older than 5.16 */
+};
+
+/* ---- interfaces ---- */
+
+void interface_read(struct lb_interface *interface)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	interface->ifindex = if_nametoindex(interface->name);
+	interface->up = false;
+	memset(interface->mac, 0, sizeof(interface->mac));
+	memcpy(request.ifr_name, interface->name, sizeof(request.ifr_name));
+	if (interface->ifindex && ioctl(fd, SIOCGIFHWADDR, &request) == 0)
+		memcpy(interface->mac, request.ifr_hwaddr.sa_data, sizeof(interface->mac));
+	if (interface->ifindex && ioctl(fd, SIOCGIFFLAGS, &request) == 0)
+		interface->up = request.ifr_flags & IFF_RUNNING;
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The MAC of an interface by its index; false: it has none. */
+static bool own_mac(uint32_t ifindex, uint8_t ret_mac[static 6])
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool good = if_indextoname(ifindex, request.ifr_name) &&
+		    ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
+		    request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+
+	if (good)
+		memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* ---- addresses as netlink has them ---- */
+
+static int family_of(const struct addr *addr)
+{
+	return addr_is_ipv4(addr) ? AF_INET : AF_INET6;
+}
+
+static int put_address(struct nl_msg *msg, int attribute, const struct addr *addr)
+{
+	return addr_is_ipv4(addr) ? nla_put(msg, attribute, 4, addr->in6.s6_addr + 12)
+				  : nla_put(msg, attribute, 16, addr->in6.s6_addr);
+}
+
+static bool addr_from(struct nl_addr *from, struct addr *ret)
+{
+	struct addr addr = {.in6.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+	if (!from)
+		return false;
+	if (nl_addr_get_len(from) == 4)
+		memcpy(addr.in6.s6_addr + 12, nl_addr_get_binary_addr(from), 4);
+	else if (nl_addr_get_len(from) == 16)
+		memcpy(addr.in6.s6_addr, nl_addr_get_binary_addr(from), 16);
+	else
+		return false;
+	*ret = addr;
+	return true;
+}
+
+static int way_compare(const void *a, const void *b)
+{
+	return memcmp(&((const struct way *)a)->addr, &((const struct way *)b)->addr,
+		      sizeof(struct addr));
+}
+
+static struct way *way_find(const struct neighbours *n, const struct addr *addr)
+{
+	const struct way key = {.addr = *addr};
+
+	return n->n_ways ? bsearch(&key, n->ways, n->n_ways, sizeof(key), way_compare) : NULL;
+}
+
+/* ---- routes ---- */
+
+static int on_route(struct nl_msg *msg, void *arg)
+{
+	struct rtnl_route **route = arg;
+
+	if (!*route && rtnl_route_parse(nlmsg_hdr(msg), route) < 0)
+		*route = NULL;
+	return NL_OK;
+}
+
+/* route_look: the kernel's route to the address; NULL = none. The caller puts it. */
+static struct rtnl_route *route_look(struct neighbours *n, const struct addr *addr)
+{
+	struct rtmsg header = {.rtm_family = (unsigned char)family_of(addr),
+			       .rtm_dst_len = addr_is_ipv4(addr) ? 32 : 128};
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
+	struct rtnl_route *route = NULL;
+
+	if (msg && cb && nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) == 0 &&
+	    put_address(msg, RTA_DST, addr) == 0) {
+		nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_route, &route);
+		if (nl_send_auto(n->routes, msg) >= 0)
+			nl_recvmsgs(n->routes, cb); /* one answer: the route, or an error */
+	}
+	nl_cb_put(cb);
+	nlmsg_free(msg);
+	return route;
+}
+
+static enum neighbour_status status_of(struct rtnl_route *route, uint32_t *ret_ifindex)
+{
+	struct rtnl_nexthop *hop = route ? rtnl_route_nexthop_n(route, 0) : NULL;
+
+	if (route && rtnl_route_get_type(route) == RTN_LOCAL)
+		return NEIGHBOUR_OUR_OWN;
+	if (!hop || rtnl_route_get_type(route) != RTN_UNICAST)
+		return NEIGHBOUR_NO_ROUTE;
+	if (rtnl_route_nh_get_gateway(hop))
+		return NEIGHBOUR_GATEWAY;
+	*ret_ifindex = (uint32_t)rtnl_route_nh_get_ifindex(hop);
+	return NEIGHBOUR_UNKNOWN;
+}
+
+/* ---- the kernel's entries ---- */
+
+/* entry_send: RTM_NEWNEIGH or RTM_DELNEIGH; 0 or libnl's error. */
+static int entry_send(struct neighbours *n, int type, int flags, const struct way *way,
+		      uint16_t state)
+{
+	struct ndmsg header = {.ndm_family = (uint8_t)family_of(&way->addr),
+			       .ndm_ifindex = (int)way->neighbour.ifindex,
+			       .ndm_state = state,
+			       .ndm_flags = n->unmanaged && type == RTM_NEWNEIGH ? NTF_USE : 0};
+	struct nl_msg *msg = nlmsg_alloc_simple(type, flags);
+	int r = -NLE_NOMEM;
+
+	if (msg && nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) == 0 &&
+	    put_address(msg, NDA_DST, &way->addr) == 0 &&
+	    (n->unmanaged || type != RTM_NEWNEIGH ||
+	     nla_put_u32(msg, NDA_FLAGS_EXT, NTF_EXT_MANAGED) == 0))
+		return nl_send_sync(n->query, msg); /* frees it */
+	nlmsg_free(msg);
+	return r;
+}
+
+static void entry_keep(struct neighbours *n, const struct way *way)
+{
+	int r = entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
+
+	if (r == -NLE_INVAL && !n->unmanaged) {
+		n->unmanaged = true;
+		log_notice("no managed neighbour entries in this kernel (5.16 has them): backends' "
+			   "MACs are refreshed by their probes only");
+		entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
+	}
+}
+
+void neighbours_probe(struct neighbours *n, const struct addr *addr)
+{
+	const struct way *way = way_find(n, addr);
+
+	if (way && way->neighbour.status == NEIGHBOUR_KNOWN)
+		entry_send(n, RTM_NEWNEIGH, NLM_F_REPLACE, way, NUD_PROBE);
+	else if (way && way->neighbour.ifindex)
+		entry_keep(n, way);
+}
+
+static void way_look(struct neighbours *n, struct way *way)
+{
+	struct rtnl_route *route = route_look(n, &way->addr);
+	struct neighbour before = way->neighbour, *now = &way->neighbour;
+
+	now->ifindex = 0;
+	now->status = status_of(route, &now->ifindex);
+	rtnl_route_put(route);
+	if (now->ifindex && !own_mac(now->ifindex, now->own_mac)) {
+		now->status = NEIGHBOUR_NO_DEVICE;
+		now->ifindex = 0;
+	}
+	if (before.ifindex && before.ifindex != now->ifindex) {
+		const struct way old = {.addr = way->addr, .neighbour = before};
+
+		entry_send(n, RTM_DELNEIGH, 0, &old, NUD_NONE);
+		now->was_known = false;
+	}
+	if (now->ifindex && before.ifindex != now->ifindex)
+		entry_keep(n, way);
+	else if (now->ifindex)
+		now->status = before.status == NEIGHBOUR_KNOWN ? NEIGHBOUR_KNOWN : NEIGHBOUR_UNKNOWN;
+}
+
+/* ---- the neighbour table ---- */
+
+static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, uint8_t *seen)
+{
+	const int usable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+	struct nl_addr *lladdr = rtnl_neigh_get_lladdr(entry);
+	struct addr addr;
+	struct way *way;
+
+	if (!addr_from(rtnl_neigh_get_dst(entry), &addr) || !(way = way_find(n, &addr)) ||
+	    way->neighbour.ifindex != (uint32_t)rtnl_neigh_get_ifindex(entry))
+		return;
+	if (!(rtnl_neigh_get_state(entry) & usable) || !lladdr || nl_addr_get_len(lladdr) != 6)
+		return;
+	memcpy(way->neighbour.mac, nl_addr_get_binary_addr(lladdr), 6);
+	way->neighbour.status = NEIGHBOUR_KNOWN;
+	way->neighbour.was_known = true;
+	seen[way - n->ways] = 1;
+}
+
+static void table_read(struct neighbours *n)
+{
+	uint8_t *seen = calloc(n->n_ways + 1, 1);
+	struct nl_cache *cache = NULL;
+
+	if (!seen || rtnl_neigh_alloc_cache(n->query, &cache) < 0) {
+		free(seen);
+		return;
+	}
+	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o))
+		entry_take(n, (struct rtnl_neigh *)o, seen);
+	for (uint32_t i = 0; i < n->n_ways; i++) {
+		if (!seen[i] && n->ways[i].neighbour.status == NEIGHBOUR_KNOWN) {
+			n->ways[i].neighbour.status = NEIGHBOUR_UNKNOWN;
+			entry_keep(n, &n->ways[i]); /* it was flushed, or failed: ask again */
+		}
+	}
+	nl_cache_free(cache);
+	free(seen);
+}
+
+static void look(struct neighbours *n)
+{
+	for (uint32_t i = 0; n->routes_stale && i < n->n_ways; i++)
+		way_look(n, &n->ways[i]);
+	n->routes_stale = false;
+	table_read(n);
+}
+
+int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs)
+{
+	struct way *ways = calloc(n_addrs + 1, sizeof(*ways));
+	uint32_t unique = 0;
+
+	if (!ways)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n_addrs; i++)
+		ways[i].addr = addrs[i];
+	qsort(ways, n_addrs, sizeof(*ways), way_compare);
+	for (uint32_t i = 0; i < n_addrs; i++) {
+		const struct way *known = way_find(n, &ways[i].addr);
+
+		if (unique && way_compare(&ways[unique - 1], &ways[i]) == 0)
+			continue;
+		ways[unique].addr = ways[i].addr;
+		ways[unique++].neighbour = known ? known->neighbour : (struct neighbour){0};
+	}
+	for (uint32_t i = 0; i < n->n_ways; i++) {
+		const struct way *old = &n->ways[i];
+
+		if (old->neighbour.ifindex &&
+		    (!unique || !bsearch(old, ways, unique, sizeof(*ways), way_compare)))
+			entry_send(n, RTM_DELNEIGH, 0, old, NUD_NONE);
+	}
+	free(n->ways);
+	n->ways = ways;
+	n->n_ways = unique;
+	n->routes_stale = true;
+	look(n);
+	return 0;
+}
+
+const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr)
+{
+	const struct way *way = way_find(n, addr);
+
+	return way ? &way->neighbour : NULL;
+}
+
+/* ---- events ---- */
+
+static void on_settled(evutil_socket_t fd, short what, void *arg)
+{
+	struct neighbours *n = arg;
+
+	(void)fd;
+	(void)what;
+	look(n);
+	n->changed(n->owner);
+}
+
+/* What changed is not parsed, only which kind of thing. An overflow (ENOBUFS) means all of it. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	_Alignas(struct nlmsghdr) char bytes[EVENT_BYTES];
+	struct neighbours *n = arg;
+
+	(void)what;
+	for (int turn = 0; turn < 64; turn++) {
+		ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		unsigned left = got > 0 ? (unsigned)got : 0;
+
+		if (got < 0 && errno != ENOBUFS)
+			break;
+		n->routes_stale = n->routes_stale || got < 0;
+		for (struct nlmsghdr *h = (struct nlmsghdr *)bytes; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left)) {
+			if (h->nlmsg_type != RTM_NEWNEIGH && h->nlmsg_type != RTM_DELNEIGH)
+				n->routes_stale = true;
+		}
+	}
+	if (!event_pending(n->settled, EV_TIMEOUT, NULL))
+		event_add(n->settled, &(struct timeval){.tv_usec = SETTLE_MS * 1000});
+}
+
+static struct nl_sock *socket_new(void)
+{
+	struct nl_sock *s = nl_socket_alloc();
+
+	if (s && nl_connect(s, NETLINK_ROUTE) < 0) {
+		nl_socket_free(s);
+		s = NULL;
+	}
+	return s;
+}
+
+struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn *changed, void *owner)
+{
+	struct neighbours *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->changed = changed;
+	n->owner = owner;
+	n->query = socket_new();
+	n->routes = socket_new();
+	n->events = socket_new();
+	if (n->routes)
+		nl_socket_disable_auto_ack(n->routes);
+	if (n->query && n->routes && n->events && nl_socket_set_nonblocking(n->events) == 0 &&
+	    nl_socket_set_buffer_size(n->events, 4 << 20, 0) == 0 &&
+	    nl_socket_add_memberships(n->events, RTNLGRP_NEIGH, RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE,
+				      RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+				      0) == 0) {
+		n->readable = event_new(loop, nl_socket_get_fd(n->events), EV_READ | EV_PERSIST,
+					on_readable, n);
+		n->settled = event_new(loop, -1, 0, on_settled, n);
+	}
+	if (!n->readable || !n->settled) {
+		neighbours_free(n);
+		errno = ENOMEM;
+		return NULL;
+	}
+	event_add(n->readable, NULL);
+	return n;
+}
+
+void neighbours_free(struct neighbours *n)
+{
+	if (!n)
+		return;
+	if (n->readable)
+		event_free(n->readable);
+	if (n->settled)
+		event_free(n->settled);
+	nl_socket_free(n->query);
+	nl_socket_free(n->routes);
+	nl_socket_free(n->events);
+	free(n->ways);
+	free(n);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* neighbour.h: the way to each backend: which interface, which MAC. The kernel resolves; we ask it to
+ * keep the entries fresh (managed entries, Linux 5.16) and listen to what changes.
+ */
+#ifndef SLUICE_LB_NEIGHBOUR_H
+#define SLUICE_LB_NEIGHBOUR_H
+
+#include "lb/state.h"
+
+/* Something about neighbours, routes or links changed: look again at all that is wanted. */
+typedef void neighbours_changed_fn(void *owner);
+
+/* neighbours_new: NULL with errno. */
+struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn *changed,
+				  void *owner);
+/* neighbours_free: the kernel's entries stay: a successor uses them. */
+void neighbours_free(struct neighbours *n);
+
+/* neighbours_want: these addresses, and no others; duplicates are fine. Entries that we made for
+ * others are removed. 0 or -ENOMEM.
+ */
+int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs);
+
+/* neighbours_find: of a wanted address; NULL = not wanted. Good until the next neighbours_want(). */
+const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr);
+
+/* neighbours_probe: have the kernel ask for it again, now. */
+void neighbours_probe(struct neighbours *n, const struct addr *addr);
+
+/* interface_read: index, MAC and state of the interface by that name, as they are now; zeroes when
+ * there is none. The other members stay.
+ */
+void interface_read(struct lb_interface *interface);
+
+#endif
