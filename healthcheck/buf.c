@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* buf.c: see buf.h. */
+#include "healthcheck/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void buf_drop(struct buf *b, size_t n)
+{
+	assert(n <= buf_len(b));
+	b->start += n;
+}
+
+size_t buf_room(struct buf *b)
+{
+	if (b->start > 0) {
+		memmove(b->bytes, buf_head(b), buf_len(b));
+		b->end -= b->start;
+		b->start = 0;
+	}
+	return b->size - b->end;
+}
+
+char *buf_tail(struct buf *b)
+{
+	return b->bytes + b->end;
+}
+
+void buf_grow(struct buf *b, size_t n)
+{
+	assert(n <= b->size - b->end);
+	b->end += n;
+}
+
+bool buf_add(struct buf *b, const void *bytes, size_t n)
+{
+	if (n > buf_room(b))
+		return false;
+	memcpy(buf_tail(b), bytes, n);
+	buf_grow(b, n);
+	return true;
+}
+
+bool buf_print(struct buf *b, const char *format, ...)
+{
+	size_t room = buf_room(b);
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(buf_tail(b), room, format, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= room)
+		return false;
+	buf_grow(b, (size_t)n);
+	return true;
+}

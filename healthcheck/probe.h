@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* probe.h: what a probe is: a value. Bytes in, verdict out; no socket, no clock, no global.
+ *
+ * The runner (runner.h) connects, makes TLS, moves the bytes and ends what takes too long. A probe
+ * type, one file probe_NAME.c, ends in one `const struct probe_ops` and is a row of the table in
+ * probe.c. One conversation has a `talk`, talk_size bytes that begin as zeroes and need no end.
+ */
+#ifndef SLUICE_HEALTHCHECK_PROBE_H
+#define SLUICE_HEALTHCHECK_PROBE_H
+
+#include <stddef.h>
+
+#include "base/config.h"
+#include "base/message.h"
+#include "healthcheck/buf.h"
+
+/* What a server can make us keep. */
+enum {
+	PROBE_IN_BYTES = 4096,	   /* not yet understood; so also the longest line, with its end */
+	PROBE_OUT_BYTES = 2048,	   /* not yet sent */
+	PROBE_LINES = 200,	   /* of a server, in one conversation */
+	PROBE_TOTAL_BYTES = 65536, /* in all those lines */
+};
+
+/* V(NAME, "word"): how a conversation ended. The word is what operators read. */
+#define VERDICTS(V)                                                                                \
+	V(PASS, "pass")                                                                            \
+	V(FAIL, "fail")	      /* it said no, in its own protocol */                                \
+	V(LEAVING, "leaving") /* it asks for no more work, and goes on with what it has */         \
+	V(GARBLED, "garbled") /* another protocol, or beyond a limit */                            \
+	V(TIMEOUT, "timeout")                                                                      \
+	V(CLOSED, "closed") /* it ended the connection too early */                                \
+	V(RESET, "reset")                                                                          \
+	V(REFUSED, "refused")                                                                      \
+	V(UNREACHABLE, "unreachable")                                                              \
+	V(TLS, "tls")	    /* no handshake, or broken later */                                    \
+	V(UNABLE, "unable") /* we could not ask: says nothing about the server */
+
+enum verdict_word {
+#define VERDICT_ENUM(name, word) VERDICT_##name,
+	VERDICTS(VERDICT_ENUM)
+#undef VERDICT_ENUM
+};
+
+struct verdict {
+	enum verdict_word word;
+	int code;		 /* the protocol's reply code; 0 = none */
+	char text[VERDICT_TEXT]; /* the server's words or ours; printable ASCII */
+};
+
+const char *verdict_name(enum verdict_word word);
+
+enum probe_step {
+	PROBE_MORE,	 /* send what is in out, call again when bytes came */
+	PROBE_START_TLS, /* the same bytes go on under TLS; then .secured is called */
+	PROBE_DONE,	 /* the verdict is filled in */
+};
+
+/* Every probe type's settings begin with these. */
+struct probe_common {
+	char sni[256]; /* server name for TLS; "" = none is sent */
+};
+
+struct probe_ops {
+	struct probe_schema schema;
+	size_t talk_size;
+	/* start: the transport is ready. @tls: as configured; STARTTLS has not begun. */
+	enum probe_step (*start)(void *talk, const void *conf, enum config_tls tls, struct buf *out,
+				 struct verdict *v);
+	/* feed: bytes came; takes off @in what it understands. NULL: .start is all. */
+	enum probe_step (*feed)(void *talk, const void *conf, struct buf *in, struct buf *out,
+				struct verdict *v);
+	/* secured: TLS, asked for by PROBE_START_TLS, is there. */
+	enum probe_step (*secured)(void *talk, const void *conf, struct buf *out,
+				   struct verdict *v);
+	/* closed: no more bytes will come, and .feed wanted more: PROBE_DONE, or PROBE_MORE = that
+	 * was too early. NULL: it is always too early.
+	 */
+	enum probe_step (*closed)(void *talk, const void *conf, struct verdict *v);
+	/* waiting: what .feed waits for, as in "no ..." ("answer to EHLO"). */
+	const char *(*waiting)(const void *talk);
+	const char
+		*bye; /* sent after a verdict that leaves the dialogue in order; NULL = nothing */
+};
+
+extern const struct probe_ops probe_tcp, probe_smtp, probe_pop3, probe_imap, probe_http;
+
+/* probe_find: by a schema's name; NULL = not found ("none" is no probe). */
+const struct probe_ops *probe_find(const char *type);
+
+/* ---- for the probe types ---- */
+
+/* A row of a type's keys: @member, a string, of its settings @conf_type. */
+#define PROBE_KEY(key, conf_type, member, checker)                                                 \
+	{                                                                                          \
+		.name = (key), .type = KEY_STRING, .offset = offsetof(conf_type, member),          \
+		.size = sizeof(((conf_type *)0)->member), .check = (checker)                       \
+	}
+#define PROBE_KEY_SNI(conf_type) PROBE_KEY("sni", conf_type, common.sni, probe_check_sni)
+
+/* For config_key.check. host: a name, or an address literal; sni: a name, or "". */
+const char *probe_check_host(const char *value);
+const char *probe_check_sni(const char *value);
+
+/* probe_end, probe_end_words: fill in the verdict, whatever is not printable made '?'; cut to fit.
+ * Both return PROBE_DONE.
+ */
+enum probe_step probe_end(struct verdict *v, enum verdict_word word, int code, const char *format,
+			  ...) __attribute__((format(printf, 4, 5)));
+enum probe_step probe_end_words(struct verdict *v, enum verdict_word word, int code,
+				const char *words, size_t len_bytes);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* talker.c: see talker.h. */
+#include "tests/unit/healthcheck/talker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+const struct config_key *talker_key(const struct probe_ops *ops, const char *name)
+{
+	for (const struct config_key *key = ops->schema.keys; key->name; key++) {
+		if (strcmp(key->name, name) == 0)
+			return key;
+	}
+	fail_msg("%s has no key %s", ops->schema.name, name);
+	return NULL;
+}
+
+static void settings_use(struct talker *t, const char *settings)
+{
+	char *copy = strdup(settings), *save;
+
+	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *value = strchr(line, '=');
+		const struct config_key *key;
+
+		assert_non_null(value);
+		*value++ = '\0';
+		key = talker_key(t->ops, line);
+		assert_null(key->check(value));
+		assert_true(strlen(value) < key->size);
+		snprintf(t->conf + key->offset, key->size, "%s", value);
+	}
+	free(copy);
+}
+
+struct talker *talker_new(const struct probe_ops *ops, enum config_tls tls, const char *settings)
+{
+	struct talker *t = calloc(1, sizeof(*t));
+
+	t->ops = ops;
+	t->talk = calloc(1, ops->talk_size ? ops->talk_size : 1);
+	t->in = (struct buf){.bytes = t->in_bytes, .size = sizeof(t->in_bytes)};
+	t->out = (struct buf){.bytes = t->out_bytes, .size = sizeof(t->out_bytes)};
+	assert_true(ops->schema.conf_size <= sizeof(t->conf));
+	if (ops->schema.defaults)
+		memcpy(t->conf, ops->schema.defaults, ops->schema.conf_size);
+	if (settings)
+		settings_use(t, settings);
+	t->step = ops->start(t->talk, t->conf, tls, &t->out, &t->verdict);
+	return t;
+}
+
+void talker_free(struct talker *t)
+{
+	free(t->talk);
+	free(t);
+}
+
+void talker_hear(struct talker *t, const char *bytes, size_t n)
+{
+	if (t->step != PROBE_MORE || n == 0)
+		return;
+	assert_true(buf_add(&t->in, bytes, n));
+	t->step = t->ops->feed(t->talk, t->conf, &t->in, &t->out, &t->verdict);
+}
+
+static void turn_play(struct talker *t, const char *turn, size_t n, size_t cut)
+{
+	char bytes[PROBE_IN_BYTES];
+	size_t first = cut > 1 && cut - 1 < n ? cut - 1 : n;
+
+	if (n == 3 && memcmp(turn, "TLS", 3) == 0) {
+		assert_int_equal(t->step, PROBE_START_TLS);
+		assert_int_equal(buf_len(&t->in), 0);
+		t->step = t->ops->secured(t->talk, t->conf, &t->out, &t->verdict);
+		return;
+	}
+	if (n == 3 && memcmp(turn, "EOF", 3) == 0) {
+		if (t->step == PROBE_MORE && t->ops->closed)
+			t->step = t->ops->closed(t->talk, t->conf, &t->verdict);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (char)(turn[i] == '@' ? '\0' : turn[i]);
+	if (cut == 1) {
+		for (size_t i = 0; i < n; i++)
+			talker_hear(t, bytes + i, 1);
+	} else {
+		talker_hear(t, bytes, first);
+		talker_hear(t, bytes + first, n - first);
+	}
+}
+
+/* @cut: 0 = turns as they are, 1 = byte by byte, else in two at cut - 1. */
+static void script_play(struct talker *t, const char *script, size_t cut)
+{
+	while (*script) {
+		size_t n = strcspn(script, "|");
+
+		turn_play(t, script, n, cut);
+		script += n + (script[n] == '|');
+	}
+}
+
+static void outcome_check(const char *name, const struct talker *t, const char *expect,
+			  const char *sent)
+{
+	char got[VERDICT_TEXT + 64];
+
+	if (t->step == PROBE_MORE)
+		snprintf(got, sizeof(got), "waits for %s", t->ops->waiting(t->talk));
+	else if (t->step == PROBE_DONE)
+		snprintf(got, sizeof(got), "%s %d %s", verdict_name(t->verdict.word),
+			 t->verdict.code, t->verdict.text);
+	else
+		snprintf(got, sizeof(got), "starts TLS");
+	if (strcmp(got, expect) != 0)
+		fail_msg("%s %s: got \"%s\", expected \"%s\"", t->ops->schema.name, name, got,
+			 expect);
+	if (sent && (buf_len(&t->out) != strlen(sent) ||
+		     memcmp(buf_head(&t->out), sent, strlen(sent)) != 0))
+		fail_msg("%s %s: sent \"%.*s\", expected \"%s\"", t->ops->schema.name, name,
+			 (int)buf_len(&t->out), buf_head(&t->out), sent);
+}
+
+void play(const char *name, const struct probe_ops *ops, enum config_tls tls, const char *settings,
+	  const char *script, const char *expect, const char *sent)
+{
+	for (size_t cut = 0; cut <= strlen(script); cut++) {
+		struct talker *t = talker_new(ops, tls, settings);
+
+		script_play(t, script, cut);
+		outcome_check(name, t, expect, sent);
+		talker_free(t);
+	}
+}
