@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* dialogue.c: see dialogue.h. */
+#include "healthcheck/dialogue.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void line_tell(struct dialogue *d, uint32_t at_ms, const char *text)
+{
+	d->lines++;
+	if (d->lines < DIALOGUE_LINES)
+		d->line(d->owner, at_ms, text);
+	else if (d->lines == DIALOGUE_LINES)
+		d->line(d->owner, at_ms, "* more of it is not shown");
+}
+
+void dialogue_end(struct dialogue *d, uint32_t at_ms)
+{
+	if (!d->line || !d->open)
+		return;
+	d->text[d->used] = '\0';
+	d->open = 0;
+	line_tell(d, at_ms, d->text);
+}
+
+void dialogue_note(struct dialogue *d, uint32_t at_ms, const char *format, ...)
+{
+	char text[MESSAGE_LINE];
+	va_list ap;
+
+	if (!d->line)
+		return;
+	dialogue_end(d, at_ms);
+	text[0] = '*';
+	text[1] = ' ';
+	va_start(ap, format);
+	vsnprintf(text + 2, sizeof(text) - 2, format, ap);
+	va_end(ap);
+	line_tell(d, at_ms, text);
+}
+
+static void byte_add(struct dialogue *d, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (c >= 0x20 && c < 0x7f && c != '\\') {
+		d->text[d->used++] = (char)c;
+		return;
+	}
+	d->text[d->used++] = '\\';
+	if (c == '\\') {
+		d->text[d->used++] = '\\';
+		return;
+	}
+	d->text[d->used++] = 'x';
+	d->text[d->used++] = hex[c >> 4];
+	d->text[d->used++] = hex[c & 15];
+}
+
+void dialogue_bytes(struct dialogue *d, uint32_t at_ms, char from, const char *bytes, size_t n)
+{
+	if (!d->line)
+		return;
+	if (d->open != from)
+		dialogue_end(d, at_ms);
+	for (size_t i = 0; i < n; i++) {
+		if (!d->open) {
+			d->open = d->text[0] = from;
+			d->text[1] = ' ';
+			d->used = 2;
+		}
+		if (bytes[i] == '\r' && (i + 1 == n || bytes[i + 1] == '\n'))
+			continue;
+		if (bytes[i] != '\n')
+			byte_add(d, (unsigned char)bytes[i]);
+		if (bytes[i] == '\n' || d->used + 5 > sizeof(d->text))
+			dialogue_end(d, at_ms);
+	}
+}
