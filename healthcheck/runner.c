@@ -102,6 +102,7 @@ static void connection_broken(struct runner *r, int error)
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
+	struct verdict verdict;
 
 	(void)fd;
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED) {
@@ -115,7 +116,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
-	r->done(r->owner, &r->verdict, r->took_ms);
+	verdict = r->verdict; /* done() may free the runner before it has read that */
+	r->done(r->owner, &verdict, r->took_ms);
 }
 
 /* ---- bytes out ---- */
