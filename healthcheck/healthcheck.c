@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* healthcheck.c: the process. Prepares what needs root or files, takes the parent's messages to the
+ * engine and the engine's to the parent, and is confined before it has spoken to any server: own
+ * user, no capability, seccomp (confine.h).
+ */
+#include "healthcheck/healthcheck.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/log.h"
+#include "healthcheck/confine.h"
+#include "healthcheck/engine.h"
+#include "healthcheck/tls.h"
+
+enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
+
+struct process {
+	struct event_base *loop;
+	SSL_CTX *tls;
+	struct channel *channel;
+	struct engine *engine;
+	const struct config *config; /* in use; NULL = none yet */
+	bool confined;
+	int status; /* to exit with */
+};
+
+static void stop(struct process *p, int status)
+{
+	p->status = status;
+	event_base_loopbreak(p->loop);
+}
+
+/* A queue that is full means a parent that hangs: then it is better to be started again. */
+static void tell(struct process *p, enum message_type type, const void *payload)
+{
+	int r = channel_send(p->channel, type, payload, -1);
+
+	if (r == -ENOBUFS) {
+		log_err("the parent does not take our messages");
+		stop(p, EXIT_FAILURE);
+	}
+}
+
+static void tell_health(void *owner, const struct message_health *m)
+{
+	tell(owner, MESSAGE_HEALTH, m);
+}
+
+static void tell_dialogue(void *owner, const struct message_dialogue *m)
+{
+	tell(owner, MESSAGE_DIALOGUE, m);
+}
+
+/* confine: for good, with the first configuration, which names the user. 0 or -errno. */
+static int confine(struct process *p, const struct config *config)
+{
+	static const int no_caps[] = {-1};
+	int r;
+
+	if (p->confined)
+		return 0;
+	tzset(); /* reads a file, for the log's times */
+	r = child_confine(config->user, no_caps);
+	if (r == 0)
+		r = confine_filter();
+	p->confined = r == 0;
+	return r;
+}
+
+static void config_use(struct process *p, int fd)
+{
+	const struct config *config = NULL;
+	int r = config_map(fd, &config);
+
+	if (r == 0)
+		r = confine(p, config);
+	if (r == 0)
+		r = engine_configure(p->engine, config);
+	if (r < 0) {
+		log_err("configuration not used: error=%s", strerror(-r));
+		if (config)
+			config_unmap(config);
+		stop(p, EXIT_FAILURE);
+		return;
+	}
+	if (p->config)
+		config_unmap(p->config);
+	p->config = config;
+}
+
+static void on_message(void *owner, enum message_type type, const void *payload, int fd)
+{
+	struct process *p = owner;
+
+	switch (type) {
+	case MESSAGE_CONFIG:
+		config_use(p, fd);
+		break;
+	case MESSAGE_HEALTH:
+		engine_seed(p->engine, payload);
+		break;
+	case MESSAGE_PROBE:
+		engine_probe(p->engine, payload);
+		break;
+	case MESSAGE_PING:
+		tell(p, MESSAGE_PONG, payload);
+		break;
+	case MESSAGE_STOP:
+		stop(p, EXIT_SUCCESS);
+		break;
+	default:
+		log_debug("message not for us: type=%s", message_name(type));
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_closed(void *owner)
+{
+	stop(owner, EXIT_SUCCESS); /* the parent is gone: so are we */
+}
+
+static int process_init(struct process *p, int channel_fd)
+{
+	const struct engine_hooks hooks = {
+		.health = tell_health, .dialogue = tell_dialogue, .owner = p};
+	uint32_t descriptors = confine_limits(CONFIG_BACKENDS + ASKED_MOST + OTHER_DESCRIPTORS);
+	uint32_t phase_start = 0;
+
+	if (getrandom(&phase_start, sizeof(phase_start), 0) < 0)
+		log_warning("no random start: error=%s", strerror(errno));
+	p->loop = event_base_new();
+	p->tls = tls_context_new();
+	if (!p->loop || !p->tls)
+		return -ENOMEM;
+	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
+	p->engine = engine_new(p->loop, p->tls, &hooks,
+			       descriptors > 2 * OTHER_DESCRIPTORS ? descriptors - OTHER_DESCRIPTORS
+								   : OTHER_DESCRIPTORS,
+			       phase_start);
+	return p->channel && p->engine ? 0 : -ENOMEM;
+}
+
+static void process_fini(struct process *p)
+{
+	engine_free(p->engine);
+	channel_free(p->channel);
+	SSL_CTX_free(p->tls);
+	if (p->loop)
+		event_base_free(p->loop);
+	if (p->config)
+		config_unmap(p->config);
+}
+
+static int healthcheck_run(int channel_fd)
+{
+	struct process p = {.status = EXIT_SUCCESS};
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = process_init(&p, channel_fd);
+	if (r == 0) {
+		event_base_dispatch(p.loop);
+	} else {
+		log_err("not started: error=%s", strerror(-r));
+		p.status = EXIT_FAILURE;
+	}
+	process_fini(&p);
+	if (p.confined)
+		_exit(p.status); /* what runs at exit (a leak check) would miss its system calls */
+	return p.status;
+}
+
+const struct child healthcheck_child = {.role = "healthcheck", .run = healthcheck_run};
