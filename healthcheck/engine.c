@@ -162,14 +162,15 @@ static int conversation_begin(struct backend *b, runner_done_fn *done, dialogue_
 static void on_asked_done(void *owner, const struct verdict *v, uint32_t took_ms)
 {
 	struct backend *b = owner;
+	bool passed = v->word == VERDICT_PASS;
 	char text[MESSAGE_LINE], code[16] = "";
 
 	conversation_end(b);
 	if (v->code)
 		snprintf(code, sizeof(code), "%d ", v->code);
-	snprintf(text, sizeof(text), "%s in %u ms: %s%s", verdict_name(v->word), took_ms, code,
-		 v->text);
-	asked_end(b, v->word == VERDICT_PASS, took_ms, text);
+	snprintf(text, sizeof(text), "%s%s%s%s", passed ? "" : verdict_name(v->word),
+		 passed ? "" : ": ", code, v->text);
+	asked_end(b, passed, took_ms, text);
 }
 
 static void asked_begin(struct backend *b)
