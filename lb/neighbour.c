@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* neighbour.c: see neighbour.h.
  *
- * Routes are looked up again when links, addresses or routes change; the neighbour table is read again when any
- * neighbour does. Both wait SETTLE_MS, so that a burst costs one look.
+ * Routes are looked up again when links, addresses or routes change; the neighbour table is read
+ * again when any neighbour does. Both wait SETTLE_MS, so that a burst costs one look.
  */
 #include "lb/neighbour.h"
 
@@ -229,14 +229,16 @@ static void way_look(struct neighbours *n, struct way *way)
 	if (now->ifindex && before.ifindex != now->ifindex)
 		entry_keep(n, way);
 	else if (now->ifindex)
-		now->status = before.status == NEIGHBOUR_KNOWN ? NEIGHBOUR_KNOWN : NEIGHBOUR_UNKNOWN;
+		now->status =
+			before.status == NEIGHBOUR_KNOWN ? NEIGHBOUR_KNOWN : NEIGHBOUR_UNKNOWN;
 }
 
 /* ---- the neighbour table ---- */
 
 static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, uint8_t *seen)
 {
-	const int usable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+	const int usable =
+		NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
 	struct nl_addr *lladdr = rtnl_neigh_get_lladdr(entry);
 	struct addr addr;
 	struct way *way;
@@ -368,7 +370,8 @@ static struct nl_sock *socket_new(void)
 	return s;
 }
 
-struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn *changed, void *owner)
+struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn *changed,
+				  void *owner)
 {
 	struct neighbours *n = calloc(1, sizeof(*n));
 

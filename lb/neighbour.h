@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* neighbour.h: the way to each backend: which interface, which MAC. The kernel resolves; we ask it to
- * keep the entries fresh (managed entries, Linux 5.16) and listen to what changes.
+/* neighbour.h: the way to each backend: which interface, which MAC. The kernel resolves; we ask it
+ * to keep the entries fresh (managed entries, Linux 5.16) and listen to what changes.
  */
 #ifndef SLUICE_LB_NEIGHBOUR_H
 #define SLUICE_LB_NEIGHBOUR_H
@@ -21,7 +21,8 @@ void neighbours_free(struct neighbours *n);
  */
 int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs);
 
-/* neighbours_find: of a wanted address; NULL = not wanted. Good until the next neighbours_want(). */
+/* neighbours_find: of a wanted address; NULL = not wanted. Good until the next neighbours_want().
+ */
 const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr);
 
 /* neighbours_probe: have the kernel ask for it again, now. */

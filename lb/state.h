@@ -157,6 +157,7 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct request *requests; /* questions to the parent that have no answer yet */
+	uint32_t last_request;	  /* its number */
 	struct control *control;
 };
 

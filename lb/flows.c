@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* flows.c: see flows.h. */
+#include "lb/flows.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* What one pass finds. */
+struct pass {
+	uint32_t started_s, entries;
+	uint8_t has_flows[CURRENT_BACKENDS];
+	uint32_t live[CURRENT_BACKENDS];
+	struct {
+		uint64_t opened, closed;
+	} began[CURRENT_BACKENDS];
+	uint8_t *foreign[POOL_MAX]; /* bits by slot */
+};
+
+struct flow_sweep {
+	const struct plane *plane;
+	const struct current *current;
+	flow_pass_fn *on_pass;
+	void *owner;
+	struct event *timer;
+	struct pass *running, *done; /* done->... is what facts point to */
+	bool passing, any_done;
+	uint32_t position; /* of the kernel's walk */
+	bool at_start;
+	uint32_t since_s; /* nothing counts as silent before we were there to see it */
+	struct flow_facts facts;
+	int64_t correction[CURRENT_BACKENDS];
+	uint64_t expired[CURRENT_BACKENDS];
+	struct flow_key keys[SWEEP_BATCH];
+	struct flow flows[SWEEP_BATCH];
+};
+
+/* ---- one entry ---- */
+
+static uint32_t idle_timeout_of(const struct flow_sweep *w, const struct flow *f)
+{
+	uint32_t pool = w->current->backends[f->backend].plane.pool;
+
+	return pool < POOL_MAX && w->current->pools[pool].used
+		       ? w->current->pools[pool].idle_timeout_s
+		       : 3600;
+}
+
+static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t now_s)
+{
+	const struct current_backend *b = &w->current->backends[f->backend];
+	uint32_t seen_s = f->seen_s > w->since_s ? f->seen_s : w->since_s;
+	uint32_t silent_s = now_s > seen_s ? now_s - seen_s : 0;
+
+	if (!b->used || !(b->plane.flags & BACKEND_ALIVE))
+		return true;
+	if (f->flags & FLOW_CLOSING)
+		return silent_s > CLOSING_S;
+	return silent_s > idle_timeout_of(w, f);
+}
+
+/* The slot of a flow that does not live at its owner stays in transition. */
+static void foreign_mark(struct flow_sweep *w, const struct flow *f)
+{
+	uint32_t pool = w->current->backends[f->backend].plane.pool;
+	const struct table *t;
+
+	if (pool >= POOL_MAX || !w->running->foreign[pool])
+		return;
+	t = &w->current->pools[pool].table;
+	if (f->slot < t->n && (t->slots[f->slot].owner & SLOT_BACKEND) != f->backend)
+		w->running->foreign[pool][f->slot / 8] |= (uint8_t)(1U << f->slot % 8);
+}
+
+static void entry_look(struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
+		       uint32_t now_s)
+{
+	struct pass *p = w->running;
+
+	if (f->backend >= CURRENT_BACKENDS) {
+		bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key);
+		return;
+	}
+	if (is_over(w, f, now_s)) {
+		if (bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key) == 0 &&
+		    !(f->flags & FLOW_CLOSING))
+			w->expired[f->backend]++;
+		return;
+	}
+	p->entries++;
+	p->has_flows[f->backend] = 1;
+	p->live[f->backend] += !(f->flags & FLOW_CLOSING);
+	foreign_mark(w, f);
+}
+
+/* ---- one pass ---- */
+
+static void pass_reset(struct flow_sweep *w)
+{
+	struct pass *p = w->running;
+
+	for (uint32_t i = 0; i < POOL_MAX; i++) {
+		const struct current_pool *pool = &w->current->pools[i];
+
+		free(p->foreign[i]);
+		p->foreign[i] =
+			pool->used && pool->table.n ? calloc(1, pool->table.n / 8 + 1) : NULL;
+	}
+	memset(p->has_flows, 0, sizeof(p->has_flows));
+	memset(p->live, 0, sizeof(p->live));
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		struct backend_stats s;
+
+		if (!w->current->backends[i].used)
+			continue;
+		s = plane_backend_stats(w->plane, i);
+		p->began[i].opened = s.opened;
+		p->began[i].closed = s.closed + w->expired[i];
+	}
+	p->entries = 0;
+	p->started_s = clock_now_s();
+}
+
+/* What was counted is exact for a backend to which nothing happened meanwhile. */
+static void corrections_set(struct flow_sweep *w)
+{
+	struct pass *p = w->running;
+
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		struct backend_stats s;
+		uint64_t closed;
+
+		if (!w->current->backends[i].used)
+			continue;
+		s = plane_backend_stats(w->plane, i);
+		closed = s.closed + w->expired[i];
+		if (w->any_done && (s.opened != p->began[i].opened || closed != p->began[i].closed))
+			continue;
+		w->correction[i] = (int64_t)p->live[i] - (int64_t)(s.opened - closed);
+	}
+}
+
+static void pass_end(struct flow_sweep *w)
+{
+	struct pass *ended = w->running;
+
+	corrections_set(w);
+	w->running = w->done;
+	w->done = ended;
+	w->passing = false;
+	w->any_done = true;
+	w->facts = (struct flow_facts){.started_s = ended->started_s,
+				       .has_flows = ended->has_flows,
+				       .foreign = (const uint8_t **)ended->foreign};
+	event_add(w->timer,
+		  &(struct timeval){.tv_sec = PASS_MS / 1000, .tv_usec = PASS_MS % 1000 * 1000});
+	w->on_pass(w->owner);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct flow_sweep *w = arg;
+	uint32_t n = SWEEP_BATCH, now_s = clock_now_s();
+	int r;
+
+	(void)fd;
+	(void)what;
+	if (w->plane->maps[MAP_FLOWS] < 0) {
+		event_add(w->timer, &(struct timeval){.tv_sec = 1});
+		return;
+	}
+	if (!w->passing) {
+		pass_reset(w);
+		w->passing = w->at_start = true;
+	}
+	r = bpf_map_lookup_batch(w->plane->maps[MAP_FLOWS], w->at_start ? NULL : &w->position,
+				 &w->position, w->keys, w->flows, &n, NULL);
+	w->at_start = false;
+	for (uint32_t i = 0; (r == 0 || r == -ENOENT) && i < n; i++)
+		entry_look(w, &w->keys[i], &w->flows[i], now_s);
+	if (r == 0) {
+		event_add(w->timer, &(struct timeval){.tv_usec = SWEEP_TICK_MS * 1000});
+		return;
+	}
+	if (r !=
+	    -ENOENT) { /* the table was replaced meanwhile, or a bucket is larger than a batch */
+		log_debug("sweep of the flow table began anew: error=%s", strerror(-r));
+		w->passing = false;
+		event_add(w->timer, &(struct timeval){.tv_sec = 1});
+		return;
+	}
+	pass_end(w);
+}
+
+/* ---- outside ---- */
+
+struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *plane,
+				  const struct current *current, flow_pass_fn *on_pass, void *owner)
+{
+	struct flow_sweep *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->plane = plane;
+	w->current = current;
+	w->on_pass = on_pass;
+	w->owner = owner;
+	w->since_s = clock_now_s();
+	w->running = calloc(1, sizeof(*w->running));
+	w->done = calloc(1, sizeof(*w->done));
+	w->timer = event_new(loop, -1, 0, on_tick, w);
+	if (!w->running || !w->done || !w->timer) {
+		flow_sweep_free(w);
+		return NULL;
+	}
+	flow_sweep_soon(w);
+	return w;
+}
+
+static void pass_free(struct pass *p)
+{
+	for (uint32_t i = 0; p && i < POOL_MAX; i++)
+		free(p->foreign[i]);
+	free(p);
+}
+
+void flow_sweep_free(struct flow_sweep *w)
+{
+	if (!w)
+		return;
+	if (w->timer)
+		event_free(w->timer);
+	pass_free(w->running);
+	pass_free(w->done);
+	free(w);
+}
+
+void flow_sweep_soon(struct flow_sweep *w)
+{
+	if (!w->passing)
+		event_add(w->timer, &(struct timeval){.tv_usec = SWEEP_TICK_MS * 1000});
+}
+
+const struct flow_facts *flow_sweep_facts(const struct flow_sweep *w)
+{
+	return w->any_done ? &w->facts : NULL;
+}
+
+void flow_sweep_new_backend(struct flow_sweep *w, uint32_t number)
+{
+	w->correction[number] = 0;
+	w->expired[number] = 0;
+}
+
+uint64_t flow_sweep_live(const struct flow_sweep *w, uint32_t number)
+{
+	struct backend_stats s = plane_backend_stats(w->plane, number);
+	int64_t live = (int64_t)(s.opened - s.closed - w->expired[number]) + w->correction[number];
+
+	return live > 0 ? (uint64_t)live : 0;
+}
+
+uint64_t flow_sweep_expired(const struct flow_sweep *w, uint32_t number)
+{
+	return w->expired[number];
+}
+
+uint32_t flow_sweep_used(const struct flow_sweep *w)
+{
+	return w->any_done ? w->done->entries : 0;
+}

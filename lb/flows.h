@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* flows.h: what of the flow table user space does: its age, and the count of what lives where.
+ *
+ * The sweep walks the table in batches, a batch a tick, a pass every PASS_MS or when asked. It
+ * deletes flows that were silent for their pool's idle_timeout, that were closing for CLOSING_S, or
+ * whose backend is gone. What a whole pass saw (struct flow_facts) lets slots settle and numbers be
+ * used again.
+ *
+ * live of a backend = opened - closed (counted by packets) - expired (by the sweep), corrected by
+ * what a pass counts while nothing else happened to that backend, and by the first pass after a
+ * restart.
+ */
+#ifndef SLUICE_LB_FLOWS_H
+#define SLUICE_LB_FLOWS_H
+
+#include "lb/plan.h"
+#include "lb/plane.h"
+
+enum { SWEEP_BATCH = 4096, SWEEP_TICK_MS = 20, PASS_MS = 10000, CLOSING_S = 60 };
+
+/* Called at the end of each whole pass. */
+typedef void flow_pass_fn(void *owner);
+
+/* flow_sweep_new: over plane's table, by current's backends and pools; both outlive it. */
+struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *plane,
+				  const struct current *current, flow_pass_fn *on_pass,
+				  void *owner);
+void flow_sweep_free(struct flow_sweep *sweep);
+/* flow_sweep_soon: begin a pass now, unless one is running. */
+void flow_sweep_soon(struct flow_sweep *sweep);
+/* flow_sweep_facts: of the last whole pass; NULL = none yet. Good until the next one ends. */
+const struct flow_facts *flow_sweep_facts(const struct flow_sweep *sweep);
+/* flow_sweep_new_backend: a number is given out again: its corrections start at 0. */
+void flow_sweep_new_backend(struct flow_sweep *sweep, uint32_t number);
+uint64_t flow_sweep_live(const struct flow_sweep *sweep, uint32_t number);
+uint64_t flow_sweep_expired(const struct flow_sweep *sweep, uint32_t number);
+uint32_t flow_sweep_used(const struct flow_sweep *sweep); /* entries, as of the last pass */
+
+/* clock_writer: writes struct clock every second, a new epoch every EPOCH_SECONDS. */
+struct clock_writer *clock_writer_new(struct event_base *loop, const struct plane *plane);
+void clock_writer_free(struct clock_writer *clock);
+/* clock_now_s: what is written there: seconds of CLOCK_MONOTONIC. */
+uint32_t clock_now_s(void);
+
+#endif

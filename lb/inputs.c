@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* inputs.c: see inputs.h. */
+#include "lb/inputs.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "lb/current.h"
+#include "lb/reconciler.h"
+
+/* ---- the configuration ---- */
+
+/* The index in the old configuration, or -1. A server at another address is another server. */
+static int backend_before(const struct lb *lb, const struct config *config, uint32_t i)
+{
+	const struct config_backend *b = config_backend(config, i);
+	int pool, old;
+
+	if (!lb->config)
+		return -1;
+	pool = config_find_pool(lb->config, config_pool(config, b->pool)->name);
+	old = pool < 0 ? -1 : config_find_backend(lb->config, (uint32_t)pool, b->name);
+	if (old < 0 || memcmp(&config_backend(lb->config, (uint32_t)old)->addr, &b->addr,
+			      sizeof(b->addr)) != 0)
+		return -1;
+	return old;
+}
+
+/* What the data plane of a process before us did with the backend holds until there is a result. */
+static void backend_adopt(const struct lb *lb, const struct current_index *index,
+			  const struct config *config, uint32_t i, struct lb_backend *b)
+{
+	const struct config_backend *conf = config_backend(config, i);
+	uint32_t number = current_index_find(
+		index, lb->current, config_pool(config, conf->pool)->name, conf->name, &conf->addr);
+	const struct current_backend *c;
+
+	if (number >= CURRENT_BACKENDS)
+		return;
+	c = &lb->current->backends[number];
+	b->kept_takes_new = c->takes_new;
+	b->kept_alive = c->plane.flags & BACKEND_ALIVE;
+}
+
+static struct lb_backend *backends_new(struct lb *lb, const struct config *config)
+{
+	struct lb_backend *backends = calloc(config->n_backends + 1, sizeof(*backends));
+	struct current_index index;
+
+	if (!backends || current_index_init(lb->current, &index) < 0) {
+		free(backends);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < config->n_backends; i++) {
+		int old = backend_before(lb, config, i);
+
+		backends[i].number = BACKEND_NONE;
+		backends[i].weight = WEIGHT_NONE;
+		if (old >= 0)
+			backends[i] = lb->backends[old];
+		else if (lb->adopted && !lb->config)
+			backend_adopt(lb, &index, config, i, &backends[i]);
+	}
+	current_index_fini(&index);
+	return backends;
+}
+
+static struct lb_instance *instances_new(const struct lb *lb, const struct config *config)
+{
+	struct lb_instance *instances = calloc(config->n_instances + 1, sizeof(*instances));
+
+	for (uint32_t i = 0; instances && lb->config && i < config->n_instances; i++) {
+		for (uint32_t k = 0; k < lb->config->n_instances; k++) {
+			if (strcmp(config_instance(config, i)->name,
+				   config_instance(lb->config, k)->name) == 0)
+				instances[i] = lb->instances[k];
+		}
+	}
+	return instances;
+}
+
+static int ways_want(struct lb *lb)
+{
+	struct addr *addrs = calloc(lb->config->n_backends + 1, sizeof(*addrs));
+	int r;
+
+	if (!addrs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < lb->config->n_backends; i++)
+		addrs[i] = config_backend(lb->config, i)->addr;
+	r = neighbours_want(lb->neighbours, addrs, lb->config->n_backends);
+	free(addrs);
+	return r;
+}
+
+int inputs_config(struct lb *lb, const struct config *config)
+{
+	struct lb_backend *backends = backends_new(lb, config);
+	struct lb_instance *instances = instances_new(lb, config);
+
+	if (!backends || !instances) {
+		free(backends);
+		free(instances);
+		return -ENOMEM;
+	}
+	free(lb->backends);
+	free(lb->instances);
+	config_unmap(lb->config);
+	lb->config = config;
+	lb->backends = backends;
+	lb->instances = instances;
+	lb->configured_ms = clock_ms();
+	lb->ready = false;
+	lb->detached = false;
+	memset(lb->interfaces, 0, sizeof(lb->interfaces));
+	for (uint32_t i = 0; i < config->node.n_interfaces; i++)
+		memcpy(lb->interfaces[i].name, config->node.interfaces[i],
+		       sizeof(lb->interfaces[i].name));
+	operators_take(lb);
+	if (ways_want(lb) < 0)
+		log_err("neighbours not looked up: out of memory");
+	inputs_ways(lb);
+	return 0;
+}
+
+int inputs_key(struct lb *lb, const uint8_t key[static 32])
+{
+	static const uint8_t label[] = "sluice flow hash 1";
+	uint8_t words[EVP_MAX_MD_SIZE], block[sizeof(label) + 1];
+	uint8_t bytes[HASH_KEY_WORDS * 8];
+	uint64_t mark = 0;
+	unsigned n;
+
+	memcpy(block, label, sizeof(label));
+	for (uint8_t k = 0; k < HASH_KEY_WORDS / 4 + 1; k++) {
+		block[sizeof(label)] = k;
+		if (!HMAC(EVP_sha256(), key, 32, block, sizeof(block), words, &n) || n != 32)
+			return -ENOMEM;
+		if (k < HASH_KEY_WORDS / 4)
+			memcpy(bytes + 32 * k, words, 32);
+		else
+			memcpy(&mark, words,
+			       sizeof(mark)); /* tells keys apart, and nothing of them */
+	}
+	memcpy(lb->hash_key, bytes, sizeof(lb->hash_key));
+	explicit_bzero(bytes, sizeof(bytes));
+	reconciler_key(lb->reconciler, mark);
+	return 0;
+}
+
+/* ---- health ---- */
+
+static void health_log(const struct message_health *m, const char *probe)
+{
+	static const char *const names[] = HEALTH_NAMES;
+	char text[2 * VERDICT_TEXT];
+
+	log_notice("backend %s %s: pool=%s probe=%s verdict=%s code=%d text=%s %s=%u/%u took_ms=%u",
+		   m->backend, names[m->health], m->pool, probe, m->verdict, m->code,
+		   log_quote(m->text, strlen(m->text), text, sizeof(text)),
+		   m->health == HEALTH_UP ? "passed" : "failed", m->agreeing, m->needed,
+		   m->took_ms);
+}
+
+void inputs_health(struct lb *lb, const struct message_health *m)
+{
+	int pool = lb->config ? config_find_pool(lb->config, m->pool) : -ENOENT;
+	int i = pool < 0 ? pool : config_find_backend(lb->config, (uint32_t)pool, m->backend);
+	struct lb_backend *b;
+	bool turned;
+
+	if (i < 0 || m->health > HEALTH_LEAVING)
+		return;
+	b = &lb->backends[i];
+	turned = b->health.health != m->health;
+	b->health = *m;
+	if (!turned)
+		return;
+	health_log(m, config_pool(lb->config, (uint32_t)pool)->probe.type);
+	if (m->health == HEALTH_DOWN)
+		neighbours_probe(lb->neighbours, &config_backend(lb->config, (uint32_t)i)->addr);
+	lb_reconcile(lb, "health");
+}
+
+/* ---- what is only shown ---- */
+
+void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
+{
+	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
+		if (strcmp(config_instance(lb->config, i)->name, m->instance) == 0) {
+			lb->instances[i].vrrp = *m;
+			lb->instances[i].heard = true;
+		}
+	}
+}
+
+void inputs_process(struct lb *lb, const struct message_child *m)
+{
+	for (int i = 0; i < LB_PROCESSES; i++) {
+		struct message_child *child = &lb->processes[i].child;
+
+		if (child->role[0] && strcmp(child->role, m->role) != 0)
+			continue;
+		*child = *m;
+		return;
+	}
+}
+
+/* ---- neighbours and interfaces ---- */
+
+bool inputs_ways(struct lb *lb)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; lb->config && i < lb->config->n_backends; i++) {
+		const struct neighbour *n =
+			neighbours_find(lb->neighbours, &config_backend(lb->config, i)->addr);
+		struct neighbour *mine = &lb->backends[i].neighbour;
+
+		if (!n || memcmp(n, mine, sizeof(*n)) == 0)
+			continue;
+		*mine = *n;
+		changed = true;
+	}
+	for (uint32_t i = 0; lb->config && i < lb->config->node.n_interfaces; i++) {
+		struct lb_interface before = lb->interfaces[i];
+
+		interface_read(&lb->interfaces[i]);
+		if (!lb->interfaces[i].ifindex)
+			snprintf(lb->interfaces[i].problem, sizeof(lb->interfaces[i].problem),
+				 "there is no such interface");
+		changed = changed || memcmp(&before, &lb->interfaces[i], sizeof(before)) != 0;
+	}
+	return changed;
+}
+
+/* ---- ready ---- */
+
+bool inputs_complete(const struct lb *lb)
+{
+	uint64_t waited_ms = clock_ms() - lb->configured_ms;
+
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		const struct config_pool *p =
+			config_pool(lb->config, config_backend(lb->config, i)->pool);
+
+		if (lb->backends[i].health.health == HEALTH_UNKNOWN &&
+		    strcmp(p->probe.type, "none") != 0 &&
+		    waited_ms < (uint64_t)p->probe.interval_ms + p->probe.timeout_ms)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reconcile.c: inputs -> desired -> plan -> apply, and the questions about what is (reconcile.h).
+ */
+#include "lb/reconcile.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "lb/apply.h"
+#include "lb/flows.h"
+#include "lb/operator.h"
+#include "lb/reconciler.h"
+
+struct reconciler {
+	struct event *timer;
+	const char *why; /* of the first that asked */
+	struct table_cache *cache, *candidate_cache;
+	struct plan_rows last; /* what the last reconcile did */
+	uint64_t key_print;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct lb *lb = arg;
+
+	(void)fd;
+	(void)what;
+	lb_reconcile_now(lb, lb->reconciler->why);
+}
+
+struct reconciler *reconciler_new(struct lb *lb)
+{
+	struct reconciler *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->timer = event_new(lb->loop, -1, 0, on_timer, lb);
+	r->cache = table_cache_new(0);
+	r->candidate_cache = table_cache_new(1ULL << 62);
+	if (!r->timer || !r->cache || !r->candidate_cache) {
+		reconciler_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void reconciler_free(struct reconciler *r)
+{
+	if (!r)
+		return;
+	if (r->timer)
+		event_free(r->timer);
+	table_cache_free(r->cache);
+	table_cache_free(r->candidate_cache);
+	plan_rows_fini(&r->last);
+	free(r);
+}
+
+void reconciler_key(struct reconciler *r, uint64_t key_print)
+{
+	r->key_print = key_print;
+}
+
+const struct plan_rows *reconciler_last(const struct reconciler *r)
+{
+	return &r->last;
+}
+
+/* ---- planning ---- */
+
+static uint64_t *live_by_number(const struct lb *lb)
+{
+	uint64_t *live = calloc(CURRENT_BACKENDS, sizeof(*live));
+
+	for (uint32_t i = 0; live && i < CURRENT_BACKENDS; i++) {
+		if (lb->current->backends[i].used)
+			live[i] = flow_sweep_live(lb->sweep, i);
+	}
+	return live;
+}
+
+/* plan_for: the plan from what is to these inputs. 0 or -errno; the caller has it to plan_fini().
+ */
+static int plan_for(struct lb *lb, const struct inputs *in, struct table_cache *cache,
+		    struct plan *ret_plan)
+{
+	uint64_t *live = live_by_number(lb);
+	struct plan_facts facts = {
+		.now_s = clock_now_s(), .flows = flow_sweep_facts(lb->sweep), .live = live};
+	struct desired desired;
+	int r = desired_build(in, cache, &desired);
+
+	if (r == 0) {
+		r = plan_build(lb->current, &desired, &facts, ret_plan);
+		desired_fini(&desired);
+	}
+	free(live);
+	return r;
+}
+
+static struct inputs inputs_of(const struct lb *lb)
+{
+	struct inputs in = {.config = lb->config,
+			    .backends = lb->backends,
+			    .interfaces = lb->interfaces,
+			    .key_print = lb->reconciler->key_print,
+			    .detached = lb->detached};
+
+	memcpy(in.hash_key, lb->hash_key, sizeof(in.hash_key));
+	return in;
+}
+
+/* ---- applying ---- */
+
+static void on_problem(void *owner, const char *interface, const char *problem)
+{
+	struct lb *lb = owner;
+
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
+		struct lb_interface *in = &lb->interfaces[i];
+
+		if (strcmp(in->name, interface) != 0 || strcmp(in->problem, problem) == 0)
+			continue;
+		snprintf(in->problem, sizeof(in->problem), "%s", problem);
+		if (problem[0])
+			log_warning("interface %s: %s", interface, problem);
+	}
+}
+
+/* What the inputs remember of the data plane: for status, and for the next adoption. */
+static void outcome_take(struct lb *lb, const struct plan *plan)
+{
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		struct lb_backend *b = &lb->backends[i];
+		uint32_t number = plan->numbers[i];
+		const struct current_backend *c =
+			number < CURRENT_BACKENDS ? &lb->current->backends[number] : NULL;
+
+		b->number = c && c->used ? number : BACKEND_NONE;
+		b->takes_new = c && c->used && c->takes_new;
+		b->alive = c && c->used && (c->plane.flags & BACKEND_ALIVE);
+	}
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
+		int number = current_find_interface(lb->current, lb->interfaces[i].name);
+
+		lb->interfaces[i].attached =
+			number < 0 ? ATTACH_NONE : lb->current->interfaces[number].mode;
+	}
+}
+
+/* New numbers start with nothing to correct. */
+static void sweep_tell(struct lb *lb, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->steps[i].kind == STEP_BACKEND_ADD)
+			flow_sweep_new_backend(lb->sweep, plan->steps[i].number);
+	}
+}
+
+static void plan_log(const struct plan_rows *rows, const struct plan *plan, const char *why)
+{
+	if (rows->n == 0)
+		return;
+	log_info("plan applied: why=%s steps=%zu moved=%u", why, rows->n, plan->moved);
+	for (size_t i = 0; i < rows->n; i++)
+		log_debug("step %s: %s", rows->rows[i].step, rows->rows[i].what);
+}
+
+int lb_reconcile_now(struct lb *lb, const char *why)
+{
+	struct reconciler *r = lb->reconciler;
+	struct inputs in;
+	struct plan plan;
+	int error;
+
+	event_del(r->timer);
+	r->why = NULL;
+	if (!lb->config || lb->stopping)
+		return 0;
+	in = inputs_of(lb);
+	error = plan_for(lb, &in, r->cache, &plan);
+	if (error < 0) {
+		log_err("no plan could be made: why=%s error=%s", why, strerror(-error));
+		return error;
+	}
+	plan_rows_fini(&r->last);
+	if (plan_rows(&plan, lb->current, &r->last) < 0)
+		r->last = (struct plan_rows){0};
+	sweep_tell(lb, &plan);
+	error = plan_apply(&plan, lb->plane, lb->current, on_problem, lb);
+	outcome_take(lb, &plan);
+	if (error < 0)
+		log_err("plan not applied to its end: why=%s error=%s", why, strerror(-error));
+	else
+		plan_log(&r->last, &plan, why);
+	plan_fini(&plan);
+	return error;
+}
+
+void lb_reconcile(struct lb *lb, const char *why)
+{
+	struct reconciler *r = lb->reconciler;
+
+	if (r->why)
+		return;
+	r->why = why;
+	event_add(r->timer, &(struct timeval){.tv_usec = RECONCILE_DELAY_MS * 1000});
+}
+
+/* ---- a plan to print ---- */
+
+/* The inputs that a candidate would start with: what is known of those that stay; who is new is
+ * taken to be up, so that the plan shows what will move.
+ */
+static struct lb_backend *candidate_backends(const struct lb *lb, const struct config *candidate)
+{
+	struct lb_backend *backends = calloc(candidate->n_backends + 1, sizeof(*backends));
+
+	for (uint32_t i = 0; backends && i < candidate->n_backends; i++) {
+		const struct config_backend *b = config_backend(candidate, i);
+		int pool = config_find_pool(lb->config, config_pool(candidate, b->pool)->name);
+		int old = pool < 0 ? -1 : config_find_backend(lb->config, (uint32_t)pool, b->name);
+
+		if (old >= 0 && memcmp(&config_backend(lb->config, (uint32_t)old)->addr, &b->addr,
+				       sizeof(b->addr)) == 0) {
+			backends[i] = lb->backends[old];
+			continue;
+		}
+		backends[i].health.health = HEALTH_UP;
+		backends[i].weight = WEIGHT_NONE;
+		backends[i].neighbour.status = NEIGHBOUR_KNOWN;
+		backends[i].neighbour.was_known = true;
+		backends[i].number = BACKEND_NONE;
+	}
+	return backends;
+}
+
+int lb_plan(struct lb *lb, const struct config *candidate, struct plan_rows *ret_rows)
+{
+	struct lb_interface interfaces[CONFIG_INTERFACES] = {0};
+	struct inputs in = inputs_of(lb);
+	struct lb_backend *backends = NULL;
+	struct plan plan;
+	int r;
+
+	if (candidate) {
+		backends = candidate_backends(lb, candidate);
+		if (!backends)
+			return -ENOMEM;
+		for (uint32_t i = 0; i < candidate->node.n_interfaces; i++) {
+			memcpy(interfaces[i].name, candidate->node.interfaces[i],
+			       sizeof(interfaces[i].name));
+			interface_read(&interfaces[i]);
+		}
+		in.config = candidate;
+		in.backends = backends;
+		in.interfaces = interfaces;
+		in.detached = false; /* a reload attaches */
+	}
+	r = plan_for(lb, &in, candidate ? lb->reconciler->candidate_cache : lb->reconciler->cache,
+		     &plan);
+	if (r == 0) {
+		r = plan_rows(&plan, lb->current, ret_rows);
+		plan_fini(&plan);
+	}
+	free(backends);
+	return r;
+}
+
+/* ---- the operator ---- */
+
+static struct operator_entry *operator_find(struct lb *lb, uint32_t i)
+{
+	const struct config_backend *b = config_backend(lb->config, i);
+	const char *pool = config_pool(lb->config, b->pool)->name;
+
+	for (uint32_t k = 0; k < lb->n_operators; k++) {
+		if (strcmp(lb->operators[k].backend, b->name) == 0 &&
+		    strcmp(lb->operators[k].pool, pool) == 0)
+			return &lb->operators[k];
+	}
+	return NULL;
+}
+
+void operators_take(struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		const struct operator_entry *e = operator_find(lb, i);
+
+		lb->backends[i].by_operator = e ? e->state : OPERATOR_ENABLED;
+		lb->backends[i].weight = e ? e->weight : WEIGHT_NONE;
+	}
+}
+
+int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_t weight)
+{
+	static const char *const names[] = OPERATOR_NAMES;
+	const struct config_backend *b = config_backend(lb->config, i);
+	struct operator_entry *e = operator_find(lb, i), before;
+	int r;
+
+	if (!e) {
+		struct operator_entry *more =
+			realloc(lb->operators, (lb->n_operators + 1) * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		lb->operators = more;
+		e = &more[lb->n_operators++];
+		*e = (struct operator_entry){.weight = WEIGHT_NONE};
+		memcpy(e->pool, config_pool(lb->config, b->pool)->name, sizeof(e->pool));
+		memcpy(e->backend, b->name, sizeof(e->backend));
+	}
+	before = *e;
+	e->state = state;
+	e->weight = weight;
+	r = operator_save(OPERATOR_FILE, lb->operators, lb->n_operators);
+	if (r < 0) {
+		*e = before;
+		return r;
+	}
+	log_notice("operator: backend=%s pool=%s state=%s weight=%d", e->backend, e->pool,
+		   names[state], weight);
+	lb->backends[i].by_operator = state;
+	lb->backends[i].weight = weight;
+	lb_reconcile_now(lb, "operator");
+	return 0;
+}
+
+int lb_detach(struct lb *lb)
+{
+	lb->detached = true;
+	log_notice("detached by the operator");
+	return lb_reconcile_now(lb, "detach");
+}
+
+/* ---- counters ---- */
+
+uint64_t lb_live(struct lb *lb, uint32_t i)
+{
+	uint32_t number = lb->backends[i].number;
+
+	return number < CURRENT_BACKENDS ? flow_sweep_live(lb->sweep, number) : 0;
+}
+
+static struct backend_counts counts_of(const struct lb *lb, uint32_t number)
+{
+	struct backend_stats s = plane_backend_stats(lb->plane, number);
+
+	return (struct backend_counts){.packets = s.packets,
+				       .bytes = s.bytes,
+				       .opened = s.opened,
+				       .closed = s.closed,
+				       .expired = flow_sweep_expired(lb->sweep, number),
+				       .live = flow_sweep_live(lb->sweep, number)};
+}
+
+void lb_backend_counts(struct lb *lb, uint32_t i, struct backend_counts *ret_counts)
+{
+	uint32_t number = lb->backends[i].number;
+
+	*ret_counts =
+		number < CURRENT_BACKENDS ? counts_of(lb, number) : (struct backend_counts){0};
+}
+
+void lb_service_counts(struct lb *lb, uint32_t i, struct service_counts *ret_counts)
+{
+	const struct config_service *s = config_service(lb->config, i);
+	const struct config_pool *p = config_pool(lb->config, s->pool);
+	struct service_counts counts = {0};
+
+	for (uint32_t id = 0; id < SERVICE_MAX; id++) {
+		const struct current_service *c = &lb->current->services[id];
+
+		if (!c->used || c->key.port != htons(s->port) || c->key.protocol != s->protocol ||
+		    memcmp(c->key.addr, &s->vip, sizeof(c->key.addr)) != 0)
+			continue;
+		struct service_stats stats = plane_service_stats(lb->plane, id);
+
+		counts = (struct service_counts){.packets = stats.packets,
+						 .bytes = stats.bytes,
+						 .syns = stats.syns,
+						 .flows = stats.flows};
+		break;
+	}
+	for (uint32_t k = p->first_backend; k < p->first_backend + p->n_backends; k++)
+		counts.live += lb_live(lb, k);
+	*ret_counts = counts;
+}
+
+void lb_reason_counts(struct lb *lb, uint64_t ret_counts[static REASON_COUNT])
+{
+	plane_reasons(lb->plane, ret_counts);
+}
+
+void lb_flow_fill(const struct lb *lb, uint32_t *ret_used, uint32_t *ret_size)
+{
+	*ret_used = flow_sweep_used(lb->sweep);
+	*ret_size = lb->current->settings.flow_limit;
+}
+
+uint32_t lb_retired(struct lb *lb, struct retired_backend *ret_retired, uint32_t most)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		const struct current_backend *b = &lb->current->backends[i];
+
+		if (!b->used || !b->retired)
+			continue;
+		if (n < most) {
+			struct retired_backend *r = &ret_retired[n];
+
+			memcpy(r->pool, b->pool_name, sizeof(r->pool));
+			memcpy(r->backend, b->name, sizeof(r->backend));
+			memcpy(&r->addr, b->plane.addr, sizeof(r->addr));
+			r->number = i;
+			r->counts = counts_of(lb, i);
+		}
+		n++;
+	}
+	return n;
+}
+
+uint32_t lb_pool_transition(const struct lb *lb, uint32_t pool)
+{
+	int number = current_find_pool(lb->current, config_pool(lb->config, pool)->name);
+
+	return number < 0 ? 0 : lb->current->pools[number].table.n_transition;
+}

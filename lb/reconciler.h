@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* reconciler.h: what reconcile.c keeps between its turns, for lb.c, which makes it. */
+#ifndef SLUICE_LB_RECONCILER_H
+#define SLUICE_LB_RECONCILER_H
+
+#include "lb/neighbour.h"
+#include "lb/reconcile.h"
+
+struct reconciler *reconciler_new(struct lb *lb); /* NULL: out of memory */
+void reconciler_free(struct reconciler *r);
+/* reconciler_key: the mark of the hash key in use. */
+void reconciler_key(struct reconciler *r, uint64_t key_print);
+/* reconciler_last: what the last reconcile did. */
+const struct plan_rows *reconciler_last(const struct reconciler *r);
+/* operators_take: put the operator's rows into the inputs; after a configuration came. */
+void operators_take(struct lb *lb);
+
+#endif
