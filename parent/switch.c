@@ -110,6 +110,11 @@ static void vrrp_pass(struct parent *p, const void *payload)
 {
 	const struct message_vrrp *m = payload;
 
+	if (!terminated(m->instance, sizeof(m->instance)) ||
+	    !terminated(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE) {
+		log_err("message refused: from=vrrp type=VRRP");
+		return;
+	}
 	remember(&p->memory->vrrp, m, sizeof(*m), vrrp_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_VRRP, m, -1);
 }
@@ -126,6 +131,10 @@ static void reload_asked(struct parent *p, const void *payload)
 {
 	const struct message_reload *m = payload;
 
+	if (!terminated(m->path, sizeof(m->path))) {
+		log_err("message refused: from=lb type=RELOAD");
+		return;
+	}
 	if (m->plan_only)
 		reload_candidate(p, m->request, m->path);
 	else

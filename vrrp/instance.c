@@ -117,9 +117,9 @@ static void bad_note(struct instance *i, enum vrrp_verdict verdict, const struct
 	char text[INET6_ADDRSTRLEN];
 
 	i->bad[verdict]++;
-	if (i->bad_logged == verdict)
+	if (i->bad_logged & 1U << verdict)
 		return; /* once a kind: a flood must not fill the log */
-	i->bad_logged = verdict;
+	i->bad_logged |= 1U << verdict;
 	log_warning("vrrp %s: packet ignored: from=%s why=\"%s\"", i->config.name,
 		    addr_format(&a->src, text), vrrp_verdict_text(verdict));
 }

@@ -35,7 +35,7 @@ struct instance {
 	bool resigned;		  /* told to stop: does not start again */
 	struct message_vrrp told; /* as the parent knows it */
 	uint64_t sent, received, bad[VRRP_VERDICT_COUNT];
-	enum vrrp_verdict bad_logged; /* the last kind that was logged */
+	uint32_t bad_logged; /* a bit for each kind that was logged */
 	uint8_t partner_priority;
 	struct addr partner;
 	uint64_t transitions;

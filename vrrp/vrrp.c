@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -256,13 +257,18 @@ static void on_netlink(evutil_socket_t fd, short what, void *arg)
 /* Adverts must leave in time whatever else runs. What cannot be had is said, not fatal. */
 static void realtime(void)
 {
+	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	struct sched_param param = {.sched_priority = REALTIME_PRIORITY};
+	int future = MCL_FUTURE;
 
 	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) < 0)
 		log_notice(
 			"no real-time priority: error=\"%s\"; adverts may be late on a busy node",
 			strerror(errno));
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+	/* Under a limit, locking what comes would make every later allocation fail: only what is there. */
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0)
+		future = 0;
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT | future) < 0)
 		log_notice("memory not locked: error=\"%s\"", strerror(errno));
 }
 
