@@ -57,12 +57,14 @@ const char *probe_check_host(const char *value)
 {
 	return *value && is_name(value, "-._:[]")
 		       ? NULL
-		       : "a host name or an address in brackets is expected";
+		       : "is no host name; expected: a name, or an address in brackets";
 }
 
 const char *probe_check_sni(const char *value)
 {
-	return is_name(value, "-._") ? NULL : "a host name is expected";
+	return is_name(value, "-._")
+		       ? NULL
+		       : "is no host name; expected: letters, digits, dots and hyphens";
 }
 
 enum probe_step probe_end_words(struct verdict *v, enum verdict_word word, int code,

@@ -68,7 +68,7 @@ static const char *check_status(const char *value)
 
 	do {
 		if (!status_range(&list, &from, &to))
-			return "a list of codes and ranges is expected, such as \"200-399,401\"";
+			return "is no list of codes; expected: one such as \"200-399,401\"";
 	} while (*list);
 	return NULL;
 }
@@ -88,16 +88,16 @@ static const char *check_method(const char *value)
 {
 	return strcmp(value, "GET") == 0 || strcmp(value, "HEAD") == 0
 		       ? NULL
-		       : "\"GET\" or \"HEAD\" is expected";
+		       : "is not known; expected: \"GET\" or \"HEAD\"";
 }
 
 static const char *check_path(const char *value)
 {
 	for (const char *c = value; *c; c++) {
 		if (*c <= 0x20 || *c >= 0x7f)
-			return "a path without spaces and control characters is expected";
+			return "has a character that no path has; expected: printable ASCII without spaces";
 	}
-	return value[0] == '/' ? NULL : "a path that begins with \"/\" is expected";
+	return value[0] == '/' ? NULL : "is no path; expected: one that begins with \"/\"";
 }
 
 /* Back-references make matching slow beyond all bounds, and a stranger writes the body. */
@@ -107,10 +107,10 @@ static const char *check_body(const char *value)
 
 	for (const char *c = strchr(value, '\\'); c && c[1]; c = strchr(c + 2, '\\')) {
 		if (isdigit((unsigned char)c[1]))
-			return "an expression without back-references is expected";
+			return "has a back-reference; expected: an expression without";
 	}
 	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
-		return "a POSIX extended regular expression is expected";
+		return "is no expression; expected: a POSIX extended regular one";
 	regfree(&regex);
 	return NULL;
 }

@@ -456,8 +456,12 @@ static void test_every_probe_is_found_by_its_name_and_keeps_within_its_settings(
 		assert_non_null(ops);
 		assert_true(ops->schema.conf_size <= PROBE_CONF_SIZE);
 		assert_true(!ops->schema.can_starttls || ops->secured);
-		for (const struct config_key *key = ops->schema.keys; key->name; key++)
+		for (const struct config_key *key = ops->schema.keys; key->name; key++) {
+			const char *defaults = ops->schema.defaults;
+
 			assert_true(key->offset + key->size <= ops->schema.conf_size);
+			assert_null(key->check(defaults ? defaults + key->offset : ""));
+		}
 	}
 }
 
