@@ -74,6 +74,20 @@ static void told_fill(struct backend *b, const struct verdict *v, uint32_t took_
 	snprintf(b->told.text, sizeof(b->told.text), "%s", v->text);
 }
 
+/* The one line about a change: why, in the server's own words. */
+static void change_log(const struct backend *b)
+{
+	static const char *const names[] = HEALTH_NAMES;
+	const struct message_health *m = &b->told;
+	char text[2 * VERDICT_TEXT];
+
+	log_notice("backend %s %s: pool=%s probe=%s verdict=%s code=%d text=%s %s=%u/%u took_ms=%u",
+		   m->backend, names[m->health], m->pool, b->pool->probe.type, m->verdict, m->code,
+		   log_quote(m->text, strlen(m->text), text, sizeof(text)),
+		   m->health == HEALTH_UP ? "passed" : "failed", m->agreeing, m->needed,
+		   m->took_ms);
+}
+
 /* Not probed: up, and that at once. */
 static void backend_assume(struct backend *b)
 {
@@ -211,6 +225,7 @@ static void on_done(void *owner, const struct verdict *v, uint32_t took_ms)
 		complain(b->engine, b, v->text);
 	if (judgement.changed) {
 		told_fill(b, v, took_ms, &judgement);
+		change_log(b);
 		backend_tell(b);
 	}
 	if (b->asked)

@@ -71,6 +71,8 @@ static int confine(struct process *p, const struct config *config)
 	r = child_confine(config->user, no_caps);
 	if (r == 0)
 		r = confine_filter();
+	if (r < 0)
+		log_err("not confined: user=%s error=%s", config->user, strerror(-r));
 	p->confined = r == 0;
 	return r;
 }
