@@ -289,6 +289,27 @@ static void test_plain_text_after_the_go_ahead_is_refused_on_the_wire_too(void *
 	bench_fini(&b);
 }
 
+static void test_plain_text_beyond_a_full_buffer_is_refused_too(void **state)
+{
+	static char go_ahead[PROBE_IN_BYTES + 64];
+	const struct server_script injects = {
+		.greeting = "220 x\r\n",
+		.answers = {{.to = "EHLO", .say = "250 STARTTLS\r\n"},
+			    {.to = "STARTTLS", .say = go_ahead, .then_tls = true}},
+	};
+	struct bench b;
+
+	/* The reply fills what the probe is given exactly; more comes in the same read. */
+	(void)state;
+	memset(go_ahead, 'x', PROBE_IN_BYTES);
+	memcpy(go_ahead, "220-", 4);
+	memcpy(go_ahead + PROBE_IN_BYTES - 10, "\r\n220 go\r\n250 injected\r\n", 25);
+	bench_init(&b, "127.0.0.1", &injects, "smtp", TLS_STARTTLS, LONG_MS);
+	expect(&b, "garbled", 0, "plain text after the go-ahead for TLS: someone may inject it",
+	       LONG_MS - 1);
+	bench_fini(&b);
+}
+
 static void test_body_without_a_length_ends_with_the_connection(void **state)
 {
 	static const struct server_script web = {
@@ -379,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_deadline_ends_silence_dribble_and_hanging_handshake),
 		cmocka_unit_test(test_flood_is_ended_long_before_the_deadline),
 		cmocka_unit_test(test_plain_text_after_the_go_ahead_is_refused_on_the_wire_too),
+		cmocka_unit_test(test_plain_text_beyond_a_full_buffer_is_refused_too),
 		cmocka_unit_test(test_body_without_a_length_ends_with_the_connection),
 		cmocka_unit_test(test_conversation_that_is_given_up_leaves_nothing_behind),
 		cmocka_unit_test(test_dialogue_is_printable_and_bounded),
