@@ -114,6 +114,7 @@ static void probe_group(struct builder *b, const config_setting_t *s,
 	probe_keys_check(b, s, schema);
 	tls_build(b, s, schema, p);
 	get_duration(&b->reader, s, "interval", 100, 3600000, &p->interval_ms);
+	p->timeout_ms = p->interval_ms; /* so that a hanging server is down after fall x interval */
 	get_duration(&b->reader, s, "timeout", 50, 600000, &p->timeout_ms);
 	if (get_int(&b->reader, s, "port", OPTIONAL, 1, 65535, &n))
 		p->port = (uint16_t)n;
@@ -133,7 +134,7 @@ void build_probe(struct builder *b, const config_setting_t *pool, struct built_p
 	char what[NAME_SIZE + 16];
 	char type[64] = "tcp";
 
-	*p = (struct config_probe){.interval_ms = 2000, .timeout_ms = 5000, .rise = 2, .fall = 3};
+	*p = (struct config_probe){.interval_ms = 2000, .timeout_ms = 2000, .rise = 2, .fall = 3};
 	snprintf(what, sizeof(what), "pool \"%s\"", built->value.name);
 	if (s && config_setting_is_group(s)) {
 		if (!get_string(&b->reader, s, "type", REQUIRED, type, sizeof(type)))

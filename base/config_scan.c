@@ -190,8 +190,8 @@ static void scan_text(struct scan *s)
 static int scan_text_of(struct scan *from, const char *path, const char *name)
 {
 	struct scan s = *from;
-	char *text;
-	size_t bytes;
+	char *text = NULL;
+	size_t bytes = 0;
 	int r = file_read(path, &text, &bytes);
 
 	if (r < 0)

@@ -155,18 +155,6 @@ int inputs_key(struct lb *lb, const uint8_t key[static 32])
 
 /* ---- health ---- */
 
-static void health_log(const struct message_health *m, const char *probe)
-{
-	static const char *const names[] = HEALTH_NAMES;
-	char text[2 * VERDICT_TEXT];
-
-	log_notice("backend %s %s: pool=%s probe=%s verdict=%s code=%d text=%s %s=%u/%u took_ms=%u",
-		   m->backend, names[m->health], m->pool, probe, m->verdict, m->code,
-		   log_quote(m->text, strlen(m->text), text, sizeof(text)),
-		   m->health == HEALTH_UP ? "passed" : "failed", m->agreeing, m->needed,
-		   m->took_ms);
-}
-
 void inputs_health(struct lb *lb, const struct message_health *m)
 {
 	int pool = lb->config ? config_find_pool(lb->config, m->pool) : -ENOENT;
@@ -181,7 +169,6 @@ void inputs_health(struct lb *lb, const struct message_health *m)
 	b->health = *m;
 	if (!turned)
 		return;
-	health_log(m, config_pool(lb->config, (uint32_t)pool)->probe.type);
 	if (m->health == HEALTH_DOWN)
 		neighbours_probe(lb->neighbours, &config_backend(lb->config, (uint32_t)i)->addr);
 	lb_reconcile(lb, "health");

@@ -265,7 +265,8 @@ static void realtime(void)
 		log_notice(
 			"no real-time priority: error=\"%s\"; adverts may be late on a busy node",
 			strerror(errno));
-	/* Under a limit, locking what comes would make every later allocation fail: only what is there. */
+	/* Under a limit, locking what comes would make every later allocation fail: only what is
+	 * there. */
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0)
 		future = 0;
 	if (mlockall(MCL_CURRENT | MCL_ONFAULT | future) < 0)
