@@ -79,6 +79,7 @@ def killed(lab):
     began = time.monotonic()
     wait_until(lambda: lab.state("lb1", "smtp", "mx2") == "down", 15, "mx2 is down")
     took = time.monotonic() - began
+    wait_until(lambda: lab.out("lb1", "smtp", "mx2") and lab.out("lb1", "smtp6", "mx2"), 5, "mx2 is out")
     counts = deliver(lab, 10)
     assert "mx2" not in counts, counts
     return f"detected in {took:.2f} s (3 probes of 0.4 s, every 0.2 s); 10 messages: {spread(counts)}"

@@ -5,6 +5,7 @@ end-to-end tests, and whether anything was left behind. The last line is the res
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -92,6 +93,8 @@ def traces():
 
 
 def main():
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     count = Count()
     began = time.monotonic()
     before = traces()

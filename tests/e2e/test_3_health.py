@@ -13,11 +13,19 @@ def site():
     return lab
 
 
+def serves(lab, backend):
+    try:
+        return backend in clients.http_servers(lab.client, VIP, 10)
+    except OSError:
+        return False
+
+
 def test_stopped_postfix_is_down_after_fall_times_interval_and_up_again(lab):
     lab.mx2.kill("smtpd|/master", "STOP")
     began = time.monotonic()
     wait_until(lambda: lab.state("lb1", "smtp", "mx2") == "down", 10, "the stopped Postfix is down")
     took = time.monotonic() - began
+    wait_until(lambda: lab.out("lb1", "smtp", "mx2"), 5, "mx2 is out")
     assert took < 3 * (0.2 + 0.4) + 1.5, f"took {took:.1f} s"
     assert lab.state("lb1", "imap", "mx2") == "up"
     assert {clients.send_mail(lab.client, VIP) for _ in range(15)} == {"mx1", "mx3"}
@@ -29,7 +37,7 @@ def test_stopped_postfix_is_down_after_fall_times_interval_and_up_again(lab):
 
 def test_killed_nginx_is_out_and_back(lab):
     lab.mx1.kill("nginx", "KILL")
-    wait_until(lambda: lab.state("lb1", "http", "mx1") == "down", 10, "the killed nginx is down")
+    wait_until(lambda: lab.out("lb1", "http", "mx1"), 10, "the killed nginx is out")
     assert set(clients.http_servers(lab.client, VIP, 30)) == {"mx2", "mx3"}
     daemons.nginx_start(lab.mx1)
     wait_until(lambda: lab.state("lb1", "http", "mx1") == "up", 10, "nginx is up again")
@@ -52,13 +60,12 @@ def test_backend_with_a_new_nic_is_found(lab):
     lab.mx3.run("ip link set eth0 down && ip link set eth0 address 02:00:00:00:33:33 && ip link set eth0 up && "
                 "ip route replace default via 10.77.0.1 && ip -6 addr replace fd77::23/64 dev eth0 nodad && "
                 "ip -6 route replace default via fd77::1")
-    wait_until(lambda: lab.state("lb1", "http", "mx3") == "up" and
-               "mx3" in clients.http_servers(lab.client, VIP, 10), 60, "mx3 serves with its new MAC")
+    wait_until(lambda: serves(lab, "mx3"), 60, "mx3 serves with its new MAC")
 
 
 def test_unplugged_backend_is_taken_out(lab):
     lab.switch.run("ip link set p-mx2 down")
-    wait_until(lambda: lab.state("lb1", "http", "mx2") != "up", 15, "the unplugged backend is out")
+    wait_until(lambda: lab.out("lb1", "http", "mx2"), 15, "the unplugged backend is out")
     assert set(clients.http_servers(lab.client, VIP, 20)) <= {"mx1", "mx3"}
     lab.switch.run("ip link set p-mx2 up")
     wait_until(lambda: lab.state("lb1", "http", "mx2") == "up", 60, "it is back")

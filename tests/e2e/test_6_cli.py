@@ -16,7 +16,8 @@ pools = ( { name = "mx"; port = 25;
   wieght = 5;
   backends = ( { name = "b"; address = "192.0.2.256"; },
     { name = "c"; address = "192.0.2.22"; weight = 1.5; } ); } );
-services = ( { name = "s"; vip = "192.0.2.11"; port = 4294967321; pool = "mx"; } );
+services = ( { name = "s"; vip = "192.0.2.11";
+  port = 4294967321; pool = "mx"; } );
 """
 
 

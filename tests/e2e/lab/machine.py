@@ -90,6 +90,7 @@ class Machine:
         """The machine loses power, and is gone."""
         self.cut_power()
         self.outer.wait()
+        self.outer.stdout.close()
         if self.net_fd >= 0:
             os.close(self.net_fd)
             self.net_fd = -1
@@ -123,7 +124,7 @@ class Machine:
 
     def pids(self, pattern):
         """Process numbers, as the machine has them, whose command line matches."""
-        found = self.run("pgrep", "-f", pattern, check=False).stdout.split()
+        found = self.run("pgrep", "-f", "--", pattern, check=False).stdout.split()
         return [int(pid) for pid in found]
 
     def kill(self, pattern, signal_name="KILL"):

@@ -170,6 +170,11 @@ services = ( {(", ").join(services)}{extra_services} );
                 return row["state"]
         return None
 
+    def out(self, node, pool, backend):
+        """Not up, and nothing new is sent there."""
+        up = [row["up"] for row in self.show(node, "pools") if row["pool"] == pool]
+        return self.state(node, pool, backend) not in ("up", None) and up == [len(self.backends) - 1]
+
     def live(self, node, pool, backend):
         return sum(row["live"] for row in self.show(node, "backends")
                    if row["pool"] == pool and row["backend"] == backend)
@@ -184,8 +189,12 @@ services = ( {(", ").join(services)}{extra_services} );
     def ready(self, node="lb1", limit_s=30):
         """Wait until the node is active and every backend is up."""
         wait_until(lambda: self.active(node), limit_s, f"{node} is active")
-        wait_until(lambda: (rows := self.show(node, "backends")) and
-                   all(row["state"] == "up" for row in rows), limit_s, f"all up at {node}")
+        self.all_up(node, limit_s)
+
+    def all_up(self, node, limit_s=30):
+        """Every backend of the configuration takes connections."""
+        wait_until(lambda: (rows := self.show(node, "pools")) and
+                   all(row["up"] == row["total"] for row in rows), limit_s, f"all up at {node}")
 
     def up(self, **options):
         """Mail, the pair, and everything ready."""
@@ -194,8 +203,7 @@ services = ( {(", ").join(services)}{extra_services} );
         self.sluice_start()
         self.ready()
         for node in self.nodes[1:]:
-            wait_until(lambda: (rows := self.show(node, "backends")) and
-                       all(row["state"] == "up" for row in rows), 30, f"all up at {node}")
+            self.all_up(node)
 
     # ---- the end ----
 
