@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,7 +172,7 @@ int plane_open(const char *base, struct plane **ret_plane)
 		plane->maps[i] = -1;
 	for (int i = 0; i < CURRENT_INTERFACES; i++)
 		plane->links[i] = -1;
-	plane->old_flows = plane->template_fd = -1;
+	plane->old_flows = -1;
 	plane->cpus = cpus > 0 ? (uint32_t)cpus : 1;
 	snprintf(plane->base, sizeof(plane->base), "%.200s", base);
 	snprintf(plane->dir, sizeof(plane->dir), "%.200s/v%d", base, SLUICE_ABI_VERSION);
@@ -236,19 +237,22 @@ static uint32_t map_entries(int fd)
 	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.max_entries : 0;
 }
 
-/* copy_batch: @n entries into @to; how many were put there. */
+/* copy_batch: how many of @n entries are in @to then. */
 static uint32_t copy_batch(int to, const struct flow_key *keys, const struct flow *flows,
 			   uint32_t n)
 {
 	uint32_t copied = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		copied += bpf_map_update_elem(to, &keys[i], &flows[i], BPF_NOEXIST) == 0;
+	for (uint32_t i = 0; i < n; i++) {
+		int r = bpf_map_update_elem(to, &keys[i], &flows[i], BPF_NOEXIST);
+
+		copied += r == 0 || r == -EEXIST;
+	}
 	return copied;
 }
 
-/* Bounded in time: flows that are left out are those of a settled slot again with their next
- * packet, or belong to the previous owner.
+/* Bounded in time: a flow that is left out is sent to its slot's owner with its next packet, or in
+ * transition to the previous owner.
  */
 static void flows_copy(int from, int to)
 {
@@ -256,10 +260,9 @@ static void flows_copy(int from, int to)
 	struct flow *flows = calloc(COPY_BATCH, sizeof(*flows));
 	uint64_t until = clock_ms() + COPY_LIMIT_MS;
 	uint32_t position, n, copied = 0, seen = 0;
-	bool first = true;
 	int r = keys && flows ? 0 : -ENOMEM;
 
-	while (r == 0 && clock_ms() < until) {
+	for (bool first = true; r == 0 && clock_ms() < until; first = false) {
 		n = COPY_BATCH;
 		r = bpf_map_lookup_batch(from, first ? NULL : &position, &position, keys, flows, &n,
 					 NULL);
@@ -267,54 +270,73 @@ static void flows_copy(int from, int to)
 			break;
 		copied += copy_batch(to, keys, flows, n);
 		seen += n;
-		first = false;
 	}
 	free(keys);
 	free(flows);
-	if (r != -ENOENT || copied < seen)
-		log_info("flow table copied: entries=%u seen=%u%s", copied, seen,
-			 r == -ENOENT ? "" : " incomplete=yes");
+	if (r == -ENOENT && copied == seen)
+		log_info("flow table copied: flows=%u", copied);
+	else
+		log_warning("flow table copied in part: flows=%u of=%u%s", copied, seen,
+			    r == -ENOENT ? "" : "+");
+}
+
+/* fd is a new map's, or -errno: pin and keep it. */
+static int map_keep(struct plane *plane, enum plane_map map, int fd)
+{
+	int r = fd < 0 ? fd : map_pin(plane, map, fd);
+
+	if (r == 0)
+		plane->maps[map] = fd;
+	else
+		fd_close(&fd);
+	return r;
 }
 
 static int names_create(struct plane *plane)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-	int fd, r;
 
 	if (plane->maps[MAP_NAMES] >= 0)
 		return 0;
-	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "sluice_names", sizeof(uint32_t),
-			    sizeof(struct name_record), BACKEND_MAX + POOL_MAX + SERVICE_MAX + 1,
-			    &opts);
-	if (fd < 0)
-		return fd;
-	r = map_pin(plane, MAP_NAMES, fd);
-	if (r < 0)
-		close(fd);
-	else
-		plane->maps[MAP_NAMES] = fd;
+	return map_keep(plane, MAP_NAMES,
+			bpf_map_create(BPF_MAP_TYPE_HASH, "names", sizeof(uint32_t),
+				       sizeof(struct name_record),
+				       BACKEND_MAX + POOL_MAX + SERVICE_MAX + 1, &opts));
+}
+
+static int inner_create(uint32_t slots)
+{
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(struct slots4),
+			      2 * SLOTS_WORDS(slots), NULL);
+}
+
+/* Not by the skeleton: libbpf 1.1 cannot resize an inner map before it is loaded. */
+static int tables_create(struct plane *plane)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	int r, inner;
+
+	if (plane->maps[MAP_TABLES] >= 0)
+		return 0;
+	inner = inner_create(plane->settings.slots);
+	if (inner < 0)
+		return inner;
+	opts.inner_map_fd = (uint32_t)inner;
+	r = map_keep(plane, MAP_TABLES,
+		     bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "tables", sizeof(uint32_t),
+				    sizeof(uint32_t), POOL_MAX, &opts));
+	close(inner);
 	return r;
 }
 
 /* Loading the skeleton creates every map that plane->maps does not have; keep and pin those. */
 static int maps_create(struct plane *plane)
 {
-	struct balancer *skel;
+	struct balancer *skel = plane_skeleton(plane);
 	int r;
 
-	/* libbpf 1.1 cannot size the inner map that the program declares: this one is in its place.
-	 */
-	plane->template_fd =
-		bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(struct slots4),
-			       2 * SLOTS_WORDS(plane->settings.slots), NULL);
-	if (plane->template_fd < 0)
-		return plane->template_fd;
-	skel = plane_skeleton(plane);
-	if (!skel) {
-		r = -errno;
-		fd_close(&plane->template_fd);
-		return r;
-	}
+	if (!skel)
+		return -errno;
 	r = balancer__load(skel);
 	for (int map = 0; r == 0 && map < MAP_NAMES; map++) {
 		struct bpf_map *m;
@@ -322,14 +344,9 @@ static int maps_create(struct plane *plane)
 		if (plane->maps[map] >= 0)
 			continue;
 		m = bpf_object__find_map_by_name(skel->obj, plane_map_names[map]);
-		r = m ? map_pin(plane, map, bpf_map__fd(m)) : -ENOENT;
-		if (r == 0)
-			plane->maps[map] = dup(bpf_map__fd(m));
-		if (r == 0 && plane->maps[map] < 0)
-			r = -errno;
+		r = m ? map_keep(plane, map, fcntl(bpf_map__fd(m), F_DUPFD_CLOEXEC, 3)) : -ENOENT;
 	}
 	balancer__destroy(skel);
-	fd_close(&plane->template_fd);
 	return r;
 }
 
@@ -365,10 +382,12 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 		plane->maps[MAP_TABLES] = -1;
 	}
 	plane->settings = *settings;
-	r = maps_create(plane);
+	r = tables_create(plane);
 	fd_close(&old_tables);
 	if (r == 0)
 		r = names_create(plane);
+	if (r == 0)
+		r = maps_create(plane);
 	if (r == 0)
 		r = maps_mmap(plane);
 	if (r == 0 && plane->old_flows >= 0)
@@ -475,8 +494,7 @@ static int table_create(const struct table *table, int *ret_fd)
 		table_write(table, words);
 		for (uint32_t i = 0; i < n; i++)
 			keys[i] = i;
-		fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(*words),
-				    n, NULL);
+		fd = inner_create(table->n);
 		r = fd < 0 ? fd : bpf_map_update_batch(fd, keys, words, &written, NULL);
 	}
 	free(words);

@@ -38,7 +38,6 @@ struct plane {
 	char dir[PLANE_PATH];  /* base/v1 */
 	int maps[MAP_COUNT];   /* -1 = not there yet */
 	int old_flows;	       /* while the table is resized; else -1 */
-	int template_fd; /* while maps are created: an inner map of the tables' size; else -1 */
 	int links[CURRENT_INTERFACES];
 	struct backend *backends; /* BACKEND_MAX, the map itself */
 	struct clock *clock;	  /* likewise */

@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,9 +37,7 @@ static int sizes_set(const struct plane *plane, struct balancer *skel)
 {
 	int r = 0;
 
-	if (plane->maps[MAP_TABLES] < 0)
-		r = bpf_map__set_inner_map_fd(skel->maps.tables, plane->template_fd);
-	if (r == 0 && plane->maps[MAP_FLOWS] < 0)
+	if (plane->maps[MAP_FLOWS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.flows, plane->settings.flow_limit);
 	if (r == 0 && plane->maps[MAP_EMBRYOS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.embryos, EMBRYOS_DEFAULT);
@@ -80,7 +79,7 @@ static int program_load(const struct plane *plane, const struct current_interfac
 	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
 	skel->rodata->ifindex = interface->ifindex;
 	r = balancer__load(skel);
-	fd = r < 0 ? r : dup(bpf_program__fd(skel->progs.balancer));
+	fd = r < 0 ? r : fcntl(bpf_program__fd(skel->progs.balancer), F_DUPFD_CLOEXEC, 3);
 	if (r == 0 && fd < 0)
 		fd = -errno;
 	balancer__destroy(skel);
