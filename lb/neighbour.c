@@ -3,6 +3,9 @@
  *
  * Routes are looked up again when links, addresses or routes change; the neighbour table is read
  * again when any neighbour does. Both wait SETTLE_MS, so that a burst costs one look.
+ *
+ * An entry that the operator made permanent is used and otherwise left alone: asking the kernel to
+ * manage it would make it an ordinary one.
  */
 #include "lb/neighbour.h"
 
@@ -26,9 +29,14 @@
 
 enum { SETTLE_MS = 50, EVENT_BYTES = 32768 };
 
+/* What the neighbour table has for a way. */
+enum entry { ENTRY_NONE, ENTRY_UNUSABLE, ENTRY_USABLE, ENTRY_FIXED };
+
 struct way {
 	struct addr addr;
 	struct neighbour neighbour;
+	enum entry entry; /* as last read */
+	bool ours;	  /* we asked the kernel to manage it */
 };
 
 struct neighbours {
@@ -186,7 +194,7 @@ static int entry_send(struct neighbours *n, int type, int flags, const struct wa
 	return r;
 }
 
-static void entry_keep(struct neighbours *n, const struct way *way)
+static void entry_keep(struct neighbours *n, struct way *way)
 {
 	int r = entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
 
@@ -194,24 +202,34 @@ static void entry_keep(struct neighbours *n, const struct way *way)
 		n->unmanaged = true;
 		log_notice("no managed neighbour entries in this kernel (5.16 has them): backends' "
 			   "MACs are refreshed by their probes only");
-		entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
+		r = entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
 	}
+	way->ours = r >= 0;
 }
 
+static void entry_drop(struct neighbours *n, struct way *way)
+{
+	if (way->ours)
+		entry_send(n, RTM_DELNEIGH, 0, way, NUD_NONE);
+	way->ours = false;
+}
+
+/* A state of NUD_PROBE would be ignored for a managed entry: made anew, it is broadcast for. */
 void neighbours_probe(struct neighbours *n, const struct addr *addr)
 {
-	const struct way *way = way_find(n, addr);
+	struct way *way = way_find(n, addr);
 
-	if (way && way->neighbour.status == NEIGHBOUR_KNOWN)
-		entry_send(n, RTM_NEWNEIGH, NLM_F_REPLACE, way, NUD_PROBE);
-	else if (way && way->neighbour.ifindex)
-		entry_keep(n, way);
+	if (!way || !way->neighbour.ifindex || way->entry == ENTRY_FIXED)
+		return;
+	entry_drop(n, way);
+	entry_keep(n, way);
 }
 
 static void way_look(struct neighbours *n, struct way *way)
 {
 	struct rtnl_route *route = route_look(n, &way->addr);
-	struct neighbour before = way->neighbour, *now = &way->neighbour;
+	struct way old = *way;
+	struct neighbour *now = &way->neighbour;
 
 	now->ifindex = 0;
 	now->status = status_of(route, &now->ifindex);
@@ -220,59 +238,62 @@ static void way_look(struct neighbours *n, struct way *way)
 		now->status = NEIGHBOUR_NO_DEVICE;
 		now->ifindex = 0;
 	}
-	if (before.ifindex && before.ifindex != now->ifindex) {
-		const struct way old = {.addr = way->addr, .neighbour = before};
-
-		entry_send(n, RTM_DELNEIGH, 0, &old, NUD_NONE);
+	if (now->ifindex == old.neighbour.ifindex) {
+		if (now->ifindex)
+			now->status = old.neighbour.status;
+		return;
+	}
+	if (old.neighbour.ifindex) {
+		entry_drop(n, &old);
+		way->ours = false;
 		now->was_known = false;
 	}
-	if (now->ifindex && before.ifindex != now->ifindex)
-		entry_keep(n, way);
-	else if (now->ifindex)
-		now->status =
-			before.status == NEIGHBOUR_KNOWN ? NEIGHBOUR_KNOWN : NEIGHBOUR_UNKNOWN;
 }
 
 /* ---- the neighbour table ---- */
 
-static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, uint8_t *seen)
+static void entry_take(struct neighbours *n, struct rtnl_neigh *entry)
 {
-	const int usable =
-		NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
+	const int fixed = NUD_PERMANENT | NUD_NOARP;
+	const int usable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | fixed;
 	struct nl_addr *lladdr = rtnl_neigh_get_lladdr(entry);
+	int state = rtnl_neigh_get_state(entry);
 	struct addr addr;
 	struct way *way;
 
 	if (!addr_from(rtnl_neigh_get_dst(entry), &addr) || !(way = way_find(n, &addr)) ||
 	    way->neighbour.ifindex != (uint32_t)rtnl_neigh_get_ifindex(entry))
 		return;
-	if (!(rtnl_neigh_get_state(entry) & usable) || !lladdr || nl_addr_get_len(lladdr) != 6)
+	way->entry = ENTRY_UNUSABLE;
+	if (state < 0 || !(state & usable) || !lladdr || nl_addr_get_len(lladdr) != 6)
 		return;
+	way->entry = state & fixed ? ENTRY_FIXED : ENTRY_USABLE;
 	memcpy(way->neighbour.mac, nl_addr_get_binary_addr(lladdr), 6);
 	way->neighbour.status = NEIGHBOUR_KNOWN;
 	way->neighbour.was_known = true;
-	seen[way - n->ways] = 1;
 }
 
+/* What is not there was never asked for, or was flushed: ask. */
 static void table_read(struct neighbours *n)
 {
-	uint8_t *seen = calloc(n->n_ways + 1, 1);
 	struct nl_cache *cache = NULL;
 
-	if (!seen || rtnl_neigh_alloc_cache(n->query, &cache) < 0) {
-		free(seen);
+	if (rtnl_neigh_alloc_cache(n->query, &cache) < 0)
 		return;
-	}
+	for (uint32_t i = 0; i < n->n_ways; i++)
+		n->ways[i].entry = ENTRY_NONE;
 	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o))
-		entry_take(n, (struct rtnl_neigh *)o, seen);
-	for (uint32_t i = 0; i < n->n_ways; i++) {
-		if (!seen[i] && n->ways[i].neighbour.status == NEIGHBOUR_KNOWN) {
-			n->ways[i].neighbour.status = NEIGHBOUR_UNKNOWN;
-			entry_keep(n, &n->ways[i]); /* it was flushed, or failed: ask again */
-		}
-	}
+		entry_take(n, (struct rtnl_neigh *)o);
 	nl_cache_free(cache);
-	free(seen);
+	for (uint32_t i = 0; i < n->n_ways; i++) {
+		struct way *way = &n->ways[i];
+
+		if (way->entry < ENTRY_USABLE && way->neighbour.status == NEIGHBOUR_KNOWN)
+			way->neighbour.status = NEIGHBOUR_UNKNOWN;
+		if (way->neighbour.ifindex && way->entry != ENTRY_FIXED &&
+		    (way->entry == ENTRY_NONE || !way->ours))
+			entry_keep(n, way);
+	}
 }
 
 static void look(struct neighbours *n)
@@ -294,19 +315,18 @@ int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_a
 		ways[i].addr = addrs[i];
 	qsort(ways, n_addrs, sizeof(*ways), way_compare);
 	for (uint32_t i = 0; i < n_addrs; i++) {
-		const struct way *known = way_find(n, &ways[i].addr);
+		const struct way fresh = {.addr = ways[i].addr};
+		const struct way *known = way_find(n, &fresh.addr);
 
-		if (unique && way_compare(&ways[unique - 1], &ways[i]) == 0)
+		if (unique && way_compare(&ways[unique - 1], &fresh) == 0)
 			continue;
-		ways[unique].addr = ways[i].addr;
-		ways[unique++].neighbour = known ? known->neighbour : (struct neighbour){0};
+		ways[unique++] = known ? *known : fresh;
 	}
 	for (uint32_t i = 0; i < n->n_ways; i++) {
-		const struct way *old = &n->ways[i];
+		struct way *old = &n->ways[i];
 
-		if (old->neighbour.ifindex &&
-		    (!unique || !bsearch(old, ways, unique, sizeof(*ways), way_compare)))
-			entry_send(n, RTM_DELNEIGH, 0, old, NUD_NONE);
+		if (!unique || !bsearch(old, ways, unique, sizeof(*ways), way_compare))
+			entry_drop(n, old);
 	}
 	free(n->ways);
 	n->ways = ways;
