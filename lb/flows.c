@@ -5,14 +5,17 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "bpf/hash.h"
 
 /* What one pass finds. */
 struct pass {
 	uint32_t started_s, entries;
+	uint32_t slots; /* of the tables, and bits in `foreign` */
 	uint8_t has_flows[CURRENT_BACKENDS];
 	uint32_t live[CURRENT_BACKENDS];
 	struct {
@@ -63,17 +66,44 @@ static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t n
 	return silent_s > idle_timeout_of(w, f);
 }
 
-/* The slot of a flow that does not live at its owner stays in transition. */
-static void foreign_mark(struct flow_sweep *w, const struct flow *f)
+/* flow_slot: computed anew: f->slot is that of the time when the flow was put there, before another
+ * secret or number of slots.
+ */
+static uint32_t flow_slot(const struct flow_sweep *w, const struct flow_key *key)
 {
-	uint32_t pool = w->current->backends[f->backend].plane.pool;
+	const struct settings *settings = &w->current->settings;
+	const __u64 *hash_key = (const __u64 *)settings->hash_key;
+	uint32_t src[4], dst[4], ports = (uint32_t)key->dport << 16 | key->sport;
+	uint64_t hash;
+
+	memcpy(src, key->src, sizeof(src));
+	memcpy(dst, key->dst, sizeof(dst));
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)key->dst))
+		hash = flow_hash_v4(hash_key, src[3], dst[3], ports, key->protocol);
+	else
+		hash = flow_hash_v6(hash_key, src, dst, ports, key->protocol);
+	return slot_of_hash(hash, settings->slots);
+}
+
+/* The slot of a flow that does not live at its owner stays in transition: in the table of its
+ * service, which may have got another pool since.
+ */
+static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
+{
+	const struct current_service *service =
+		f->service < SERVICE_MAX ? &w->current->services[f->service] : NULL;
+	uint32_t pool = service && service->used ? service->plane.pool
+						 : w->current->backends[f->backend].plane.pool;
 	const struct table *t;
+	uint32_t slot;
 
 	if (pool >= POOL_MAX || !w->running->foreign[pool])
 		return;
 	t = &w->current->pools[pool].table;
-	if (f->slot < t->n && (t->slots[f->slot].owner & SLOT_BACKEND) != f->backend)
-		w->running->foreign[pool][f->slot / 8] |= (uint8_t)(1U << f->slot % 8);
+	slot = flow_slot(w, key);
+	if (t->n == w->running->slots && slot < t->n &&
+	    (t->slots[slot].owner & SLOT_BACKEND) != f->backend)
+		w->running->foreign[pool][slot / 8] |= (uint8_t)(1U << slot % 8);
 }
 
 static void entry_look(struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
@@ -94,7 +124,7 @@ static void entry_look(struct flow_sweep *w, const struct flow_key *key, const s
 	p->entries++;
 	p->has_flows[f->backend] = 1;
 	p->live[f->backend] += !(f->flags & FLOW_CLOSING);
-	foreign_mark(w, f);
+	foreign_mark(w, key, f);
 }
 
 /* ---- one pass ---- */
@@ -103,12 +133,10 @@ static void pass_reset(struct flow_sweep *w)
 {
 	struct pass *p = w->running;
 
+	p->slots = w->current->settings.slots;
 	for (uint32_t i = 0; i < POOL_MAX; i++) {
-		const struct current_pool *pool = &w->current->pools[i];
-
 		free(p->foreign[i]);
-		p->foreign[i] =
-			pool->used && pool->table.n ? calloc(1, pool->table.n / 8 + 1) : NULL;
+		p->foreign[i] = w->current->pools[i].used ? calloc(1, p->slots / 8 + 1) : NULL;
 	}
 	memset(p->has_flows, 0, sizeof(p->has_flows));
 	memset(p->live, 0, sizeof(p->live));
@@ -154,6 +182,7 @@ static void pass_end(struct flow_sweep *w)
 	w->passing = false;
 	w->any_done = true;
 	w->facts = (struct flow_facts){.started_s = ended->started_s,
+				       .slots = ended->slots,
 				       .has_flows = ended->has_flows,
 				       .foreign = (const uint8_t **)ended->foreign};
 	event_add(w->timer,

@@ -253,10 +253,18 @@ static bool table_may_differ(const struct diff *d, const struct current_pool *ha
 	       have->idle_timeout_s != want->conf->idle_timeout_s;
 }
 
+/* NULL when the sweep was of tables of another size. */
+static const struct flow_facts *flow_facts_of(const struct diff *d)
+{
+	const struct flow_facts *flows = d->facts->flows;
+
+	return flows && flows->slots == d->desired->settings.slots ? flows : NULL;
+}
+
 static int table_compare(struct diff *d, uint32_t i)
 {
 	const struct desired_pool *want = &d->desired->pools[i];
-	const struct flow_facts *flows = d->facts->flows;
+	const struct flow_facts *flows = flow_facts_of(d);
 	uint32_t number = d->pools[i];
 	const struct current_pool *have = &d->current->pools[number];
 	struct table_wish wish = {.n = d->desired->settings.slots,
@@ -266,6 +274,7 @@ static int table_compare(struct diff *d, uint32_t i)
 				  .idle_timeout_s = want->conf->idle_timeout_s,
 				  .now_s = d->facts->now_s,
 				  .foreign = flows ? flows->foreign[number] : NULL,
+				  .swept_s = flows ? flows->started_s : 0,
 				  .unsettle = d->unsettle[number]};
 	struct table_change change;
 	struct table table;

@@ -57,6 +57,7 @@ struct plan {
 /* What the last whole pass of the sweep found in the flow table. */
 struct flow_facts {
 	uint32_t started_s;	  /* when that pass began */
+	uint32_t slots;		  /* of the tables then: what `foreign` has room for */
 	const uint8_t *has_flows; /* by backend number */
 	const uint8_t **foreign;  /* by pool number: see struct table_wish; NULL = none looked at */
 };

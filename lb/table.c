@@ -6,8 +6,8 @@
  * but while one of them may be alive the slot must stay in transition, so that flows are looked up.
  *
  * After the pool's idle_timeout every flow that still lives has been seen and is in the flow table.
- * The slot settles then, unless the sweep found flows of it there that live elsewhere: a session of
- * many hours on a drained backend keeps its slot in transition for as long.
+ * The slot settles when a sweep that began after that finds none of its flows elsewhere: a session
+ * of many hours on a drained backend keeps its slot in transition for as long.
  */
 #include "lb/table.h"
 
@@ -29,7 +29,7 @@ static bool bit_is_set(const uint8_t *bits, uint32_t i)
 /* Nobody but the owner can have flows in slot @i any more. */
 static bool is_over(const struct slot *s, uint32_t i, uint16_t owner, const struct table_wish *wish)
 {
-	if (wish->now_s - s->since_s >= wish->idle_timeout_s && wish->foreign &&
+	if (wish->foreign && wish->swept_s >= s->since_s + wish->idle_timeout_s &&
 	    !bit_is_set(wish->foreign, i))
 		return true;
 	return gone(s->previous, owner, wish->alive) && gone(s->between, owner, wish->alive);

@@ -41,10 +41,12 @@ struct table_wish {
 	const uint8_t *alive;	 /* by backend number: may established flows go on there */
 	uint32_t idle_timeout_s; /* of the pool */
 	uint32_t now_s;
-	/* A bit for each slot of which a flow lives elsewhere than at its owner, as the last sweep
-	 * of the flow table saw it. NULL = not known: then no slot settles by time.
+	/* A bit for each slot of which a flow lives elsewhere than at its owner, as the sweep of
+	 * the flow table saw it that began at swept_s. NULL = not known: then no slot settles by
+	 * time.
 	 */
 	const uint8_t *foreign;
+	uint32_t swept_s;
 	/* Flows of other tables may arrive at any slot: take all of them into transition. */
 	bool unsettle;
 };

@@ -11,13 +11,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -30,28 +28,6 @@
 enum { SKIP = 77, FLOWS = 1024 };
 
 static const char pins[] = "/sys/fs/bpf/sluice";
-
-static void on_problem(void *owner, const char *interface, const char *problem)
-{
-	(void)interface;
-	snprintf(owner, PLANE_PROBLEM, "%s", problem);
-}
-
-/* Plan and apply; the names of the steps are not looked at. Returns how many there were. */
-static size_t go(struct world *w, struct plane *plane)
-{
-	struct plan plan = world_plan(w);
-	char problem[PLANE_PROBLEM] = "";
-	size_t n = plan.n;
-	int r = plan_apply(&plan, plane, w->current, on_problem, problem);
-
-	plan_fini(&plan);
-	if (r < 0 || problem[0])
-		print_error("apply: %s %s\n", strerror(-r), problem);
-	assert_int_equal(r, 0);
-	assert_string_equal(problem, "");
-	return n;
-}
 
 static void mac_read(const char *name, uint8_t ret_mac[static 6])
 {
@@ -138,9 +114,9 @@ static uint32_t killed_process(void)
 
 		if (plane_open(pins, &plane) < 0)
 			_exit(1);
-		go(w, plane);
+		world_apply(w, plane);
 		w->backends[1].by_operator = OPERATOR_DRAIN;
-		go(w, plane);
+		world_apply(w, plane);
 		flow_put(plane, 7);
 		id = link_id(plane);
 		if (write(ids[1], &id, sizeof(id)) != sizeof(id))
@@ -197,7 +173,7 @@ static void test_killed_process_is_succeeded_without_a_gap(void **state)
 	id = program_id(plane);
 	assert_string_equal(world_go(w), "program");
 	w->current->interfaces[0].loaded = false;
-	go(w, plane);
+	world_apply(w, plane);
 	assert_int_not_equal(program_id(plane), id);
 	assert_string_equal(world_go(w), ""); /* the slots in transition are only remembered */
 	plane_free(plane);
@@ -213,13 +189,13 @@ static void test_program_is_attached_natively_and_detached(void **state)
 
 	(void)state;
 	assert_int_equal(plane_open(pins, &plane), 0);
-	go(w, plane);
+	world_apply(w, plane);
 	assert_int_equal(w->current->interfaces[0].mode, ATTACH_NATIVE);
 	plane_link_path(plane, "sl.10", path);
 	assert_string_equal(path, "/sys/fs/bpf/sluice/v1/link_sl%2e10");
 	assert_int_equal(access(path, F_OK), 0);
 	w->interfaces[0].ifindex = 0;
-	go(w, plane);
+	world_apply(w, plane);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_not_equal(system("ip link show sl.10 | grep -q xdp"), 0);
 	plane_free(plane);
@@ -235,16 +211,16 @@ static void test_foreign_program_is_told_and_stops_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(plane_open("/sys/fs/bpf/other", &foreign), 0);
-	go(other, foreign);
+	world_apply(other, foreign);
 	assert_int_equal(plane_open(pins, &plane), 0);
 	plan = world_plan(w);
-	assert_int_equal(plan_apply(&plan, plane, w->current, on_problem, problem), 0);
+	assert_int_equal(plan_apply(&plan, plane, w->current, problem_take, problem), 0);
 	assert_non_null(strstr(problem, "another XDP program is attached"));
 	plan_fini(&plan);
 	assert_false(w->current->interfaces[0].used);
 	assert_true(w->current->services[0].used);
 	plane_remove(foreign);
-	go(w, plane); /* and now it can */
+	world_apply(w, plane); /* and now it can */
 	assert_true(w->current->interfaces[0].used);
 	plane_free(foreign);
 	plane_free(plane);
@@ -259,11 +235,11 @@ static void test_resized_flow_table_keeps_its_flows(void **state)
 
 	(void)state;
 	assert_int_equal(plane_open(pins, &plane), 0);
-	go(w, plane);
+	world_apply(w, plane);
 	for (uint16_t port = 1; port <= FLOWS; port++)
 		flow_put(plane, port);
 	w->config->flow_limit = 4 * FLOWS;
-	go(w, plane);
+	world_apply(w, plane);
 	assert_true(flow_is_there(plane, 1) && flow_is_there(plane, FLOWS));
 	for (uint16_t port = 1; port <= 2 * FLOWS; port++)
 		flow_put(plane, port);
@@ -281,9 +257,9 @@ static void test_other_number_of_slots_makes_new_tables(void **state)
 
 	(void)state;
 	assert_int_equal(plane_open(pins, &plane), 0);
-	go(w, plane);
+	world_apply(w, plane);
 	w->config->slots = 509;
-	go(w, plane);
+	world_apply(w, plane);
 	assert_int_equal(w->current->pools[0].table.n, 509);
 	assert_int_equal(w->current->pools[0].table.n_transition, 509);
 	plane_free(plane);
@@ -304,7 +280,7 @@ static void test_link_of_another_version_is_taken_over(void **state)
 
 	(void)state;
 	assert_int_equal(plane_open(pins, &plane), 0);
-	go(w, plane);
+	world_apply(w, plane);
 	id = link_id(plane);
 	plane_free(plane);
 	assert_int_equal(rename("/sys/fs/bpf/sluice/v1", "/sys/fs/bpf/sluice/v0"), 0);
@@ -314,7 +290,7 @@ static void test_link_of_another_version_is_taken_over(void **state)
 	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
 	assert_int_equal(link_id(plane), id);
 	assert_int_equal(w->current->settings.slots, 0);
-	go(w, plane);
+	world_apply(w, plane);
 	assert_int_equal(link_id(plane), id);
 	assert_int_equal(access("/sys/fs/bpf/sluice/v0", F_OK), -1);
 	plane_free(plane);
@@ -328,16 +304,6 @@ static void test_place_without_bpf_file_system_is_refused(void **state)
 	(void)state;
 	assert_int_equal(plane_open("/tmp/sluice", &plane), -ENODEV);
 	assert_null(plane);
-}
-
-static const char *namespaces_enter(void)
-{
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
-		return "namespaces are not permitted (not root?)";
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
-		return "a BPF file system cannot be mounted";
-	return NULL;
 }
 
 int main(void)

@@ -19,6 +19,7 @@ struct act {
 	uint16_t owner;
 	const char *dead;     /* letters of those that are not alive */
 	bool foreign, unseen; /* the sweep saw a flow elsewhere, or has not looked */
+	uint32_t old_sweep;   /* how many seconds ago it began */
 	bool unsettle;
 	/* what must come of it */
 	uint16_t want_owner, want_previous;
@@ -38,6 +39,7 @@ static void act_run(struct table *t, const struct act *act)
 				  .idle_timeout_s = IDLE_S,
 				  .now_s = act->now_s,
 				  .foreign = act->unseen ? NULL : foreign,
+				  .swept_s = act->now_s - act->old_sweep,
 				  .unsettle = act->unsettle};
 	struct table_change change;
 	struct table next;
@@ -104,6 +106,13 @@ static void test_known_flow_elsewhere_keeps_slot_in_transition(void **state)
 	(void)state;
 	ACTS_RUN({1, A, SETTLED(A)}, {10, B, MOVING(B, A)}, {500, B, .foreign = true, MOVING(B, A)},
 		 {501, B, .unseen = true, MOVING(B, A)}, {510, B, SETTLED(B)});
+}
+
+static void test_sweep_that_began_too_early_settles_nothing(void **state)
+{
+	(void)state;
+	ACTS_RUN({1, A, SETTLED(A)}, {10, B, MOVING(B, A)}, {115, B, .old_sweep = 6, MOVING(B, A)},
+		 {116, B, .old_sweep = 6, SETTLED(B)});
 }
 
 static void test_slot_of_dead_owner_settles_at_once(void **state)
@@ -199,7 +208,8 @@ static void test_change_is_counted(void **state)
 				  .alive = alive,
 				  .idle_timeout_s = IDLE_S,
 				  .now_s = 1,
-				  .foreign = foreign};
+				  .foreign = foreign,
+				  .swept_s = 1};
 	struct table t = {0}, next;
 	struct table_change change;
 
@@ -218,7 +228,7 @@ static void test_change_is_counted(void **state)
 	assert_int_equal(next.n_transition, 2);
 	table_fini(&t);
 	t = next;
-	wish.now_s = 1000;
+	wish.now_s = wish.swept_s = 1000;
 	assert_int_equal(table_next(&t, &wish, &next, &change), 0);
 	assert_int_equal(change.moved, 0);
 	assert_int_equal(change.settled, 2);
@@ -234,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_drained_owner_stays_the_previous_one),
 		cmocka_unit_test(test_slot_settles_after_idle_timeout),
 		cmocka_unit_test(test_known_flow_elsewhere_keeps_slot_in_transition),
+		cmocka_unit_test(test_sweep_that_began_too_early_settles_nothing),
 		cmocka_unit_test(test_slot_of_dead_owner_settles_at_once),
 		cmocka_unit_test(test_death_of_previous_owner_settles),
 		cmocka_unit_test(test_second_change_keeps_first_previous),

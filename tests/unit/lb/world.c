@@ -7,10 +7,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 static const char head[] = "secret_file = \"/none\"; nodes = ( { name = \"lb1\"; interfaces = "
@@ -93,8 +95,10 @@ struct plan world_plan(struct world *w)
 			    .interfaces = w->interfaces,
 			    .key_print = w->key_print};
 	const uint8_t *foreign[POOL_MAX];
-	struct flow_facts flows = {
-		.started_s = w->now_s, .has_flows = w->has_flows, .foreign = foreign};
+	struct flow_facts flows = {.started_s = w->now_s,
+				   .slots = SLOTS,
+				   .has_flows = w->has_flows,
+				   .foreign = foreign};
 	struct plan_facts facts = {
 		.now_s = w->now_s, .flows = w->swept ? &flows : NULL, .live = w->live};
 	struct desired d;
@@ -141,4 +145,33 @@ uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend)
 bool is_alive(const struct world *w, uint32_t backend)
 {
 	return w->current->backends[backend].plane.flags & BACKEND_ALIVE;
+}
+
+void problem_take(void *owner, const char *interface, const char *problem)
+{
+	(void)interface;
+	snprintf(owner, PLANE_PROBLEM, "%s", problem);
+}
+
+void world_apply(struct world *w, struct plane *plane)
+{
+	struct plan plan = world_plan(w);
+	char problem[PLANE_PROBLEM] = "";
+	int r = plan_apply(&plan, plane, w->current, problem_take, problem);
+
+	plan_fini(&plan);
+	if (r < 0 || problem[0])
+		print_error("apply: %s %s\n", strerror(-r), problem);
+	assert_int_equal(r, 0);
+	assert_string_equal(problem, "");
+}
+
+const char *namespaces_enter(void)
+{
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0)
+		return "namespaces are not permitted (not root?)";
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
+		return "a BPF file system cannot be mounted";
+	return NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef SLUICE_TESTS_WORLD_H
 #define SLUICE_TESTS_WORLD_H
 
+#include "lb/apply.h"
 #include "lb/plan.h"
 
 enum { SLOTS = 251, IDLE_S = 60 };
@@ -35,6 +36,13 @@ struct plan world_plan(struct world *w);
 /* world_go: apply what is to be done, in memory only; the names of the steps, one after the other.
  */
 const char *world_go(struct world *w);
+
+/* world_apply: with a real kernel; every step and attaching must succeed. */
+void world_apply(struct world *w, struct plane *plane);
+/* problem_take: for plan_apply(): into char[PLANE_PROBLEM]. */
+void problem_take(void *problem, const char *interface, const char *text);
+/* namespaces_enter: a network and a BPF file system of our own; NULL, or what is missing. */
+const char *namespaces_enter(void);
 
 uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend);
 bool is_alive(const struct world *w, uint32_t backend);
