@@ -45,6 +45,13 @@ static void backend_adopt(const struct lb *lb, const struct current_index *index
 	c = &lb->current->backends[number];
 	b->kept_takes_new = c->takes_new;
 	b->kept_alive = c->plane.flags & BACKEND_ALIVE;
+	if (!b->kept_alive)
+		return;
+	/* until the kernel has resolved it again, established flows go where they went */
+	b->neighbour.was_known = true;
+	b->neighbour.ifindex = c->plane.ifindex;
+	memcpy(b->neighbour.mac, c->plane.l2_dst, sizeof(b->neighbour.mac));
+	memcpy(b->neighbour.own_mac, c->plane.l2_src, sizeof(b->neighbour.own_mac));
 }
 
 static struct lb_backend *backends_new(struct lb *lb, const struct config *config)
@@ -200,6 +207,19 @@ void inputs_process(struct lb *lb, const struct message_child *m)
 
 /* ---- neighbours and interfaces ---- */
 
+static bool neighbour_equal(const struct neighbour *a, const struct neighbour *b)
+{
+	return a->status == b->status && a->ifindex == b->ifindex && a->was_known == b->was_known &&
+	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0 &&
+	       memcmp(a->own_mac, b->own_mac, sizeof(a->own_mac)) == 0;
+}
+
+/* Its MAC comes from the data plane of a process before us, and nothing newer is known. */
+static bool neighbour_is_adopted(const struct neighbour *n, uint32_t ifindex)
+{
+	return n->status == NEIGHBOUR_UNKNOWN && n->was_known && n->ifindex == ifindex;
+}
+
 bool inputs_ways(struct lb *lb)
 {
 	bool changed = false;
@@ -209,7 +229,9 @@ bool inputs_ways(struct lb *lb)
 			neighbours_find(lb->neighbours, &config_backend(lb->config, i)->addr);
 		struct neighbour *mine = &lb->backends[i].neighbour;
 
-		if (!n || memcmp(n, mine, sizeof(*n)) == 0)
+		if (!n || neighbour_equal(n, mine) ||
+		    (n->status == NEIGHBOUR_UNKNOWN && !n->was_known &&
+		     neighbour_is_adopted(mine, n->ifindex)))
 			continue;
 		*mine = *n;
 		changed = true;

@@ -15,9 +15,12 @@
 #include "lb/operator.h"
 #include "lb/reconciler.h"
 
+enum { RETRY_S = 2 };
+
 struct reconciler {
 	struct event *timer;
-	const char *why; /* of the first that asked */
+	struct event *retry; /* after something did not succeed */
+	const char *why;     /* of the first that asked */
 	struct table_cache *cache, *candidate_cache;
 	struct plan_rows last; /* what the last reconcile did */
 	uint64_t key_print;
@@ -32,6 +35,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	lb_reconcile_now(lb, lb->reconciler->why);
 }
 
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	lb_reconcile_now(arg, "retry");
+}
+
 struct reconciler *reconciler_new(struct lb *lb)
 {
 	struct reconciler *r = calloc(1, sizeof(*r));
@@ -39,9 +49,10 @@ struct reconciler *reconciler_new(struct lb *lb)
 	if (!r)
 		return NULL;
 	r->timer = event_new(lb->loop, -1, 0, on_timer, lb);
+	r->retry = event_new(lb->loop, -1, 0, on_retry, lb);
 	r->cache = table_cache_new(0);
 	r->candidate_cache = table_cache_new(1ULL << 62);
-	if (!r->timer || !r->cache || !r->candidate_cache) {
+	if (!r->timer || !r->retry || !r->cache || !r->candidate_cache) {
 		reconciler_free(r);
 		return NULL;
 	}
@@ -54,6 +65,8 @@ void reconciler_free(struct reconciler *r)
 		return;
 	if (r->timer)
 		event_free(r->timer);
+	if (r->retry)
+		event_free(r->retry);
 	table_cache_free(r->cache);
 	table_cache_free(r->candidate_cache);
 	plan_rows_fini(&r->last);
@@ -128,6 +141,8 @@ static void on_problem(void *owner, const char *interface, const char *problem)
 		snprintf(in->problem, sizeof(in->problem), "%s", problem);
 		if (problem[0])
 			log_warning("interface %s: %s", interface, problem);
+		else
+			log_notice("interface %s: attached natively", interface);
 	}
 }
 
@@ -165,9 +180,21 @@ static void plan_log(const struct plan_rows *rows, const struct plan *plan, cons
 {
 	if (rows->n == 0)
 		return;
+	if (strcmp(why, "retry") == 0 && strcmp(rows->rows[0].step, "attach") == 0)
+		return; /* the interface's problem was told */
 	log_info("plan applied: why=%s steps=%zu moved=%u", why, rows->n, plan->moved);
 	for (size_t i = 0; i < rows->n; i++)
 		log_debug("step %s: %s", rows->rows[i].step, rows->rows[i].what);
+}
+
+/* Is an interface that is there without the program it should have? */
+static bool attach_is_due(const struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces && !lb->detached; i++) {
+		if (lb->interfaces[i].ifindex && lb->interfaces[i].attached == ATTACH_NONE)
+			return true;
+	}
+	return false;
 }
 
 int lb_reconcile_now(struct lb *lb, const char *why)
@@ -185,6 +212,7 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 	error = plan_for(lb, &in, r->cache, &plan);
 	if (error < 0) {
 		log_err("no plan could be made: why=%s error=%s", why, strerror(-error));
+		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
 		return error;
 	}
 	plan_rows_fini(&r->last);
@@ -198,6 +226,8 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 	else
 		plan_log(&r->last, &plan, why);
 	plan_fini(&plan);
+	if (error < 0 || attach_is_due(lb))
+		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
 	return error;
 }
 
