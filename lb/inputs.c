@@ -250,6 +250,14 @@ bool inputs_ways(struct lb *lb)
 
 /* ---- ready ---- */
 
+/* Is there a result to wait for: of its first probe, or of its neighbour where it is up? */
+static bool is_unsettled(const struct config_pool *p, const struct lb_backend *b)
+{
+	if (strcmp(p->probe.type, "none") != 0 && b->health.health == HEALTH_UNKNOWN)
+		return true;
+	return b->health.health != HEALTH_DOWN && b->neighbour.status == NEIGHBOUR_UNKNOWN;
+}
+
 bool inputs_complete(const struct lb *lb)
 {
 	uint64_t waited_ms = clock_ms() - lb->configured_ms;
@@ -258,8 +266,7 @@ bool inputs_complete(const struct lb *lb)
 		const struct config_pool *p =
 			config_pool(lb->config, config_backend(lb->config, i)->pool);
 
-		if (lb->backends[i].health.health == HEALTH_UNKNOWN &&
-		    strcmp(p->probe.type, "none") != 0 &&
+		if (is_unsettled(p, &lb->backends[i]) &&
 		    waited_ms < (uint64_t)p->probe.interval_ms + p->probe.timeout_ms)
 			return false;
 	}

@@ -440,7 +440,8 @@ uint32_t lb_retired(struct lb *lb, struct retired_backend *ret_retired, uint32_t
 	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
 		const struct current_backend *b = &lb->current->backends[i];
 
-		if (!b->used || !b->retired)
+		/* without any, it only waits for its slots to settle */
+		if (!b->used || !b->retired || flow_sweep_live(lb->sweep, i) == 0)
 			continue;
 		if (n < most) {
 			struct retired_backend *r = &ret_retired[n];
