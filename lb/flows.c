@@ -32,6 +32,7 @@ struct flow_sweep {
 	struct event *timer;
 	struct pass *running, *done; /* done->... is what facts point to */
 	bool passing, any_done;
+	bool adopted;	   /* flows were there before us, whose end we may have missed */
 	uint32_t position; /* of the kernel's walk */
 	bool at_start;
 	uint32_t since_s; /* nothing counts as silent before we were there to see it */
@@ -153,7 +154,9 @@ static void pass_reset(struct flow_sweep *w)
 	p->started_s = clock_now_s();
 }
 
-/* What was counted is exact for a backend to which nothing happened meanwhile. */
+/* What was counted is exact for a backend to which nothing happened meanwhile; after an adoption it
+ * is the best there is until then.
+ */
 static void corrections_set(struct flow_sweep *w)
 {
 	struct pass *p = w->running;
@@ -166,7 +169,8 @@ static void corrections_set(struct flow_sweep *w)
 			continue;
 		s = plane_backend_stats(w->plane, i);
 		closed = s.closed + w->expired[i];
-		if (w->any_done && (s.opened != p->began[i].opened || closed != p->began[i].closed))
+		if ((w->any_done || !w->adopted) &&
+		    (s.opened != p->began[i].opened || closed != p->began[i].closed))
 			continue;
 		w->correction[i] = (int64_t)p->live[i] - (int64_t)(s.opened - closed);
 	}
@@ -238,6 +242,7 @@ struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *p
 	w->current = current;
 	w->on_pass = on_pass;
 	w->owner = owner;
+	w->adopted = current->settings.slots != 0;
 	w->since_s = clock_now_s();
 	w->running = calloc(1, sizeof(*w->running));
 	w->done = calloc(1, sizeof(*w->done));
