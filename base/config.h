@@ -129,7 +129,7 @@ struct config_instance {
 	char interface[IFNAMSIZ]; /* of this node */
 	uint8_t vrid;		  /* 1 .. 255 */
 	bool ipv6;
-	uint8_t priority; /* of this node: 1 .. 254 (255: owner) */
+	uint8_t priority; /* of this node: 1 .. 254 */
 	bool preempt;
 	uint16_t advert_cs; /* 1 .. 4095 centiseconds */
 	uint32_t preempt_delay_ms;

@@ -125,10 +125,10 @@ static void priority_entry(struct builder *b, const config_setting_t *s, bool *f
 	if (config_setting_is_group(s)) {
 		keys_check(&b->reader, s, keys);
 		if (!get_name(&b->reader, s, "node", name) ||
-		    !get_int(&b->reader, s, "priority", REQUIRED, 1, 255, &value))
+		    !get_int(&b->reader, s, "priority", REQUIRED, 1, 254, &value))
 			return;
 		node = name;
-	} else if (!element_int(&b->reader, s, node ? node : "priorities", 1, 255, &value)) {
+	} else if (!element_int(&b->reader, s, node ? node : "priorities", 1, 254, &value)) {
 		return;
 	}
 	if (!node || !node_known(b, node)) {
@@ -154,7 +154,7 @@ static void priority_build(struct builder *b, const config_setting_t *group,
 	bool found = false;
 
 	if (!list) {
-		if (get_int(&b->reader, group, "priority", OPTIONAL, 1, 255, &priority) ||
+		if (get_int(&b->reader, group, "priority", OPTIONAL, 1, 254, &priority) ||
 		    config_setting_get_member(group, "priority"))
 			found = true;
 	} else if (!config_setting_is_group(list) && !config_setting_is_list(list)) {

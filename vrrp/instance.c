@@ -132,7 +132,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int turn = 0; turn < 32; turn++) {
-		if (vrrp_socket_receive(fd, i->config.ipv6, &advert, &verdict) < 0)
+		int r = vrrp_socket_receive(fd, i->config.ipv6, i->config.vrid, &advert, &verdict);
+
+		if (r == -ENOMSG)
+			continue;
+		if (r < 0)
 			return;
 		if (memcmp(&advert.src, &i->link.primary, sizeof(advert.src)) == 0)
 			continue; /* our own, come back */
@@ -140,8 +144,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			bad_note(i, verdict, &advert);
 			continue;
 		}
-		if (advert.vrid != i->config.vrid)
-			continue;
 		i->received++;
 		i->partner = advert.src;
 		i->partner_priority = advert.priority;
@@ -197,29 +199,24 @@ static bool link_usable(const struct link *link)
 	return link->up && !IN6_IS_ADDR_UNSPECIFIED(&link->primary.in6);
 }
 
-static bool link_same(const struct link *a, const struct link *b)
+static bool source_same(const struct link *a, const struct link *b)
 {
-	return a->ifindex == b->ifindex &&
-	       memcmp(&a->primary, &b->primary, sizeof(a->primary)) == 0;
+	return memcmp(&a->primary, &b->primary, sizeof(a->primary)) == 0;
 }
 
-void instance_refresh(struct instance *i)
+/* Another source address on the same interface: the role stays, only the socket is made anew. */
+static void source_change(struct instance *i)
 {
-	struct link link;
-	int r;
+	socket_close(i);
+	if (socket_open(i) < 0)
+		log_err("vrrp %s: no socket for the new source address: interface=%s",
+			i->config.name, i->config.interface);
+}
 
-	if (i->resigned)
-		return;
-	link_read(&i->config, &link);
-	if (i->fd >= 0 && (!link_usable(&link) || !link_same(&link, &i->link))) {
-		step(i, VRRP_LINK_LOST, NULL);
-		socket_close(i);
-	}
-	i->link = link;
-	i->machine.primary = link.primary;
-	if (i->fd >= 0 || !link_usable(&link) || !(i->process->ready || i->resume))
-		return;
-	r = socket_open(i);
+static void instance_start(struct instance *i)
+{
+	int r = socket_open(i);
+
 	if (r < 0) {
 		log_err("vrrp %s: no socket: interface=%s error=\"%s\"", i->config.name,
 			i->config.interface, strerror(-r));
@@ -227,9 +224,30 @@ void instance_refresh(struct instance *i)
 	}
 	/* What a predecessor that was killed left there; a machine that starts adds its own. */
 	if (!i->resume)
-		link_remove_addresses(i->process->netlink, link.ifindex, &i->config);
+		link_remove_addresses(i->process->netlink, i->link.ifindex, &i->config);
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
 	i->resume = false;
+}
+
+void instance_refresh(struct instance *i)
+{
+	struct link link = i->link;
+	bool same;
+
+	if (i->resigned ||
+	    link_read(&i->config, i->process->is_virtual, i->process->owner, &link) < 0)
+		return; /* not known: as before */
+	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex)) {
+		step(i, VRRP_LINK_LOST, NULL);
+		socket_close(i);
+	}
+	same = source_same(&link, &i->link);
+	i->link = link;
+	i->machine.primary = link.primary;
+	if (i->fd >= 0 && !same)
+		source_change(i);
+	else if (i->fd < 0 && link_usable(&link) && (i->process->ready || i->resume))
+		instance_start(i);
 }
 
 /* ---- life ---- */
@@ -278,10 +296,11 @@ bool instance_same(const struct instance *i, const struct config_instance *confi
 	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6;
 }
 
-static bool has_address(const struct config_instance *config, const struct addr *addr)
+static bool has_vip(const struct config_instance *config, const struct config_vip *vip)
 {
 	for (uint32_t i = 0; i < config->n_addresses; i++) {
-		if (memcmp(&config->addresses[i].addr, addr, sizeof(*addr)) == 0)
+		if (memcmp(&config->addresses[i].addr, &vip->addr, sizeof(vip->addr)) == 0 &&
+		    config->addresses[i].prefix_len == vip->prefix_len)
 			return true;
 	}
 	return false;
@@ -290,24 +309,30 @@ static bool has_address(const struct config_instance *config, const struct addr 
 void instance_change(struct instance *i, const struct config_instance *config)
 {
 	struct config_instance before = i->config;
-	bool active = i->machine.role == VRRP_ACTIVE;
+	bool holds = i->machine.role == VRRP_ACTIVE || i->machine.lingering;
 
 	i->config = *config;
 	settings_take(i);
-	if (memcmp(&before, config, sizeof(before)) == 0)
-		return;
-	for (uint32_t k = 0; active && k < before.n_addresses; k++) {
-		if (!has_address(config, &before.addresses[k].addr))
+	i->changed = memcmp(&before, config, sizeof(before)) != 0;
+	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
+		if (!has_vip(config, &before.addresses[k]))
 			link_remove_address(i->process->netlink, i->link.ifindex,
 					    &before.addresses[k]);
 	}
-	if (active) {
-		const struct vrrp_actions again = {.add_addresses = true,
-						   .send = true,
-						   .send_priority = config->priority,
-						   .announce = true};
+}
+
+void instance_changed(struct instance *i)
+{
+	const struct vrrp_actions again = {.add_addresses = true,
+					   .send = true,
+					   .send_priority = i->config.priority,
+					   .announce = true};
+
+	if (!i->changed)
+		return;
+	i->changed = false;
+	if (i->machine.role == VRRP_ACTIVE)
 		act(i, &again);
-	}
-	log_info("vrrp %s: configuration changed", config->name);
+	log_info("vrrp %s: configuration changed", i->config.name);
 	instance_tell(i, true);
 }

@@ -21,7 +21,9 @@ struct vrrp_process {
 	struct channel *parent;
 	struct nl_sock *netlink;
 	int packet_socket;
-	bool ready; /* lb said so: machines may start */
+	bool ready;		   /* lb said so: machines may start */
+	is_virtual_fn *is_virtual; /* an address of any instance */
+	void *owner;
 };
 
 struct instance {
@@ -33,6 +35,7 @@ struct instance {
 	struct event *readable, *timer;
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
+	bool changed;		  /* between instance_change() and instance_changed() */
 	struct message_vrrp told; /* as the parent knows it */
 	uint64_t sent, received, bad[VRRP_VERDICT_COUNT];
 	uint32_t bad_logged; /* a bit for each kind that was logged */
@@ -50,9 +53,12 @@ void instance_free(struct instance *i);
 void instance_refresh(struct instance *i);
 /* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
 void instance_event(struct instance *i, enum vrrp_event event);
-/* instance_change: a reload changed what can change without a new start: priority, interval,
- * addresses, ... */
+/* instance_change, instance_changed: a reload changed what can change without a new start:
+ * priority, interval, addresses, ... First each instance gives up what it no longer has, then each
+ * adds what is new, so that an address may move between two.
+ */
 void instance_change(struct instance *i, const struct config_instance *config);
+void instance_changed(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
 /* instance_same: may config take the place of the instance's own without a new start? */

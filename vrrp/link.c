@@ -13,15 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_virtual(const struct config_instance *config, const struct addr *addr)
-{
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
-		if (memcmp(&config->addresses[i].addr, addr, sizeof(*addr)) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* May this address be the source of the instance's adverts (RFC 9568 5.1.1.1, 5.1.2.1)? */
 static bool source_of(const struct config_instance *config, const struct sockaddr *sa,
 		      struct addr *ret)
@@ -37,35 +28,37 @@ static bool source_of(const struct config_instance *config, const struct sockadd
 	} else {
 		return false;
 	}
-	if (is_virtual(config, &addr))
-		return false;
 	*ret = addr;
 	return true;
 }
 
-void link_read(const struct config_instance *config, struct link *ret_link)
+int link_read(const struct config_instance *config, is_virtual_fn *is_virtual, void *owner,
+	      struct link *link)
 {
-	struct link link = {0};
+	struct link now = {0};
 	struct ifaddrs *all = NULL;
-	bool found = false;
+	struct addr addr;
 
 	if (getifaddrs(&all) < 0)
-		all = NULL;
+		return -errno;
 	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
 		if (strcmp(i->ifa_name, config->interface) != 0 || !i->ifa_addr)
 			continue;
 		if (i->ifa_addr->sa_family == AF_PACKET) {
 			const struct sockaddr_ll *ll = (const struct sockaddr_ll *)i->ifa_addr;
 
-			link.ifindex = ll->sll_ifindex;
-			memcpy(link.mac, ll->sll_addr, sizeof(link.mac));
-			link.up = (i->ifa_flags & IFF_UP) && (i->ifa_flags & IFF_RUNNING);
-		} else if (!found) {
-			found = source_of(config, i->ifa_addr, &link.primary);
+			now.ifindex = ll->sll_ifindex;
+			memcpy(now.mac, ll->sll_addr, sizeof(now.mac));
+			now.up = (i->ifa_flags & IFF_UP) && (i->ifa_flags & IFF_RUNNING);
+		} else if (source_of(config, i->ifa_addr, &addr) && !is_virtual(owner, &addr) &&
+			   (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
+			    memcmp(&addr, &link->primary, sizeof(addr)) == 0)) {
+			now.primary = addr;
 		}
 	}
 	freeifaddrs(all);
-	*ret_link = link;
+	*link = now;
+	return 0;
 }
 
 /* ---- addresses ---- */

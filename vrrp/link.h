@@ -18,8 +18,14 @@ struct link {
 	struct addr primary; /* the source of adverts; unspecified = none yet */
 };
 
-/* link_read: as it is now. @config: whose virtual addresses are not the interface's own. */
-void link_read(const struct config_instance *config, struct link *ret_link);
+/* Is the address a virtual one, of any instance? Those are never the source of adverts. */
+typedef bool is_virtual_fn(void *owner, const struct addr *addr);
+
+/* link_read: the interface of the instance as it is now. The source of adverts stays the one that
+ * *link has as long as the interface has it. 0, or -errno: then *link is as it was.
+ */
+int link_read(const struct config_instance *config, is_virtual_fn *is_virtual, void *owner,
+	      struct link *link);
 
 /* link_add_addresses, link_remove_addresses: those of the instance. What is there (or gone) already
  * is fine. 0, or the last -errno-like error of those that failed; the rest is done all the same.

@@ -132,7 +132,7 @@ static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *a
 		return;
 	}
 	/* Answer at once, so that the other steps back; not more often than it makes sense. */
-	if (now_ms - m->sent_ms >= ANSWER_LEAST_MS || advert->priority == 0)
+	if (now_ms - m->sent_ms >= ANSWER_LEAST_MS)
 		advertise(m, now_ms, m->priority, a);
 	if (advert->priority != 0 &&
 	    (m->announce_ms == 0 || m->announce_ms > now_ms + SPLIT_ANNOUNCE_MS)) {

@@ -61,6 +61,11 @@ static void addresses_read(const uint8_t *bytes, struct vrrp_advert *a)
 	}
 }
 
+bool vrrp_is_for(const uint8_t *bytes, size_t len_bytes, uint8_t vrid)
+{
+	return len_bytes < 2 || bytes[1] == vrid;
+}
+
 enum vrrp_verdict vrrp_decode(const uint8_t *bytes, size_t len, struct vrrp_advert *a)
 {
 	const size_t size = a->ipv6 ? 16 : 4;

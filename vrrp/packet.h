@@ -50,6 +50,10 @@ enum vrrp_verdict {
 
 const char *vrrp_verdict_text(enum vrrp_verdict verdict);
 
+/* vrrp_is_for: has the packet this vrid, whatever else it may be? Others' packets are not even
+ * counted. */
+bool vrrp_is_for(const uint8_t *bytes, size_t len_bytes, uint8_t vrid);
+
 /* vrrp_decode: @bytes is what follows the IP header; src, dst, ttl and ipv6 of *advert are filled
  * in by the caller from that header, the rest by us, completely, when the verdict is VRRP_GOOD.
  */

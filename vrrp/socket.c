@@ -119,7 +119,7 @@ static size_t ipv4_header_read(const uint8_t *bytes, size_t n, struct vrrp_adver
 	return header;
 }
 
-int vrrp_socket_receive(int fd, bool ipv6, struct vrrp_advert *ret_advert,
+int vrrp_socket_receive(int fd, bool ipv6, uint8_t vrid, struct vrrp_advert *ret_advert,
 			enum vrrp_verdict *ret_verdict)
 {
 	uint8_t bytes[VRRP_PACKET_MOST + 64];
@@ -146,6 +146,8 @@ int vrrp_socket_receive(int fd, bool ipv6, struct vrrp_advert *ret_advert,
 	} else {
 		header = ipv4_header_read(bytes, (size_t)n, ret_advert);
 	}
+	if ((ipv6 || header > 0) && !vrrp_is_for(bytes + header, (size_t)n - header, vrid))
+		return -ENOMSG;
 	*ret_verdict = !ipv6 && header == 0
 			       ? VRRP_SHORT
 			       : vrrp_decode(bytes + header, (size_t)n - header, ret_advert);

@@ -10,9 +10,9 @@
 int vrrp_socket_open(const struct config_instance *config, const struct link *link);
 
 /* vrrp_socket_receive: one packet, decoded; *ret_verdict says whether *ret_advert is one.
- * 0, -EAGAIN when there is none, or another -errno.
+ * 0, -ENOMSG when it was of another vrid, -EAGAIN when there is none, or another -errno.
  */
-int vrrp_socket_receive(int fd, bool ipv6, struct vrrp_advert *ret_advert,
+int vrrp_socket_receive(int fd, bool ipv6, uint8_t vrid, struct vrrp_advert *ret_advert,
 			enum vrrp_verdict *ret_verdict);
 
 /* vrrp_socket_send: an advert of this priority to the group. 0 or -errno; never blocks. */

@@ -44,6 +44,21 @@ static struct instance *find(struct vrrp *v, const char *name)
 	return NULL;
 }
 
+static bool is_virtual(void *owner, const struct addr *addr)
+{
+	const struct vrrp *v = owner;
+
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		const struct config_instance *config = &v->instances[i]->config;
+
+		for (uint32_t k = 0; k < config->n_addresses; k++) {
+			if (memcmp(&config->addresses[k].addr, addr, sizeof(*addr)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void refresh_all(struct vrrp *v)
 {
 	for (uint32_t i = 0; i < v->n_instances; i++)
@@ -131,6 +146,8 @@ static void config_take(struct vrrp *v, const struct config *c)
 		}
 		v->instances[v->n_instances++] = new;
 	}
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_changed(v->instances[i]);
 }
 
 static void config_message(struct vrrp *v, int fd)
@@ -162,8 +179,7 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 		if (in->fd >= 0)
 			continue;
-		link_read(&in->config, &in->link);
-		if (in->link.ifindex)
+		if (link_read(&in->config, is_virtual, v, &in->link) == 0 && in->link.ifindex)
 			link_remove_addresses(v->process.netlink, in->link.ifindex, &in->config);
 	}
 }
@@ -304,6 +320,8 @@ static struct event_base *loop_new(void)
 
 static int vrrp_init(struct vrrp *v, int channel_fd)
 {
+	v->process.is_virtual = is_virtual;
+	v->process.owner = v;
 	v->process.loop = loop_new();
 	v->process.netlink = netlink_new(false);
 	v->process.packet_socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);

@@ -152,6 +152,19 @@ static void test_ipv6_without_pseudo_header_is_refused(void **state)
 	assert_int_equal(vrrp_decode(bytes, n, &a), VRRP_CHECKSUM);
 }
 
+/* Others share the segment, perhaps with another version: their packets are none of our business.
+ */
+static void test_packet_of_another_vrid_is_not_ours(void **state)
+{
+	static const uint8_t version2[] = {0x21, 7, 100, 1, 0, 1, 0, 0};
+
+	(void)state;
+	assert_true(vrrp_is_for(advert4, sizeof(advert4), 51));
+	assert_false(vrrp_is_for(advert4, sizeof(advert4), 52));
+	assert_false(vrrp_is_for(version2, sizeof(version2), 51));
+	assert_true(vrrp_is_for(version2, 1, 51)); /* too short to tell: counted as bad */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_wellformed_nonsense_is_refused),
 		cmocka_unit_test(test_full_list_of_either_family_survives_the_way),
 		cmocka_unit_test(test_ipv6_without_pseudo_header_is_refused),
+		cmocka_unit_test(test_packet_of_another_vrid_is_not_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
