@@ -45,7 +45,7 @@ static void on_ready_look(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (lb_reconcile_now(lb, "ready") < 0)
 		return; /* told; the next look tries again */
-	lb->ready = true;
+	lb->ready = lb->served = true;
 	m = (struct message_ready){.generation = lb->generation};
 	channel_send(lb->channel, MESSAGE_READY, &m, -1);
 }
@@ -190,7 +190,7 @@ static int plane_take(struct lb *lb)
 	r = plane_adopt(lb->plane, clock_now_s(), lb->current);
 	if (r > 0)
 		log_notice("data plane adopted");
-	lb->adopted = r > 0;
+	lb->adopted = lb->served = r > 0;
 	return r < 0 ? r : 0;
 }
 

@@ -275,7 +275,8 @@ static int table_compare(struct diff *d, uint32_t i)
 				  .now_s = d->facts->now_s,
 				  .foreign = flows ? flows->foreign[number] : NULL,
 				  .swept_s = flows ? flows->started_s : 0,
-				  .unsettle = d->unsettle[number]};
+				  .unsettle = d->unsettle[number],
+				  .unserved = d->facts->unserved};
 	struct table_change change;
 	struct table table;
 	struct step *s;

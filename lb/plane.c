@@ -73,6 +73,8 @@ static void *map_mmap(int fd, size_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
+#define FIRST_MULTIPLIER 0x9e3779b97f4a7c15ULL /* odd; the clock's writer takes another soon */
+
 static int maps_mmap(struct plane *plane)
 {
 	if (!plane->backends)
@@ -80,7 +82,15 @@ static int maps_mmap(struct plane *plane)
 			map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends));
 	if (!plane->clock)
 		plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock));
-	return plane->backends && plane->clock ? 0 : -errno;
+	if (!plane->backends || !plane->clock)
+		return -errno;
+	/* Stamp 0 is "never": a clock that has not begun would take every flow for refreshed. */
+	if (plane->clock->stamp == 0) {
+		plane->clock->bucket_multiplier = FIRST_MULTIPLIER;
+		plane->clock->now_s = (uint32_t)(clock_ms() / 1000);
+		plane->clock->stamp = 1;
+	}
+	return 0;
 }
 
 static int maps_open(struct plane *plane)

@@ -102,8 +102,10 @@ static int plan_for(struct lb *lb, const struct inputs *in, struct table_cache *
 		    struct plan *ret_plan)
 {
 	uint64_t *live = live_by_number(lb);
-	struct plan_facts facts = {
-		.now_s = clock_now_s(), .flows = flow_sweep_facts(lb->sweep), .live = live};
+	struct plan_facts facts = {.now_s = clock_now_s(),
+				   .unserved = !lb->served,
+				   .flows = flow_sweep_facts(lb->sweep),
+				   .live = live};
 	struct desired desired;
 	int r = desired_build(in, cache, &desired);
 

@@ -145,6 +145,7 @@ struct lb {
 	uint32_t n_operators;
 
 	bool adopted;  /* the data plane of a process before us was taken over */
+	bool served;   /* it was, or READY was sent once: connections may have come this way */
 	bool ready;    /* MESSAGE_READY was sent for this generation */
 	bool detached; /* by the operator, until the next reload or start */
 	bool stopping;

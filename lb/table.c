@@ -63,7 +63,7 @@ static struct slot slot_next(struct slot s, uint32_t i, uint16_t owner,
 		s.since_s = wish->now_s;
 		transition = true;
 	}
-	if (!transition || is_over(&s, i, owner, wish))
+	if (!transition || wish->unserved || is_over(&s, i, owner, wish))
 		return (struct slot){
 			.owner = owner, .previous = BACKEND_NONE, .between = BACKEND_NONE};
 	s.owner = owner | SLOT_TRANSITION;

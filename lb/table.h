@@ -49,6 +49,11 @@ struct table_wish {
 	uint32_t swept_s;
 	/* Flows of other tables may arrive at any slot: take all of them into transition. */
 	bool unsettle;
+	/* No flow can have come by this table yet (a node that never served): all of it is settled.
+	 * A slot in transition would send flows that the partner began to whom it once meant for a
+	 * moment.
+	 */
+	bool unserved;
 };
 
 struct table_change {

@@ -20,7 +20,7 @@ struct act {
 	const char *dead;     /* letters of those that are not alive */
 	bool foreign, unseen; /* the sweep saw a flow elsewhere, or has not looked */
 	uint32_t old_sweep;   /* how many seconds ago it began */
-	bool unsettle;
+	bool unsettle, unserved;
 	/* what must come of it */
 	uint16_t want_owner, want_previous;
 	bool want_transition;
@@ -40,7 +40,8 @@ static void act_run(struct table *t, const struct act *act)
 				  .now_s = act->now_s,
 				  .foreign = act->unseen ? NULL : foreign,
 				  .swept_s = act->now_s - act->old_sweep,
-				  .unsettle = act->unsettle};
+				  .unsettle = act->unsettle,
+				  .unserved = act->unserved};
 	struct table_change change;
 	struct table next;
 
@@ -86,6 +87,15 @@ static void test_first_table_is_settled(void **state)
 {
 	(void)state;
 	ACTS_RUN({1, A, SETTLED(A)}, {2, A, SETTLED(A)});
+}
+
+/* Else a partner's flows, begun by the final table, would be sent to whom this node meant first. */
+static void test_node_that_never_served_has_no_transition(void **state)
+{
+	(void)state;
+	ACTS_RUN({1, NOBODY, .unserved = true, SETTLED(NOBODY)},
+		 {2, A, .unserved = true, SETTLED(A)}, {3, B, .unserved = true, SETTLED(B)},
+		 {4, C, MOVING(C, B)});
 }
 
 static void test_drained_owner_stays_the_previous_one(void **state)
@@ -241,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_table_is_settled),
+		cmocka_unit_test(test_node_that_never_served_has_no_transition),
 		cmocka_unit_test(test_drained_owner_stays_the_previous_one),
 		cmocka_unit_test(test_slot_settles_after_idle_timeout),
 		cmocka_unit_test(test_known_flow_elsewhere_keeps_slot_in_transition),
