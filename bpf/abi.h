@@ -131,7 +131,8 @@ _Static_assert(sizeof(struct embryo) == 8, "embryo");
  * A byte for each bucket of flows: equal to the epoch's stamp when a flow of that bucket was
  * refreshed in this epoch. Which flows share a bucket changes with every epoch.
  */
-#define RECENT_BITS  18U
+#define RECENT_BITS                                                                                \
+	16U /* at most so many look-ups an epoch and CPU, however many flows there are */
 #define RECENT_LINES ((1U << RECENT_BITS) / 64U)
 
 struct recent64 {
@@ -175,7 +176,8 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
  * of __u64. The names are what the operator sees (`sluice show counters`).
  */
 #define REASONS(X)                                                                                 \
-	X(FORWARDED, forwarded, "sent to a backend")                                               \
+	X(FORWARDED, forwarded,                                                                    \
+	  "sent to a backend: what arrived for services, less what was dropped")                   \
 	X(PASS_NOT_OURS, pass_not_ours, "not for this node's MAC, or neither IPv4 nor IPv6")       \
 	X(PASS_NO_SERVICE, pass_no_service, "no service at this address and port")                 \
 	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP (ICMP, VRRP, ...)")                   \

@@ -47,7 +47,6 @@ int balancer(struct xdp_md *ctx)
 	if (unlikely(reason != NEXT))
 		return stop(reason);
 	count_backend(&p, backend);
-	count_reason(REASON_FORWARDED);
 	return verdict;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* count.h: the last stage, and the counters that other stages touch: per CPU, so plain additions.
  *
- * Every packet adds one to exactly one of the reasons that are verdicts (forwarded, pass_*,
- * drop_*); the others tell what else happened to a forwarded one. A service counts what arrived for
- * it, a backend what was sent to it.
+ * A packet that is not forwarded adds one to exactly one of the reasons pass_* and drop_*; the
+ * other reasons tell what else happened to a forwarded one. A service counts what arrived for it, a
+ * backend what was sent to it; user space derives how many were forwarded, to spare each of them a
+ * counter.
  */
 #ifndef SLUICE_BPF_COUNT_H
 #define SLUICE_BPF_COUNT_H

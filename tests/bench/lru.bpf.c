@@ -87,7 +87,6 @@ int lru_balancer(struct xdp_md *ctx)
 	    forward(ctx, service, backend, &verdict) != NEXT)
 		return XDP_DROP;
 	count_backend(&p, backend);
-	count_reason(REASON_FORWARDED);
 	return verdict;
 }
 
