@@ -12,7 +12,7 @@
 
 #include "cli/cli.h"
 
-enum { ANSWER_MOST = 64 << 20 };
+enum { ANSWER_MOST = 64 << 20, SILENCE_S = 130 }; /* longer than any request may take */
 
 static enum cli_exit complain(const char *socket_path)
 {
@@ -27,6 +27,7 @@ static enum cli_exit complain(const char *socket_path)
 
 static int daemon_connect(const char *path)
 {
+	const struct timeval limit = {.tv_sec = SILENCE_S};
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd;
 
@@ -43,6 +44,8 @@ static int daemon_connect(const char *path)
 		errno = saved;
 		return -1;
 	}
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	return fd;
 }
 
@@ -66,12 +69,32 @@ static bool request_send(int fd, json_t *request)
 	return n > 0 && sent == n;
 }
 
+/* line_read: up to the newline, ANSWER_MOST bytes at most; its length, or -1. The caller frees. */
+static ssize_t line_read(FILE *in, char **ret_line)
+{
+	size_t n = 0, room = 4096;
+	char *line = malloc(room), *more;
+	int c;
+
+	while (line && (c = getc(in)) != EOF && c != '\n' && n < ANSWER_MOST) {
+		line[n++] = (char)c;
+		if (n < room)
+			continue;
+		room *= 2;
+		more = realloc(line, room);
+		if (!more)
+			break;
+		line = more;
+	}
+	*ret_line = line;
+	return line && n > 0 ? (ssize_t)n : -1;
+}
+
 /* answer_read: a line of the daemon's, parsed; NULL: told why not. */
 static json_t *answer_read(FILE *in, enum cli_exit *ret_exit)
 {
 	char *line = NULL;
-	size_t room = 0;
-	ssize_t n = getline(&line, &room, in);
+	ssize_t n = line_read(in, &line);
 	json_error_t error;
 	json_t *answer = NULL;
 
@@ -79,7 +102,7 @@ static json_t *answer_read(FILE *in, enum cli_exit *ret_exit)
 		fputs("sluice: the daemon closed the connection before it answered; try again\n",
 		      stderr);
 		*ret_exit = CLI_NO_DAEMON;
-	} else if (n > ANSWER_MOST || !(answer = json_loadb(line, (size_t)n, 0, &error)) ||
+	} else if (n >= ANSWER_MOST || !(answer = json_loadb(line, (size_t)n, 0, &error)) ||
 		   !json_is_object(answer) || !json_is_boolean(json_object_get(answer, "ok"))) {
 		fputs("sluice: the daemon's answer is not understood; are sluice and sluiced of one version?\n",
 		      stderr);
@@ -98,7 +121,9 @@ static void error_tell(const json_t *answer)
 	fflush(stdout);
 	fputs("sluice: ", stderr);
 	for (const char *c = error ? error : "refused, without a reason"; *c; c++)
-		fputc((unsigned char)*c < 0x20 && *c != '\n' ? '?' : *c, stderr);
+		fputc(((unsigned char)*c < 0x20 && *c != '\n') || (unsigned char)*c >= 0x7f ? '?'
+											    : *c,
+		      stderr);
 	if (!error || !*error || error[strlen(error) - 1] != '\n')
 		fputc('\n', stderr);
 }

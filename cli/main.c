@@ -211,6 +211,21 @@ static int options_parse(int argc, char **argv, struct options *o, bool *ret_hel
 	return -1;
 }
 
+/* JSON has only UTF-8: another argument would be left out of the request, and widen it. */
+static bool arguments_good(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		json_t *text = json_string(argv[i]);
+
+		if (!text) {
+			fprintf(stderr, "sluice: argument %d is not UTF-8\n", i);
+			return false;
+		}
+		json_decref(text);
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	char path[1024];
@@ -222,6 +237,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (!arguments_good(argc, argv))
+		return CLI_USAGE;
 	if (optind == argc) {
 		usage(help ? stdout : stderr);
 		return help ? CLI_DONE : CLI_USAGE;

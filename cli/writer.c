@@ -18,7 +18,7 @@ static bool colour(void)
 
 void print_json(const json_t *answer)
 {
-	json_dumpf(answer, stdout, JSON_INDENT(2));
+	json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	putchar('\n');
 }
 
@@ -27,7 +27,7 @@ void print_safe(const char *text)
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		putchar(c < 0x20 || c == 0x7f ? '?' : c);
+		putchar(c < 0x20 || c >= 0x7f ? '?' : c); /* C1 and its UTF-8 form, too */
 	}
 }
 
@@ -70,7 +70,7 @@ static void value_text(const char *key, const json_t *value, char *text, size_t 
 	else
 		snprintf(text, size, "%s", json_is_string(value) ? json_string_value(value) : "");
 	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+		if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
 			*c = '?';
 	}
 }

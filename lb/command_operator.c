@@ -97,9 +97,30 @@ void command_drain(struct client *client, const json_t *request)
 	change_state(client, request, OPERATOR_DRAIN);
 }
 
+/* end: the end of one state; a backend that is in the other is refused: somebody else put it there.
+ */
+static void end(struct client *client, const json_t *request, enum operator_state other,
+		const char *command)
+{
+	const char *backend = text_of(request, "backend"), *pool = text_of(request, "pool");
+	const struct lb *lb = client_lb(client);
+
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		if (meant(lb, i, backend, pool) && lb->backends[i].by_operator == other) {
+			client_fail(
+				client, "%s is %s in pool %s; sluice %s ends that", backend,
+				backend_state(lb, i),
+				config_pool(lb->config, config_backend(lb->config, i)->pool)->name,
+				command);
+			return;
+		}
+	}
+	change_state(client, request, OPERATOR_ENABLED);
+}
+
 void command_undrain(struct client *client, const json_t *request)
 {
-	change_state(client, request, OPERATOR_ENABLED);
+	end(client, request, OPERATOR_DISABLED, "enable");
 }
 
 void command_disable(struct client *client, const json_t *request)
@@ -109,7 +130,7 @@ void command_disable(struct client *client, const json_t *request)
 
 void command_enable(struct client *client, const json_t *request)
 {
-	change_state(client, request, OPERATOR_ENABLED);
+	end(client, request, OPERATOR_DRAIN, "undrain");
 }
 
 void command_weight(struct client *client, const json_t *request)
@@ -148,10 +169,29 @@ static void waiting_free(void *owner)
 	free(w);
 }
 
+/* Those that a reload took out of the configuration meanwhile still have their connections. */
+static uint64_t retired_live(struct waiting *w)
+{
+	struct lb *lb = client_lb(w->client);
+	struct retired_backend *retired;
+	uint32_t n = lb_retired(lb, NULL, 0);
+	uint64_t live = 0;
+
+	retired = calloc(n + 1, sizeof(*retired));
+	n = retired ? lb_retired(lb, retired, n) : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(retired[i].backend, w->backend) == 0 &&
+		    (!w->pool[0] || strcmp(retired[i].pool, w->pool) == 0))
+			live += retired[i].counts.live;
+	}
+	free(retired);
+	return live;
+}
+
 static uint64_t waiting_live(struct waiting *w, uint32_t *ret_found)
 {
 	struct lb *lb = client_lb(w->client);
-	uint64_t live = 0;
+	uint64_t live = retired_live(w);
 	uint32_t found = 0;
 
 	for (uint32_t i = 0; i < lb->config->n_backends; i++) {

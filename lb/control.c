@@ -237,6 +237,10 @@ static void on_read(struct bufferevent *stream, void *arg)
 		free(line);
 		return; /* client_release() brings us back for the next one */
 	}
+	if (evbuffer_get_length(in) >= CONTROL_REQUEST_BYTES && client->held) {
+		client_free(client); /* talks on while it waits for an answer: nonsense */
+		return;
+	}
 	if (evbuffer_get_length(in) >= CONTROL_REQUEST_BYTES && !client->closing) {
 		client_fail(client, "a request has at most %d bytes", CONTROL_REQUEST_BYTES);
 		client->closing = true;

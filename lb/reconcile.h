@@ -72,7 +72,7 @@ struct retired_backend {
 	uint32_t number;
 	struct backend_counts counts;
 };
-/* lb_retired: up to @most of them; how many there are. */
+/* lb_retired: up to @most of them (0: ret_retired may be NULL); how many there are. */
 uint32_t lb_retired(struct lb *lb, struct retired_backend *ret_retired, uint32_t most);
 
 /* lb_pool_slots: of the pool of config index i: its slots that are in transition now. */

@@ -75,6 +75,28 @@ def test_garbage_on_the_control_socket_is_refused_and_harmless(lab):
     assert lab.sluice("lb1", "status", check=False).returncode == 0
 
 
+def test_client_that_talks_on_while_it_waits_is_cut_off_and_harmless(lab):
+    lab.lb1.run("python3", "-c",
+                "import socket,time\nfor verb in (b'probe\",\"pool\":\"smtp', b'wait', b'plan'):\n"
+                "  s=socket.socket(socket.AF_UNIX)\n  s.connect('/run/sluice/control.sock')\n"
+                "  more = b',\"backend\":\"mx1\"' if verb != b'plan' else b''\n"
+                "  s.sendall(b'{\"command\":\"'+verb+b'\"'+more+b'}\\n')\n"
+                "  try:\n    s.sendall(b'x'*70000)\n  except OSError:\n    pass\n  s.close()\n"
+                "time.sleep(0.5)")
+    answer = json.loads(lab.sluice("lb1", "status", "--json", check=False).stdout)
+    assert [p["restarts"] for p in answer["processes"]] == [0, 0, 0], answer["processes"]
+
+
+def test_undrain_does_not_end_what_another_disabled(lab):
+    lab.sluice("lb1", "disable", "mx1", "--pool", "pop3")
+    done = lab.sluice("lb1", "undrain", "mx1", check=False)
+    assert done.returncode == 1 and "sluice enable ends that" in done.stderr, done
+    assert lab.state("lb1", "pop3", "mx1") == "disabled"
+    lab.sluice("lb1", "enable", "mx1", "--pool", "pop3")
+    assert lab.sluice("lb1", "drain", "mx1", "--pool", b"\xff".decode(errors="surrogateescape"),
+                      check=False).returncode == 2
+
+
 def test_one_daemon_at_a_time(lab):
     done = lab.lb1.run(SLUICED, check=False, timeout=20)
     assert done.returncode == 1 and "another sluiced" in done.stderr, done
