@@ -95,6 +95,7 @@ def traces():
 def main():
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    os.environ["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1"
     count = Count()
     began = time.monotonic()
     before = traces()

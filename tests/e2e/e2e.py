@@ -38,6 +38,8 @@ def run_file(count, module, wanted):
             if site is None:
                 site = module.site()
             test(site)
+            reports = site.sanitizer_reports()
+            assert not reports, reports
             count.add(f"{module.__name__}: {name}", "passed", seconds=time.monotonic() - began)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -51,7 +53,20 @@ def run_file(count, module, wanted):
         finally:
             signal.alarm(0)
     if site:
+        for node in site.nodes:
+            site.machines[node].kill("^[^ ]*sluiced$", "TERM")  # leaks are told at the end
+        for node in site.nodes:
+            wait_gone(site.machines[node])
+        reports = site.sanitizer_reports()
+        count.add(f"{module.__name__}: no sanitizer has anything to say", "failed" if reports else "passed",
+                  reports)
         site.close()
+
+
+def wait_gone(machine, limit_s=15):
+    end = time.monotonic() + limit_s
+    while machine.pids("^[^ ]*sluiced") and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def run(count, pattern=""):

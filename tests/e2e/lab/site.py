@@ -207,6 +207,18 @@ services = ( {(", ").join(services)}{extra_services} );
 
     # ---- the end ----
 
+    def sanitizer_reports(self):
+        """What ASan, UBSan or LSan said of our processes; "" is what must be."""
+        found = []
+        for name in sorted(os.listdir(self.logs)):
+            with open(os.path.join(self.logs, name), errors="replace") as f:
+                lines = f.read().splitlines()
+            for i, line in enumerate(lines):
+                if "Sanitizer" in line or "runtime error:" in line:
+                    found.append(f"{name}:\n" + "\n".join(lines[i:i + 25]))
+                    break
+        return "\n".join(found)
+
     def log_text(self):
         text = []
         for name in sorted(os.listdir(self.logs)):
