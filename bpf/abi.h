@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 1
+#define SLUICE_ABI_VERSION 2
 
 /* A backend's number: an index into `backends` and `backend_stats`, given out by lb/. 15 bits,
  * because a slot keeps one bit for itself. The last one means "none".
@@ -37,12 +37,26 @@ struct service_key {
 _Static_assert(sizeof(struct service_key) == 20, "service_key");
 
 struct service {
-	__u16 id;   /* index into service_stats */
-	__u16 pool; /* index into tables */
-	__u8 mode;  /* enum forward_mode */
-	__u8 pad[3];
+	__u16 id;	  /* index into service_stats */
+	__u16 pool;	  /* index into tables */
+	__u8 mode;	  /* enum forward_mode */
+	__u8 flags;	  /* SERVICE_* */
+	__u8 source_bits; /* 0: the slot is of the whole flow; else of so many bits of its source */
+	__u8 pad;
 };
 _Static_assert(sizeof(struct service) == 8, "service");
+
+#define SERVICE_RESET	    0x01U /* a flow whose backend is gone is answered by RST */
+#define SERVICE_STATEFUL    0x02U /* nat: what comes back cannot be told by the backend alone */
+#define SERVICE_PROXY_V2    0x04U /* fullnat: a PROXY v2 header before the first byte */
+#define SERVICE_SYN_COOKIES 0x08U /* nat, fullnat: SYNs are answered by the node, now */
+
+/* The record of a VIP stands among the services, with protocol 0 and port 0: what becomes of a
+ * packet to it for which there is no service.
+ */
+#define VIP_PASS   0U /* service.mode of such a record */
+#define VIP_REJECT 1U
+#define VIP_DROP   2U
 
 enum forward_mode {
 	FORWARD_DSR = 0, /* rewrite the MAC, answers bypass the node */
@@ -50,6 +64,27 @@ enum forward_mode {
 	FORWARD_NAT = 2,
 	FORWARD_FULLNAT = 3,
 };
+
+/* ---- service_lines: ARRAY of struct service_line: the front of `services` ----
+ *
+ * Direct-mapped by a keyed hash of the key (hash.h). It answers nearly every look-up with one
+ * cache line: no service has this hash, or this is the one, or (two share the line) ask `services`.
+ * A line is never given another key while a packet may still be reading it.
+ */
+#define SERVICE_LINES_BITS 14U
+#define SERVICE_LINES	   (1U << SERVICE_LINES_BITS)
+
+#define LINE_EMPTY 0U
+#define LINE_KEY   1U /* `key` and `service` are one of `services` */
+#define LINE_ASK   2U
+
+struct service_line {
+	__u32 addr[4];	     /* as in the key */
+	__u32 port_protocol; /* its last word, with pad 0 */
+	__u32 state;	     /* LINE_*; written last */
+	struct service service;
+};
+_Static_assert(sizeof(struct service_line) == 32, "service_line");
 
 /* ---- tables: ARRAY_OF_MAPS, pool -> ARRAY of struct slots4 ----
  *
@@ -83,11 +118,15 @@ struct backend {
 	__u8 l2_src[6]; /* our MAC on `ifindex` */
 	__u32 ifindex;	/* where it leaves */
 	__u32 flags;	/* BACKEND_* */
-	__be16 port;	/* for the modes that translate */
+	__be16 port;	/* nat, fullnat: where the backend listens */
 	__u16 pool;
-	__u8 addr[16];	     /* of the backend, for the modes that need it */
-	__u8 tunnel_src[16]; /* room for tunnel, nat and fullnat */
-	__u8 room[8];
+	__u8 addr[16];	     /* of the backend: all modes but dsr */
+	__u8 tunnel_src[16]; /* tunnel: the outer source; the flow's hash fills its host bits */
+	__be16 tunnel_port;  /* GUE: outer destination port; 0 = IPIP */
+	__u16 tunnel_mtu;    /* bytes of the outer packet that fit on the way to the backend */
+	__u8 tunnel_bits;    /* how many host bits of tunnel_src are to be filled */
+	__u8 tunnel_clamp;   /* 1: the MSS of SYNs is lowered to what fits */
+	__u8 room[2];
 };
 _Static_assert(sizeof(struct backend) == 64, "backend");
 
@@ -125,6 +164,22 @@ _Static_assert(sizeof(struct embryo) == 8, "embryo");
 
 #define EMBRYO_TAG(hash) ((hash) & ~0xffffULL)
 #define EMBRYOS_DEFAULT	 (1U << 20)
+
+/* ---- fragments: ARRAY of struct fragment: where first fragments went ----
+ *
+ * Direct-mapped by a hash of addresses, protocol and identification: only the first fragment has
+ * ports. Overwritten freely, like the embryos.
+ */
+#define FRAGMENTS_BITS 16U
+#define FRAGMENTS      (1U << FRAGMENTS_BITS)
+
+struct fragment {
+	__u64 tag; /* FRAGMENT_TAG(hash) | backend number; 0 = empty, or being written */
+	struct service service;
+};
+_Static_assert(sizeof(struct fragment) == 16, "fragment");
+
+#define FRAGMENT_TAG(hash) ((hash) & ~0xffffULL)
 
 /* ---- recent: ARRAY of struct recent64, one region of RECENT_LINES for each CPU ----
  *
@@ -180,16 +235,32 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	  "sent to a backend: what arrived for services, less what was dropped")                   \
 	X(PASS_NOT_OURS, pass_not_ours, "not for this node's MAC, or neither IPv4 nor IPv6")       \
 	X(PASS_NO_SERVICE, pass_no_service, "no service at this address and port")                 \
-	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP (ICMP, VRRP, ...)")                   \
-	X(PASS_FRAGMENT, pass_fragment, "an IP fragment")                                          \
+	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP nor an ICMP error (VRRP, ping, ...)") \
+	X(PASS_FRAGMENT, pass_fragment, "an IP fragment, not for a VIP")                           \
 	X(DROP_TRUNCATED, drop_truncated, "shorter than its headers say")                          \
 	X(DROP_BAD_HEADER, drop_bad_header, "inconsistent IP or TCP header")                       \
+	X(DROP_BAD_FLAGS, drop_bad_flags, "TCP flags that contradict each other")                  \
+	X(DROP_BAD_ADDRESS, drop_bad_address, "a source that no packet on a wire may have")        \
+	X(DROP_BAD_FRAGMENT, drop_bad_fragment, "a fragment that overlaps or reaches too far")     \
+	X(DROP_EXTENSIONS, drop_extensions, "too many IPv6 extension headers, or one forbidden")   \
+	X(DROP_FRAGMENT, drop_fragment,                                                            \
+	  "a fragment to a VIP whose first one was not seen, or in a mode that has no way for it") \
+	X(DROP_NOT_SERVED, drop_not_served, "to a VIP, but no service listens there")              \
 	X(DROP_NO_BACKEND, drop_no_backend, "the pool has no backend that takes connections")      \
+	X(DROP_TOO_BIG, drop_too_big,                                                              \
+	  "does not fit into the tunnel; the sender was told, or may not be")                      \
+	X(DROP_TTL, drop_ttl, "time to live is over; the sender was told, or may not be")          \
+	X(DROP_REPLY_LIMIT, drop_reply_limit,                                                      \
+	  "an answer of the node's own was due, but too many were")                                \
 	X(DROP_INTERNAL, drop_internal, "a table was missing: our bug")                            \
 	X(FLOW_TABLE_FULL, flow_table_full, "forwarded, but not remembered: flow table full")      \
 	X(FLOW_MOVED, flow_moved, "its backend is gone: sent to the slot's owner instead")         \
 	X(FLOW_PREVIOUS, flow_previous,                                                            \
-	  "unknown flow of a slot in transition: to the previous owner")
+	  "unknown flow of a slot in transition: to the previous owner")                           \
+	X(REPLY_RESET, reply_reset, "answered by RST: its backend is gone, or nobody listens")     \
+	X(REPLY_UNREACHABLE, reply_unreachable, "answered by ICMP: nobody listens there")          \
+	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for the tunnel")         \
+	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")
 
 enum reason {
 #define REASON_ENUM(upper, lower, text) REASON_##upper,
@@ -200,6 +271,13 @@ enum reason {
 
 /* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ----
  */
+
+/* What of the program is needed: the rest is dead code, removed when it is loaded. */
+#define FEATURE_FRAMES 0x1U /* frames of several buffers (jumbo) may come */
+#define FEATURE_RETURN                                                                             \
+	0x2U		  /* there are pools of nat or fullnat: their backends' answers come by    \
+			   */
+#define FEATURE_VIPS 0x4U /* what no service wants is not always passed up */
 
 /* Words of the flow hash's key; see bpf/hash.h. Derived from the secret that both nodes share. */
 #define HASH_KEY_WORDS 12U

@@ -13,6 +13,7 @@
 #include "bpf/count.h"
 #include "bpf/flow.h"
 #include "bpf/forward.h"
+#include "bpf/fragment.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 #include "bpf/service.h"
@@ -20,34 +21,103 @@
 static __always_inline int stop(enum reason reason)
 {
 	count_reason(reason);
+	if (reason >= REASON_REPLY_RESET)
+		return XDP_TX;
 	return reason < REASON_DROP_TRUNCATED ? XDP_PASS : XDP_DROP;
+}
+
+/* send: the last two stages. */
+static __always_inline int send(struct xdp_md *ctx, const struct packet *p,
+				const struct service *service, __u32 backend)
+{
+	int verdict = XDP_DROP;
+	enum reason reason = forward(ctx, service, p, backend, &verdict);
+
+	if (unlikely(reason != NEXT))
+		return stop(reason);
+	count_backend(p, backend);
+	return verdict;
+}
+
+static __always_inline __u32 frame_bytes_of(struct xdp_md *ctx)
+{
+	if (features & FEATURE_FRAMES)
+		return (__u32)bpf_xdp_get_buff_len(ctx);
+	return (__u32)(ctx->data_end - ctx->data);
+}
+
+/* Global, so that the kernel verifies it once and not for each way through the rest. */
+__noinline int look_closer(struct xdp_md *ctx, struct packet *ret_packet)
+{
+	if (!ret_packet)
+		return REASON_DROP_INTERNAL;
+	return (int)parse_closely((void *)(long)ctx->data, (void *)(long)ctx->data_end,
+				  frame_bytes_of(ctx), ret_packet);
+}
+
+/* A fragment that is not the first of its packet. */
+static __noinline int balance_fragment(struct xdp_md *ctx, const struct packet *p)
+{
+	__u32 backend = BACKEND_NONE;
+	struct service service;
+	enum reason reason = fragment_find(p, &service, &backend);
+
+	if (reason != NEXT)
+		return stop(reason);
+	count_service(p, service.id);
+	return send(ctx, p, &service, backend);
+}
+
+/* A packet for which there is no service. */
+static __always_inline int balance_unserved(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct service *vip;
+
+	(void)ctx;
+	if (!(features & FEATURE_VIPS))
+		return stop(REASON_PASS_NO_SERVICE);
+	vip = vip_find(p);
+	if (!vip || vip->mode == VIP_PASS)
+		return stop(REASON_PASS_NO_SERVICE);
+	return stop(REASON_DROP_NOT_SERVED);
 }
 
 SEC("xdp")
 int balancer(struct xdp_md *ctx)
 {
-	const struct service *service;
-	struct packet p;
-	enum reason reason;
 	__u32 backend = BACKEND_NONE;
-	int verdict = XDP_DROP;
+	const struct service *service;
+	enum reason reason;
+	struct packet p;
 
-	reason = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end,
+	reason = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, frame_bytes_of(ctx),
 		       (const volatile __u64 *)own_mac, &p);
+	if (unlikely(reason == LOOK_CLOSER)) {
+		struct packet closely;
+
+		reason = (enum reason)look_closer(ctx, &closely);
+		p = closely;
+	}
 	if (unlikely(reason != NEXT))
 		return stop(reason);
+	if (unlikely(p.kind == PACKET_FRAGMENT)) {
+		struct packet fragment = p;
+
+		return balance_fragment(ctx, &fragment);
+	}
 	service = service_find(&p);
 	if (!service)
-		return stop(REASON_PASS_NO_SERVICE);
+		return balance_unserved(ctx, &p);
 	count_service(&p, service->id);
 	reason = flow_pick(&p, service, &backend);
 	if (unlikely(reason != NEXT))
 		return stop(reason);
-	reason = forward(ctx, service, backend, &verdict);
-	if (unlikely(reason != NEXT))
-		return stop(reason);
-	count_backend(&p, backend);
-	return verdict;
+	if (unlikely(p.flags & PACKET_FIRST_FRAGMENT)) {
+		struct packet first = p;
+
+		fragment_remember(&first, service, backend);
+	}
+	return send(ctx, &p, service, backend);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -19,6 +19,8 @@
 #define FLOW_EXISTS -17 /* -EEXIST of an insert: another CPU was first */
 #define FLOW_FULL   -7	/* -E2BIG */
 
+#define BACKEND_GONE 0x8000U /* instead of a backend's number: the client is to be told by RST */
+
 /* What the stage knows of a packet. */
 struct pick {
 	__u64 hash;
@@ -27,6 +29,7 @@ struct pick {
 	__u32 owner;	/* of the slot; may be BACKEND_NONE */
 	__u32 previous; /* owner; only in transition */
 	__u32 transition;
+	__u32 resets; /* the flow of a backend that is gone is answered by RST */
 	struct embryo *embryo;
 	__u8 *stamp; /* of its bucket */
 	const struct clock *clock;
@@ -196,7 +199,27 @@ static __always_inline __u32 flow_follow(const struct pick *k, const struct pack
 	count_reason(REASON_FLOW_MOVED);
 	if (p->kind == PACKET_SYN)
 		return flow_unknown(k, p, &key, embryo);
+	if (k->resets && p->protocol == IPPROTO_TCP && p->kind != PACKET_RST)
+		return BACKEND_GONE;
 	return k->owner;
+}
+
+/* flow_peek: where a packet about a flow (an ICMP error) goes; nothing is changed. */
+static __always_inline __u32 flow_peek(const struct pick *k, const struct packet *p)
+{
+	__u32 embryo = embryo_backend(k);
+	struct flow_key key;
+	struct flow *f;
+
+	if (!k->transition)
+		return k->owner;
+	flow_key_make(p, &key);
+	f = bpf_map_lookup_elem(&flows, &key);
+	if (f && backend_alive(f->backend))
+		return f->backend;
+	if (embryo != BACKEND_NONE && backend_alive(embryo))
+		return embryo;
+	return unknown_backend(k, p);
 }
 
 /* bucket_stamp: the stamp of a flow's bucket, in this CPU's region. */
@@ -219,7 +242,9 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 					     __u32 *ret_backend)
 {
 	__u32 pool = service->pool, zero = 0, at;
-	struct pick k = {.hash = packet_hash(hash_key, p), .service = service->id};
+	struct pick k = {.hash = packet_hash(hash_key, p),
+			 .service = service->id,
+			 .resets = service->flags & SERVICE_RESET};
 	void *table = bpf_map_lookup_elem(&tables, &pool);
 	const struct slots4 *word;
 
@@ -228,6 +253,9 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 		return REASON_DROP_INTERNAL;
 	k.stamp = bucket_stamp(k.hash, k.clock);
 	k.slot = slot_of_hash(k.hash, slots);
+	if (unlikely(service->source_bits))
+		k.slot = slot_of_hash(source_hash(hash_key, p->src, p->ipv6, service->source_bits),
+				      slots);
 	at = k.slot / 4;
 	word = bpf_map_lookup_elem(table, &at);
 	if (unlikely(!word || !k.stamp))
@@ -256,8 +284,12 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 			return REASON_DROP_INTERNAL;
 		k.previous = slot_read(word, k.slot);
 	}
+	if (unlikely(p->kind == PACKET_ICMP)) {
+		*ret_backend = flow_peek(&k, p);
+		return NEXT;
+	}
 	*ret_backend = flow_follow(&k, p);
-	return NEXT;
+	return unlikely(*ret_backend == BACKEND_GONE) ? REASON_REPLY_RESET : NEXT;
 }
 
 #endif

@@ -66,6 +66,59 @@ static __always_inline __u64 flow_hash(const volatile __u64 *key, const struct f
 	return flow_hash_v6(key, src, dst, ports, f->protocol);
 }
 
+/* service_line_v4, service_line_v6: the index of a service's line.
+ * @port_protocol: the last word of its key
+ */
+static __always_inline __u32 service_line_v4(const volatile __u64 *key, __u32 addr,
+					     __u32 port_protocol)
+{
+	__u64 h = hash_pair(key[1], key[3], addr, port_protocol);
+
+	return (__u32)(h >> (64 - SERVICE_LINES_BITS));
+}
+
+static __always_inline __u32 service_line_v6(const volatile __u64 *key, const __u32 *addr,
+					     __u32 port_protocol)
+{
+	__u64 h = hash_pair(key[1], key[3], addr[3], port_protocol) +
+		  hash_pair(key[5], key[6], addr[0], addr[1]) + key[7] * addr[2];
+
+	return (__u32)(h >> (64 - SERVICE_LINES_BITS));
+}
+
+/* service_line_of: the same, of a key. */
+static __always_inline __u32 service_line_of(const volatile __u64 *key, const struct service_key *k)
+{
+	const __u32 mapped[3] = {0, 0, __builtin_bswap32(0xffff)};
+	__u32 addr[4], port_protocol;
+
+	__builtin_memcpy(addr, k->addr, sizeof(addr));
+	port_protocol = k->port | (__u32)k->protocol << 16;
+	if (!__builtin_memcmp(addr, mapped, sizeof(mapped)))
+		return service_line_v4(key, addr[3], port_protocol);
+	return service_line_v6(key, addr, port_protocol);
+}
+
+/* source_hash: of the first @bits bits of a source address: one user's connections, to whatever
+ * service of a pool, have one slot. IPv4: @src has only word 3.
+ */
+static __always_inline __u64 source_hash(const volatile __u64 *key, const __u32 *src, __u32 ipv6,
+					 __u32 bits)
+{
+	__u32 word[4] = {ipv6 ? src[0] : 0, ipv6 ? src[1] : 0, ipv6 ? src[2] : 0, src[3]};
+
+	if (!ipv6)
+		bits += 96;
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 of_word = bits <= 32 * i ? 0 : bits - 32 * i;
+
+		if (of_word < 32)
+			word[i] &= __builtin_bswap32(~(__u32)(0xffffffffULL >> of_word));
+	}
+	return hash_mix(key[11] + hash_pair(key[5], key[6], word[0], word[1]) +
+			hash_pair(key[7], key[8], word[2], word[3]));
+}
+
 /* slot_of_hash: which of @slots slots; uses the upper half of the hash. */
 static __always_inline __u32 slot_of_hash(__u64 hash, __u32 slots)
 {

@@ -20,14 +20,23 @@ const volatile __u8 own_mac[8] __attribute__((aligned(8))) = {}; /* the last two
 const volatile __u32 ifindex = 0;				 /* of that interface */
 const volatile __u32 slots = SLOTS_DEFAULT;			 /* of every pool's table */
 const volatile __u32 embryo_mask = EMBRYOS_DEFAULT - 1;		 /* max_entries of `embryos` - 1 */
+const volatile __u32 features = 0;				 /* FEATURE_* */
 const volatile __u64 hash_key[HASH_KEY_WORDS] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, SERVICE_MAX);
+	__uint(max_entries, 2 * SERVICE_MAX); /* and the VIPs' records */
 	__type(key, struct service_key);
 	__type(value, struct service);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SERVICE_LINES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct service_line);
+} service_lines SEC(".maps");
 
 struct slots_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -64,6 +73,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct embryo);
 } embryos SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRAGMENTS);
+	__type(key, __u32);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

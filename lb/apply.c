@@ -77,6 +77,21 @@ static int step_apply(const struct application *a, struct step *s)
 	return -EINVAL;
 }
 
+static bool touches_vips(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		switch (plan->steps[i].kind) {
+		case STEP_SETTINGS:
+		case STEP_SERVICE_ADD:
+		case STEP_SERVICE_REMOVE:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
 int plan_apply(struct plan *plan, struct plane *plane, struct current *current,
 	       apply_problem_fn *on_problem, void *owner)
 {
@@ -89,6 +104,12 @@ int plan_apply(struct plan *plan, struct plane *plane, struct current *current,
 			return r;
 		if (r == 0)
 			step_commit(&plan->steps[i], current);
+	}
+	if (touches_vips(plan)) {
+		int r = plane_vips_set(plane, current);
+
+		if (r < 0)
+			return r;
 	}
 	plane_settled(plane);
 	return 0;

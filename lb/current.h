@@ -57,6 +57,8 @@ struct current_interface {
 struct settings {
 	uint32_t slots;
 	uint32_t flow_limit;
+	uint32_t features;   /* FEATURE_* */
+	uint32_t vip_policy; /* VIP_* */
 	uint64_t hash_key[HASH_KEY_WORDS];
 	uint64_t key_print; /* tells two hash keys apart; kept in the data plane */
 };

@@ -69,6 +69,8 @@ static int settings_compare(struct diff *d)
 
 	d->slots_differ = have->slots != want->slots || have->key_print != want->key_print;
 	d->settings_differ = d->slots_differ || have->flow_limit != want->flow_limit ||
+			     have->features != want->features ||
+			     have->vip_policy != want->vip_policy ||
 			     memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
 	if (!d->settings_differ)
 		return 0;

@@ -25,10 +25,12 @@
 
 const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_SERVICES] = "services",
+	[MAP_SERVICE_LINES] = "service_lines",
 	[MAP_TABLES] = "tables",
 	[MAP_BACKENDS] = "backends",
 	[MAP_FLOWS] = "flows",
 	[MAP_EMBRYOS] = "embryos",
+	[MAP_FRAGMENTS] = "fragments",
 	[MAP_RECENT] = "recent",
 	[MAP_CLOCK] = "clock",
 	[MAP_SERVICE_STATS] = "service_stats",
@@ -82,7 +84,10 @@ static int maps_mmap(struct plane *plane)
 			map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends));
 	if (!plane->clock)
 		plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock));
-	if (!plane->backends || !plane->clock)
+	if (!plane->lines)
+		plane->lines = map_mmap(plane->maps[MAP_SERVICE_LINES],
+					SERVICE_LINES * sizeof(*plane->lines));
+	if (!plane->backends || !plane->clock || !plane->lines)
 		return -errno;
 	/* Stamp 0 is "never": a clock that has not begun would take every flow for refreshed. */
 	if (plane->clock->stamp == 0) {
@@ -103,7 +108,8 @@ static int maps_open(struct plane *plane)
 		if (plane->maps[map] < 0 && errno != ENOENT)
 			return -errno;
 	}
-	if (plane->maps[MAP_BACKENDS] >= 0 && plane->maps[MAP_CLOCK] >= 0)
+	if (plane->maps[MAP_BACKENDS] >= 0 && plane->maps[MAP_CLOCK] >= 0 &&
+	    plane->maps[MAP_SERVICE_LINES] >= 0)
 		return maps_mmap(plane);
 	return 0;
 }
@@ -201,6 +207,13 @@ int plane_open(const char *base, struct plane **ret_plane)
 	return 0;
 }
 
+static void lines_munmap(struct plane *plane)
+{
+	if (plane->lines)
+		munmap(plane->lines, SERVICE_LINES * sizeof(*plane->lines));
+	plane->lines = NULL;
+}
+
 void plane_free(struct plane *plane)
 {
 	if (!plane)
@@ -209,6 +222,7 @@ void plane_free(struct plane *plane)
 		munmap(plane->backends, BACKEND_MAX * sizeof(*plane->backends));
 	if (plane->clock)
 		munmap(plane->clock, sizeof(*plane->clock));
+	lines_munmap(plane);
 	for (int i = 0; i < MAP_COUNT; i++)
 		fd_close(&plane->maps[i]);
 	for (int i = 0; i < CURRENT_INTERFACES; i++)
@@ -360,15 +374,15 @@ static int maps_create(struct plane *plane)
 	return r;
 }
 
-static int name_set(struct plane *plane, enum name_kind kind, uint32_t number,
-		    const struct name_record *record)
+int plane_name_set(struct plane *plane, enum name_kind kind, uint32_t number,
+		   const struct name_record *record)
 {
 	uint32_t key = NAME_KEY(kind, number);
 
 	return bpf_map_update_elem(plane->maps[MAP_NAMES], &key, record, BPF_ANY);
 }
 
-static int name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
+int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
 {
 	uint32_t key = NAME_KEY(kind, number);
 	int r = bpf_map_delete_elem(plane->maps[MAP_NAMES], &key);
@@ -379,6 +393,8 @@ static int name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
 int plane_settings_set(struct plane *plane, const struct settings *settings)
 {
 	struct name_record record = {.slots = settings->slots, .key_print = settings->key_print};
+	bool new_key = memcmp(plane->settings.hash_key, settings->hash_key,
+			      sizeof(settings->hash_key)) != 0;
 	int old_tables = -1, r;
 
 	if (plane->maps[MAP_FLOWS] >= 0 &&
@@ -391,6 +407,10 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 		old_tables = plane->maps[MAP_TABLES];
 		plane->maps[MAP_TABLES] = -1;
 	}
+	if (new_key) { /* it says which line is whose */
+		lines_munmap(plane);
+		fd_close(&plane->maps[MAP_SERVICE_LINES]);
+	}
 	plane->settings = *settings;
 	r = tables_create(plane);
 	fd_close(&old_tables);
@@ -400,9 +420,11 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 		r = maps_create(plane);
 	if (r == 0)
 		r = maps_mmap(plane);
+	if (r == 0 && new_key)
+		plane_lines_fill(plane);
 	if (r == 0 && plane->old_flows >= 0)
 		flows_copy(plane->old_flows, plane->maps[MAP_FLOWS]);
-	return r < 0 ? r : name_set(plane, NAME_SETTINGS, 0, &record);
+	return r < 0 ? r : plane_name_set(plane, NAME_SETTINGS, 0, &record);
 }
 
 void plane_settled(struct plane *plane)
@@ -424,7 +446,7 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 
 	memcpy(record.pool, b->pool_name, sizeof(record.pool));
 	memcpy(record.name, b->name, sizeof(record.name));
-	r = name_set(plane, NAME_BACKEND, number, &record);
+	r = plane_name_set(plane, NAME_BACKEND, number, &record);
 	if (r < 0)
 		return r;
 	if (!(b->plane.flags & BACKEND_ALIVE))
@@ -436,15 +458,20 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 	at->ifindex = b->plane.ifindex;
 	at->port = b->plane.port;
 	at->pool = b->plane.pool;
+	memcpy((void *)(uintptr_t)at->tunnel_src, b->plane.tunnel_src, sizeof(at->tunnel_src));
+	at->tunnel_port = b->plane.tunnel_port;
+	at->tunnel_mtu = b->plane.tunnel_mtu;
+	at->tunnel_bits = b->plane.tunnel_bits;
+	at->tunnel_clamp = b->plane.tunnel_clamp;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	at->flags = b->plane.flags;
 	return 0;
 }
 
-static int stats_zero(int map, uint32_t key, size_t size, uint32_t cpus)
+int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size_t size)
 {
-	void *zeroes = calloc(cpus, size);
-	int r = zeroes ? bpf_map_update_elem(map, &key, zeroes, BPF_ANY) : -ENOMEM;
+	void *zeroes = calloc(plane->cpus, size);
+	int r = zeroes ? bpf_map_update_elem(plane->maps[map], &key, zeroes, BPF_ANY) : -ENOMEM;
 
 	free(zeroes);
 	return r;
@@ -452,8 +479,7 @@ static int stats_zero(int map, uint32_t key, size_t size, uint32_t cpus)
 
 int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b)
 {
-	int r = stats_zero(plane->maps[MAP_BACKEND_STATS], number, sizeof(struct backend_stats),
-			   plane->cpus);
+	int r = plane_stats_zero(plane, MAP_BACKEND_STATS, number, sizeof(struct backend_stats));
 
 	return r < 0 ? r : plane_backend_set(plane, number, b);
 }
@@ -461,36 +487,7 @@ int plane_backend_new(struct plane *plane, uint32_t number, const struct current
 int plane_backend_clear(struct plane *plane, uint32_t number)
 {
 	memset(&plane->backends[number], 0, sizeof(plane->backends[number]));
-	return name_clear(plane, NAME_BACKEND, number);
-}
-
-int plane_service_set(struct plane *plane, const struct current_service *s)
-{
-	struct name_record record = {0};
-	int r;
-
-	memcpy(record.name, s->name, sizeof(record.name));
-	r = name_set(plane, NAME_SERVICE, s->plane.id, &record);
-	if (r < 0)
-		return r;
-	return bpf_map_update_elem(plane->maps[MAP_SERVICES], &s->key, &s->plane, BPF_ANY);
-}
-
-int plane_service_new(struct plane *plane, const struct current_service *s)
-{
-	int r = stats_zero(plane->maps[MAP_SERVICE_STATS], s->plane.id,
-			   sizeof(struct service_stats), plane->cpus);
-
-	return r < 0 ? r : plane_service_set(plane, s);
-}
-
-int plane_service_clear(struct plane *plane, const struct current_service *s)
-{
-	int r = bpf_map_delete_elem(plane->maps[MAP_SERVICES], &s->key);
-
-	if (r < 0 && r != -ENOENT)
-		return r;
-	return name_clear(plane, NAME_SERVICE, s->plane.id);
+	return plane_name_clear(plane, NAME_BACKEND, number);
 }
 
 static int table_create(const struct table *table, int *ret_fd)
@@ -523,7 +520,7 @@ int plane_pool_set(struct plane *plane, uint32_t number, const struct current_po
 	int fd, r;
 
 	memcpy(record.name, pool->name, sizeof(record.name));
-	r = name_set(plane, NAME_POOL, number, &record);
+	r = plane_name_set(plane, NAME_POOL, number, &record);
 	if (r < 0 || !table)
 		return r;
 	r = table_create(table, &fd);
@@ -540,7 +537,7 @@ int plane_pool_clear(struct plane *plane, uint32_t number)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	return name_clear(plane, NAME_POOL, number);
+	return plane_name_clear(plane, NAME_POOL, number);
 }
 
 /* ---- counters ---- */

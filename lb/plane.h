@@ -18,10 +18,12 @@ enum { PLANE_PATH = 256, PLANE_PROBLEM = 160 };
 
 enum plane_map {
 	MAP_SERVICES,
+	MAP_SERVICE_LINES,
 	MAP_TABLES,
 	MAP_BACKENDS,
 	MAP_FLOWS,
 	MAP_EMBRYOS,
+	MAP_FRAGMENTS,
 	MAP_RECENT,
 	MAP_CLOCK,
 	MAP_SERVICE_STATS,
@@ -33,16 +35,32 @@ enum plane_map {
 
 extern const char *const plane_map_names[MAP_COUNT];
 
+/* ---- the map `names` ---- */
+
+enum name_kind { NAME_BACKEND, NAME_POOL, NAME_SERVICE, NAME_SETTINGS };
+
+#define NAME_KEY(kind, number) ((uint32_t)(kind) << 16 | (number))
+
+struct name_record {
+	char pool[NAME_SIZE]; /* of a backend */
+	char name[NAME_SIZE];
+	uint32_t idle_timeout_s; /* of a pool */
+	uint32_t slots;		 /* of the settings */
+	uint64_t key_print;	 /* likewise */
+};
+_Static_assert(sizeof(struct name_record) == 144, "name_record");
+
 struct plane {
 	char base[PLANE_PATH]; /* SLUICE_PIN_DIR */
 	char dir[PLANE_PATH];  /* base/v1 */
 	int maps[MAP_COUNT];   /* -1 = not there yet */
 	int old_flows;	       /* while the table is resized; else -1 */
 	int links[CURRENT_INTERFACES];
-	struct backend *backends; /* BACKEND_MAX, the map itself */
-	struct clock *clock;	  /* likewise */
-	uint32_t cpus;		  /* possible ones */
-	struct settings settings; /* that programs are loaded with */
+	struct backend *backends;   /* BACKEND_MAX, the map itself */
+	struct clock *clock;	    /* likewise */
+	struct service_line *lines; /* SERVICE_LINES, likewise */
+	uint32_t cpus;		    /* possible ones */
+	struct settings settings;   /* that programs are loaded with */
 };
 
 /* ---- plane.c ---- */
@@ -66,9 +84,6 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 /* plane_backend_new: the same for a number that was free: its counters start at 0. */
 int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b);
 int plane_backend_clear(struct plane *plane, uint32_t number);
-int plane_service_set(struct plane *plane, const struct current_service *s);
-int plane_service_new(struct plane *plane, const struct current_service *s);
-int plane_service_clear(struct plane *plane, const struct current_service *s);
 /* plane_pool_set: the pool's name and, unless NULL, its table: a new inner map, complete when it is
  * put in place.
  */
@@ -80,6 +95,24 @@ int plane_pool_clear(struct plane *plane, uint32_t number);
 struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);
 struct service_stats plane_service_stats(const struct plane *plane, uint32_t id);
 void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT]);
+
+/* ---- plane_service.c ---- */
+
+int plane_service_set(struct plane *plane, const struct current_service *s);
+/* plane_service_new: the same for an id that was free: its counters start at 0. */
+int plane_service_new(struct plane *plane, const struct current_service *s);
+int plane_service_clear(struct plane *plane, const struct current_service *s);
+/* plane_vips_set: the records of the VIPs: every address that a service of @c has, no other. */
+int plane_vips_set(struct plane *plane, const struct current *c);
+/* plane_lines_fill: of an empty map, from `services`. */
+void plane_lines_fill(struct plane *plane);
+
+/* ---- for plane*.c ---- */
+
+int plane_name_set(struct plane *plane, enum name_kind kind, uint32_t number,
+		   const struct name_record *record);
+int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number);
+int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size_t size);
 
 /* ---- plane_program.c ---- */
 
@@ -106,20 +139,5 @@ struct balancer *plane_skeleton(const struct plane *plane);
  * 1 when something was adopted, 0 when there was nothing, or -errno.
  */
 int plane_adopt(struct plane *plane, uint32_t now_s, struct current *ret_current);
-
-/* ---- the map `names` ---- */
-
-enum name_kind { NAME_BACKEND, NAME_POOL, NAME_SERVICE, NAME_SETTINGS };
-
-#define NAME_KEY(kind, number) ((uint32_t)(kind) << 16 | (number))
-
-struct name_record {
-	char pool[NAME_SIZE]; /* of a backend */
-	char name[NAME_SIZE];
-	uint32_t idle_timeout_s; /* of a pool */
-	uint32_t slots;		 /* of the settings */
-	uint64_t key_print;	 /* likewise */
-};
-_Static_assert(sizeof(struct name_record) == 144, "name_record");
 
 #endif

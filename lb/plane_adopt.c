@@ -98,7 +98,7 @@ static void services_adopt(const struct plane *plane, struct current *c)
 		key = next;
 		from = &key;
 		if (bpf_map_lookup_elem(plane->maps[MAP_SERVICES], &key, &value) < 0 ||
-		    value.id >= SERVICE_MAX || c->services[value.id].used)
+		    key.protocol == 0 || value.id >= SERVICE_MAX || c->services[value.id].used)
 			continue;
 		c->services[value.id].used = true;
 		c->services[value.id].key = key;

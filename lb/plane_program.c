@@ -62,6 +62,7 @@ struct balancer *plane_skeleton(const struct plane *plane)
 		return NULL;
 	}
 	skel->rodata->slots = plane->settings.slots;
+	skel->rodata->features = plane->settings.features;
 	skel->rodata->embryo_mask = EMBRYOS_DEFAULT - 1;
 	memcpy((void *)(uintptr_t)skel->rodata->hash_key, plane->settings.hash_key,
 	       sizeof(skel->rodata->hash_key));

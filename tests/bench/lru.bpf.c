@@ -75,7 +75,7 @@ int lru_balancer(struct xdp_md *ctx)
 	int verdict = XDP_DROP;
 
 	if (parse((void *)(long)ctx->data, (void *)(long)ctx->data_end,
-		  (const volatile __u64 *)own_mac, &p) != NEXT)
+		  (__u32)(ctx->data_end - ctx->data), (const volatile __u64 *)own_mac, &p) != NEXT)
 		return XDP_PASS;
 	service = service_find(&p);
 	if (!service) {
@@ -84,7 +84,7 @@ int lru_balancer(struct xdp_md *ctx)
 	}
 	count_service(&p, service->id);
 	if (lru_pick(&p, service, &backend) != NEXT ||
-	    forward(ctx, service, backend, &verdict) != NEXT)
+	    forward(ctx, service, &p, backend, &verdict) != NEXT)
 		return XDP_DROP;
 	count_backend(&p, backend);
 	return verdict;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "balancer.skel.h"
+#include "bpf/hash.h"
 
 enum { OWN_IFINDEX = 1 };
 
@@ -51,6 +52,7 @@ static int sizes_set(struct plane *plane, const struct plane_sizes *sizes)
 	skel->rodata->ifindex = OWN_IFINDEX;
 	skel->rodata->slots = sizes->slots;
 	skel->rodata->embryo_mask = sizes->embryos - 1;
+	skel->rodata->features = sizes->features;
 	for (uint32_t i = 0; i < HASH_KEY_WORDS; i++)
 		plane->key[i] = 0x9e3779b97f4a7c15ULL * (2 * i + 1);
 	memcpy((void *)skel->rodata->hash_key, plane->key, sizeof(plane->key));
@@ -109,7 +111,8 @@ int plane_open(const struct plane_sizes *sizes, struct plane *ret_plane)
 		plane.fd = bpf_program__fd(plane.skel->progs.balancer);
 		plane.backends = map_mmap(plane.skel->maps.backends);
 		plane.clock = map_mmap(plane.skel->maps.clock);
-		if (!plane.backends || !plane.clock)
+		plane.lines = map_mmap(plane.skel->maps.service_lines);
+		if (!plane.backends || !plane.clock || !plane.lines)
 			error = -errno;
 	}
 	if (error) {
@@ -126,10 +129,35 @@ void plane_close(struct plane *plane)
 		return;
 	map_munmap(plane->skel->maps.backends, plane->backends);
 	map_munmap(plane->skel->maps.clock, plane->clock);
+	map_munmap(plane->skel->maps.service_lines, plane->lines);
 	balancer__destroy(plane->skel);
 	if (plane->template_fd >= 0)
 		close(plane->template_fd);
 	plane->skel = NULL;
+}
+
+/* What lb/ does: the first of a line is in it, with two the map itself is asked. */
+static void line_set(struct plane *plane, const struct service_key *key,
+		     const struct service *service)
+{
+	struct service_line *line = &plane->lines[service_line_of((const __u64 *)plane->key, key)];
+
+	if (line->state != LINE_EMPTY) {
+		line->state = LINE_ASK;
+		return;
+	}
+	memcpy(line->addr, key->addr, sizeof(line->addr));
+	line->port_protocol = key->port | (uint32_t)key->protocol << 16;
+	line->service = *service;
+	line->state = LINE_KEY;
+}
+
+void plane_record_set(struct plane *plane, const struct service_key *key,
+		      const struct service *service)
+{
+	must(bpf_map_update_elem(bpf_map__fd(plane->skel->maps.services), key, service, BPF_ANY),
+	     "service");
+	line_set(plane, key, service);
 }
 
 void plane_service_set(struct plane *plane, const struct frame_spec *spec, uint16_t id,
@@ -139,8 +167,7 @@ void plane_service_set(struct plane *plane, const struct frame_spec *spec, uint1
 	struct service_key key;
 
 	frame_service_key(spec, &key);
-	must(bpf_map_update_elem(bpf_map__fd(plane->skel->maps.services), &key, &service, BPF_ANY),
-	     "service");
+	plane_record_set(plane, &key, &service);
 }
 
 void plane_backend_set(struct plane *plane, uint32_t number, uint32_t ifindex)

@@ -19,10 +19,12 @@ struct plane {
 	uint64_t key[HASH_KEY_WORDS];
 	struct backend *backends; /* the map itself */
 	struct clock *clock;	  /* likewise */
+	struct service_line *lines;
 };
 
 struct plane_sizes {
 	uint32_t slots, flows, embryos;
+	uint32_t features; /* FEATURE_* */
 };
 
 /* plane_permitted: may this process load BPF programs? Else ret_why says what is missing. */
@@ -38,6 +40,9 @@ void plane_close(struct plane *plane);
 
 void plane_service_set(struct plane *plane, const struct frame_spec *spec, uint16_t id,
 		       uint16_t pool);
+/* plane_record_set: any record of `services`. */
+void plane_record_set(struct plane *plane, const struct service_key *key,
+		      const struct service *service);
 /* plane_backend_set: alive, its MAC ends with its number. */
 void plane_backend_set(struct plane *plane, uint32_t number, uint32_t ifindex);
 /* plane_table_set: @owners and @previous have `slots` elements, as the ABI has them. */
