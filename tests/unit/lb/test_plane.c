@@ -25,6 +25,10 @@
 #include "lb/apply.h"
 #include "tests/unit/lb/world.h"
 
+#define TEXT_OF(number) #number
+#define FOLDER(number)	"/sys/fs/bpf/sluice/v" TEXT_OF(number)
+#define PIN_FOLDER	FOLDER(SLUICE_ABI_VERSION)
+
 enum { SKIP = 77, FLOWS = 1024 };
 
 static const char pins[] = "/sys/fs/bpf/sluice";
@@ -192,7 +196,7 @@ static void test_program_is_attached_natively_and_detached(void **state)
 	world_apply(w, plane);
 	assert_int_equal(w->current->interfaces[0].mode, ATTACH_NATIVE);
 	plane_link_path(plane, "sl.10", path);
-	assert_string_equal(path, "/sys/fs/bpf/sluice/v1/link_sl%2e10");
+	assert_string_equal(path, PIN_FOLDER "/link_sl%2e10");
 	assert_int_equal(access(path, F_OK), 0);
 	w->interfaces[0].ifindex = 0;
 	world_apply(w, plane);
@@ -283,7 +287,7 @@ static void test_link_of_another_version_is_taken_over(void **state)
 	world_apply(w, plane);
 	id = link_id(plane);
 	plane_free(plane);
-	assert_int_equal(rename("/sys/fs/bpf/sluice/v1", "/sys/fs/bpf/sluice/v0"), 0);
+	assert_int_equal(rename(PIN_FOLDER, "/sys/fs/bpf/sluice/v0"), 0);
 	current_free(w->current);
 	w->current = current_new();
 	assert_int_equal(plane_open(pins, &plane), 0);
