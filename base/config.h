@@ -28,7 +28,7 @@ enum {
 	CONFIG_NODES = 16,
 	CONFIG_ADDRESSES = 64,	 /* of a VRRP instance */
 	CONFIG_BACKENDS = 32000, /* of a node, over all pools */
-	CONFIG_SERVICES = 4096,	 /* one for each port */
+	CONFIG_SERVICES = 16384, /* one for each port */
 	CONFIG_POOLS = 1024,
 	CONFIG_INSTANCES = 255,
 	CONFIG_PORTS = 64,	/* in one service's list */

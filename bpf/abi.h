@@ -22,7 +22,7 @@
 #define BACKEND_MAX  32767U
 #define BACKEND_NONE 0x7fffU
 
-#define SERVICE_MAX 4096U
+#define SERVICE_MAX 16384U
 #define POOL_MAX    1024U
 #define CPU_MAX	    512U
 
@@ -71,7 +71,7 @@ enum forward_mode {
  * cache line: no service has this hash, or this is the one, or (two share the line) ask `services`.
  * A line is never given another key while a packet may still be reading it.
  */
-#define SERVICE_LINES_BITS 14U
+#define SERVICE_LINES_BITS 16U
 #define SERVICE_LINES	   (1U << SERVICE_LINES_BITS)
 
 #define LINE_EMPTY 0U

@@ -9,7 +9,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -158,23 +158,46 @@ static bool is_vip_record(const struct service_key *key)
 	return key->protocol == 0 && key->port == 0;
 }
 
-static bool vip_is_used(const struct current *c, const struct service_key *vip)
+/* The addresses of all services, each once, in order. */
+struct vips {
+	struct service_key *keys;
+	size_t n;
+};
+
+static int key_compare(const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < SERVICE_MAX; i++) {
-		if (c->services[i].used &&
-		    memcmp(c->services[i].key.addr, vip->addr, sizeof(vip->addr)) == 0)
-			return true;
-	}
-	return false;
+	return memcmp(a, b, sizeof(struct service_key));
 }
 
-static void vips_trim(struct plane *plane, const struct current *c)
+static int vips_of(const struct current *c, struct vips *ret)
+{
+	struct service_key *keys = calloc(SERVICE_MAX, sizeof(*keys));
+	size_t n = 0, unique = 0;
+
+	if (!keys)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < SERVICE_MAX; i++) {
+		if (!c->services[i].used)
+			continue;
+		memcpy(keys[n++].addr, c->services[i].key.addr, sizeof(keys->addr));
+	}
+	qsort(keys, n, sizeof(*keys), key_compare);
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || key_compare(&keys[i], &keys[i - 1]) != 0)
+			keys[unique++] = keys[i];
+	}
+	*ret = (struct vips){keys, unique};
+	return 0;
+}
+
+static void vips_trim(struct plane *plane, const struct vips *vips)
 {
 	struct service_key key, next, *from = NULL;
 
 	while (bpf_map_get_next_key(plane->maps[MAP_SERVICES], from, &next) == 0) {
 		key = next;
-		if (is_vip_record(&key) && !vip_is_used(c, &key)) {
+		if (is_vip_record(&key) &&
+		    !bsearch(&key, vips->keys, vips->n, sizeof(key), key_compare)) {
 			record_clear(plane, &key); /* and begin again: it was our place */
 			from = NULL;
 			continue;
@@ -186,20 +209,19 @@ static void vips_trim(struct plane *plane, const struct current *c)
 int plane_vips_set(struct plane *plane, const struct current *c)
 {
 	const struct service want = {.mode = (uint8_t)c->settings.vip_policy};
-	int r = 0;
+	struct vips vips;
+	int r = vips_of(c, &vips);
 
-	for (uint32_t i = 0; r == 0 && i < SERVICE_MAX; i++) {
-		struct service_key key = c->services[i].key;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < vips.n; i++) {
 		struct service have;
 
-		if (!c->services[i].used)
-			continue;
-		key.port = 0;
-		key.protocol = 0;
-		if (bpf_map_lookup_elem(plane->maps[MAP_SERVICES], &key, &have) < 0 ||
+		if (bpf_map_lookup_elem(plane->maps[MAP_SERVICES], &vips.keys[i], &have) < 0 ||
 		    memcmp(&have, &want, sizeof(have)) != 0)
-			r = record_set(plane, &key, &want);
+			r = record_set(plane, &vips.keys[i], &want);
 	}
-	vips_trim(plane, c);
+	vips_trim(plane, &vips);
+	free(vips.keys);
 	return r;
 }

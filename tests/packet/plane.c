@@ -115,6 +115,8 @@ int plane_open(const struct plane_sizes *sizes, struct plane *ret_plane)
 		if (!plane.backends || !plane.clock || !plane.lines)
 			error = -errno;
 	}
+	if (!error && !(plane.owners = calloc(plane.slots, sizeof(*plane.owners))))
+		error = -ENOMEM;
 	if (error) {
 		plane_close(&plane);
 		return error;
@@ -131,6 +133,7 @@ void plane_close(struct plane *plane)
 	map_munmap(plane->skel->maps.clock, plane->clock);
 	map_munmap(plane->skel->maps.service_lines, plane->lines);
 	balancer__destroy(plane->skel);
+	free(plane->owners);
 	if (plane->template_fd >= 0)
 		close(plane->template_fd);
 	plane->skel = NULL;

@@ -17,9 +17,10 @@ struct plane {
 	uint32_t cpus;	 /* possible ones */
 	uint32_t slots;
 	uint64_t key[HASH_KEY_WORDS];
-	struct backend *backends; /* the map itself */
-	struct clock *clock;	  /* likewise */
-	struct service_line *lines;
+	struct backend *backends;   /* the map itself */
+	struct clock *clock;	    /* likewise */
+	struct service_line *lines; /* likewise */
+	uint16_t *owners;	    /* `slots` elements; for whoever makes tables */
 };
 
 struct plane_sizes {
