@@ -130,9 +130,31 @@ struct backend {
 };
 _Static_assert(sizeof(struct backend) == 64, "backend");
 
-/* ---- flows: HASH, struct flow_key -> struct flow: what nothing evicts ---- */
-
+/* ---- flows: HASH, struct flow_key -> struct flow: what nothing evicts ----
+ *
+ * With the kernel's own 48 bytes an entry and its bucket are 96 bytes, for IPv6 as for IPv4: the
+ * VIP, its port and the protocol are told by the service.
+ */
 struct flow_key {
+	__u8 src[16]; /* the client; IPv4 as ::ffff:a.b.c.d */
+	__be16 sport;
+	__u16 service; /* its id */
+};
+_Static_assert(sizeof(struct flow_key) == 20, "flow_key");
+
+#define FLOW_CLOSING 0x1U /* the client's FIN was seen; no longer counted as live */
+
+struct flow {
+	__u32 flags; /* FLOW_* */
+	__u16 backend;
+	__u16 seen; /* FLOW_EPOCH of its last packet, set at most once an epoch */
+};
+_Static_assert(sizeof(struct flow) == 8, "flow");
+
+#define FLOW_EPOCH(now_s) ((__u16)((now_s) / EPOCH_SECONDS))
+
+/* What tells a connection from all others, and what its hash is of (hash.h). */
+struct tuple {
 	__u8 src[16]; /* the client */
 	__u8 dst[16]; /* the VIP */
 	__be16 sport;
@@ -140,18 +162,7 @@ struct flow_key {
 	__u8 protocol;
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct flow_key) == 40, "flow_key");
-
-#define FLOW_CLOSING 0x1U /* the client's FIN was seen; no longer counted as live */
-
-struct flow {
-	__u16 backend;
-	__u16 service;
-	__u32 flags;  /* FLOW_* */
-	__u32 seen_s; /* refreshed at most once an epoch */
-	__u32 slot;   /* in its pool's table */
-};
-_Static_assert(sizeof(struct flow) == 16, "flow");
+_Static_assert(sizeof(struct tuple) == 40, "tuple");
 
 /* ---- embryos: ARRAY of struct embryo: flows of which one packet was seen ----
  *

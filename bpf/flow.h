@@ -42,22 +42,20 @@ static __always_inline int backend_alive(__u32 number)
 	return b && (b->flags & BACKEND_ALIVE);
 }
 
-static __always_inline void flow_key_make(const struct packet *p, struct flow_key *ret_key)
+static __always_inline void flow_key_make(const struct packet *p, __u32 service,
+					  struct flow_key *ret_key)
 {
-	__u32 *src = (__u32 *)ret_key->src, *dst = (__u32 *)ret_key->dst;
+	__u32 *src = (__u32 *)ret_key->src;
 
-	__builtin_memset(ret_key, 0, sizeof(*ret_key));
 	if (p->ipv6) {
 		__builtin_memcpy(src, p->src, 12);
-		__builtin_memcpy(dst, p->dst, 12);
 	} else {
-		src[2] = dst[2] = MAPPED_PREFIX;
+		src[0] = src[1] = 0;
+		src[2] = MAPPED_PREFIX;
 	}
 	src[3] = p->src[3];
-	dst[3] = p->dst[3];
 	ret_key->sport = (__be16)p->ports;
-	ret_key->dport = (__be16)(p->ports >> 16);
-	ret_key->protocol = (__u8)p->protocol;
+	ret_key->service = (__u16)service;
 }
 
 /* flow_close: it is live no longer; counted by the first who says so. */
@@ -103,9 +101,7 @@ static __always_inline void flow_insert(const struct pick *k, const struct flow_
 {
 	struct flow f = {
 		.backend = (__u16)backend,
-		.service = (__u16)k->service,
-		.seen_s = k->clock->now_s,
-		.slot = k->slot,
+		.seen = FLOW_EPOCH(k->clock->now_s),
 	};
 	long error = bpf_map_update_elem(&flows, key, &f, BPF_NOEXIST);
 
@@ -162,8 +158,8 @@ static __always_inline __u32 flow_known(const struct pick *k, const struct packe
 	}
 	if (p->kind == PACKET_FIN)
 		flow_close(f);
-	if (f->seen_s != k->clock->now_s)
-		f->seen_s = k->clock->now_s;
+	if (f->seen != FLOW_EPOCH(k->clock->now_s))
+		f->seen = FLOW_EPOCH(k->clock->now_s);
 	if (!k->transition && p->kind == PACKET_OTHER)
 		*k->stamp = k->clock->stamp;
 	return backend;
@@ -180,7 +176,7 @@ static __always_inline __u32 flow_follow(const struct pick *k, const struct pack
 	struct flow_key key;
 	struct flow *f;
 
-	flow_key_make(p, &key);
+	flow_key_make(p, k->service, &key);
 	f = bpf_map_lookup_elem(&flows, &key);
 	if (!f)
 		return flow_unknown(k, p, &key, embryo);
@@ -213,7 +209,7 @@ static __always_inline __u32 flow_peek(const struct pick *k, const struct packet
 
 	if (!k->transition)
 		return k->owner;
-	flow_key_make(p, &key);
+	flow_key_make(p, k->service, &key);
 	f = bpf_map_lookup_elem(&flows, &key);
 	if (f && backend_alive(f->backend))
 		return f->backend;

@@ -52,8 +52,8 @@ static __always_inline __u64 flow_hash_v6(const volatile __u64 *key, const __u32
 			hash_pair(key[9], key[10], ports, protocol));
 }
 
-/* flow_hash: the same hash, of a flow's key. */
-static __always_inline __u64 flow_hash(const volatile __u64 *key, const struct flow_key *f)
+/* flow_hash: the same hash, of a tuple. */
+static __always_inline __u64 flow_hash(const volatile __u64 *key, const struct tuple *f)
 {
 	const __u32 mapped[3] = {0, 0, __builtin_bswap32(0xffff)};
 	__u32 src[4], dst[4], ports;
@@ -123,6 +123,24 @@ static __always_inline __u64 source_hash(const volatile __u64 *key, const __u32 
 static __always_inline __u32 slot_of_hash(__u64 hash, __u32 slots)
 {
 	return (__u32)(((hash >> 32) * slots) >> 32);
+}
+
+/* flow_slot: the slot of a flow.
+ * @source_bits: of its service
+ */
+static __always_inline __u32 flow_slot(const volatile __u64 *key, const struct tuple *f,
+				       __u32 source_bits, __u32 slots)
+{
+	const __u32 mapped[3] = {0, 0, __builtin_bswap32(0xffff)};
+	__u32 src[4];
+
+	if (!source_bits)
+		return slot_of_hash(flow_hash(key, f), slots);
+	__builtin_memcpy(src, f->src, sizeof(src));
+	return slot_of_hash(source_hash(key, src,
+					__builtin_memcmp(src, mapped, sizeof(mapped)) != 0,
+					source_bits),
+			    slots);
 }
 
 #endif

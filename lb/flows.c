@@ -54,12 +54,21 @@ static uint32_t idle_timeout_of(const struct flow_sweep *w, const struct flow *f
 		       : 3600;
 }
 
+uint32_t flow_silent_s(const struct flow *f, uint32_t now_s)
+{
+	uint16_t epochs = (uint16_t)(FLOW_EPOCH(now_s) - f->seen);
+
+	/* a packet may be a moment ahead of us */
+	return epochs > UINT16_MAX / 2 ? 0 : epochs * EPOCH_SECONDS;
+}
+
 static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t now_s)
 {
 	const struct current_backend *b = &w->current->backends[f->backend];
-	uint32_t seen_s = f->seen_s > w->since_s ? f->seen_s : w->since_s;
-	uint32_t silent_s = now_s > seen_s ? now_s - seen_s : 0;
+	uint32_t silent_s = flow_silent_s(f, now_s), running_s = now_s - w->since_s;
 
+	if (silent_s > running_s)
+		silent_s = running_s;
 	if (!b->used || !(b->plane.flags & BACKEND_ALIVE))
 		return true;
 	if (f->flags & FLOW_CLOSING)
@@ -67,41 +76,30 @@ static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t n
 	return silent_s > idle_timeout_of(w, f);
 }
 
-/* flow_slot: computed anew: f->slot is that of the time when the flow was put there, before another
- * secret or number of slots.
- */
-static uint32_t flow_slot(const struct flow_sweep *w, const struct flow_key *key)
-{
-	const struct settings *settings = &w->current->settings;
-	const __u64 *hash_key = (const __u64 *)settings->hash_key;
-	uint32_t src[4], dst[4], ports = (uint32_t)key->dport << 16 | key->sport;
-	uint64_t hash;
-
-	memcpy(src, key->src, sizeof(src));
-	memcpy(dst, key->dst, sizeof(dst));
-	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)key->dst))
-		hash = flow_hash_v4(hash_key, src[3], dst[3], ports, key->protocol);
-	else
-		hash = flow_hash_v6(hash_key, src, dst, ports, key->protocol);
-	return slot_of_hash(hash, settings->slots);
-}
-
 /* The slot of a flow that does not live at its owner stays in transition: in the table of its
  * service, which may have got another pool since.
  */
 static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
 {
+	const struct settings *settings = &w->current->settings;
 	const struct current_service *service =
-		f->service < SERVICE_MAX ? &w->current->services[f->service] : NULL;
-	uint32_t pool = service && service->used ? service->plane.pool
-						 : w->current->backends[f->backend].plane.pool;
+		key->service < SERVICE_MAX ? &w->current->services[key->service] : NULL;
+	struct tuple tuple = {.sport = key->sport};
 	const struct table *t;
-	uint32_t slot;
+	uint32_t pool, slot;
 
+	if (!service || !service->used)
+		return; /* no packet can come for it */
+	pool = service->plane.pool;
 	if (pool >= POOL_MAX || !w->running->foreign[pool])
 		return;
+	memcpy(tuple.src, key->src, sizeof(tuple.src));
+	memcpy(tuple.dst, service->key.addr, sizeof(tuple.dst));
+	tuple.dport = service->key.port;
+	tuple.protocol = service->key.protocol;
+	slot = flow_slot((const __u64 *)settings->hash_key, &tuple, service->plane.source_bits,
+			 settings->slots);
 	t = &w->current->pools[pool].table;
-	slot = flow_slot(w, key);
 	if (t->n == w->running->slots && slot < t->n &&
 	    (t->slots[slot].owner & SLOT_BACKEND) != f->backend)
 		w->running->foreign[pool][slot / 8] |= (uint8_t)(1U << slot % 8);

@@ -21,6 +21,9 @@ enum { SWEEP_BATCH = 4096, SWEEP_TICK_MS = 20, PASS_MS = 10000, CLOSING_S = 60 }
 /* Called at the end of each whole pass. */
 typedef void flow_pass_fn(void *owner);
 
+/* flow_silent_s: for how long it has sent nothing, in steps of EPOCH_SECONDS. */
+uint32_t flow_silent_s(const struct flow *f, uint32_t now_s);
+
 /* flow_sweep_new: over plane's table, by current's backends and pools; both outlive it. */
 struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *plane,
 				  const struct current *current, flow_pass_fn *on_pass,

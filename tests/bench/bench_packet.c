@@ -123,13 +123,14 @@ static void flows_fill(struct plane *plane, const struct workload *w)
 
 		for (uint32_t i = 0; i < n; i++) {
 			struct frame_spec spec = spec_of(w, at + i);
+			struct tuple tuple;
 			uint32_t slot;
 
-			frame_flow_key(&spec, &keys[i]);
-			slot = slot_of_hash(flow_hash((const __u64 *)plane->key, &keys[i]),
-					    plane->slots);
-			flows[i] = (struct flow){
-				.backend = plane->owners[slot], .seen_s = 1000, .slot = slot};
+			frame_flow_key(&spec, (uint16_t)(spec.dport - w->dport), &keys[i]);
+			frame_tuple(&spec, &tuple);
+			slot = flow_slot((const __u64 *)plane->key, &tuple, 0, plane->slots);
+			flows[i] = (struct flow){.backend = plane->owners[slot],
+						 .seen = FLOW_EPOCH(1000)};
 		}
 		if (bpf_map_update_batch(map, keys, flows, &n, NULL) < 0)
 			break;
@@ -232,7 +233,7 @@ static int lru_open(const struct plane *plane, struct lru **ret)
 	}
 	error = error ? error : lru__load(skel);
 	for (uint32_t cpu = 0; !error && cpu < plane->cpus; cpu++) {
-		int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "lru", sizeof(struct flow_key), 8,
+		int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, "lru", sizeof(struct tuple), 8,
 					1 << 20, NULL);
 
 		error = fd < 0 ? fd

@@ -21,7 +21,7 @@
 struct lru_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, LRU_FLOWS);
-	__uint(key_size, sizeof(struct flow_key));
+	__uint(key_size, sizeof(struct tuple));
 	__uint(value_size, sizeof(__u64)); /* the backend */
 };
 
@@ -32,19 +32,38 @@ struct {
 	__array(values, struct lru_map);
 } lrus SEC(".maps");
 
+/* The whole 5-tuple, as such tables have it. */
+static __always_inline void tuple_make(const struct packet *p, struct tuple *ret)
+{
+	__u32 *src = (__u32 *)ret->src, *dst = (__u32 *)ret->dst;
+
+	__builtin_memset(ret, 0, sizeof(*ret));
+	if (p->ipv6) {
+		__builtin_memcpy(src, p->src, 12);
+		__builtin_memcpy(dst, p->dst, 12);
+	} else {
+		src[2] = dst[2] = MAPPED_PREFIX;
+	}
+	src[3] = p->src[3];
+	dst[3] = p->dst[3];
+	ret->sport = (__be16)p->ports;
+	ret->dport = (__be16)(p->ports >> 16);
+	ret->protocol = (__u8)p->protocol;
+}
+
 static __always_inline enum reason lru_pick(const struct packet *p, const struct service *service,
 					    __u32 *ret_backend)
 {
 	__u32 cpu = bpf_get_smp_processor_id(), pool = service->pool, slot, at;
 	void *lru = bpf_map_lookup_elem(&lrus, &cpu);
 	const struct slots4 *word;
-	struct flow_key key;
+	struct tuple key;
 	__u64 *known, backend;
 	void *table;
 
 	if (!lru)
 		return REASON_DROP_INTERNAL;
-	flow_key_make(p, &key);
+	tuple_make(p, &key);
 	if (p->kind != PACKET_SYN) {
 		known = bpf_map_lookup_elem(lru, &key);
 		if (known) {

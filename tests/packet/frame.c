@@ -27,15 +27,21 @@ static void client_addr(const struct frame_spec *spec, uint8_t addr[static 16])
 	addr[15] = (uint8_t)spec->client;
 }
 
-void frame_flow_key(const struct frame_spec *spec, struct flow_key *ret_key)
+void frame_flow_key(const struct frame_spec *spec, uint16_t service, struct flow_key *ret_key)
 {
-	*ret_key = (struct flow_key){
+	*ret_key = (struct flow_key){.sport = htons(spec->sport), .service = service};
+	client_addr(spec, ret_key->src);
+}
+
+void frame_tuple(const struct frame_spec *spec, struct tuple *ret_tuple)
+{
+	*ret_tuple = (struct tuple){
 		.sport = htons(spec->sport),
 		.dport = htons(spec->dport),
 		.protocol = spec->protocol,
 	};
-	client_addr(spec, ret_key->src);
-	memcpy(ret_key->dst, spec->ipv6 ? vip6 : vip4, 16);
+	client_addr(spec, ret_tuple->src);
+	memcpy(ret_tuple->dst, spec->ipv6 ? vip6 : vip4, 16);
 }
 
 void frame_service_key(const struct frame_spec *spec, struct service_key *ret_key)

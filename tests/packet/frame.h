@@ -39,7 +39,8 @@ extern const uint8_t frame_node_mac[6], frame_router_mac[6];
 void frame_build(const struct frame_spec *spec, struct frame *ret_frame);
 
 /* What the program is expected to make of a spec. */
-void frame_flow_key(const struct frame_spec *spec, struct flow_key *ret_key);
+void frame_flow_key(const struct frame_spec *spec, uint16_t service, struct flow_key *ret_key);
+void frame_tuple(const struct frame_spec *spec, struct tuple *ret_tuple);
 void frame_service_key(const struct frame_spec *spec, struct service_key *ret_key);
 
 #endif

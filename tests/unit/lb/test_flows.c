@@ -71,29 +71,25 @@ static const struct flow_facts *pass(struct bench *b)
 	return flow_sweep_facts(b->sweep);
 }
 
+/* Of the only service, with id 0. */
 static struct flow_key key_of(uint16_t port)
 {
-	struct flow_key key = {.src = {[10] = 0xff, 0xff, 198, 51, 100, 7},
-			       .dst = {[10] = 0xff, 0xff, 192, 0, 2, 10},
-			       .sport = htons(port),
-			       .dport = htons(25),
-			       .protocol = IPPROTO_TCP};
+	struct flow_key key = {.src = {[10] = 0xff, 0xff, 198, 51, 100, 7}, .sport = htons(port)};
 
 	return key;
 }
 
-/* As the program computes it (parse.h: the source port first, as on the wire). */
+/* As the program computes it. */
 static uint32_t slot_of(const struct bench *b, uint16_t port)
 {
 	static const __u64 hash_key[HASH_KEY_WORDS];
-	struct flow_key key = key_of(port);
-	uint32_t src, dst, ports;
+	const struct tuple tuple = {.src = {[10] = 0xff, 0xff, 198, 51, 100, 7},
+				    .dst = {[10] = 0xff, 0xff, 192, 0, 2, 10},
+				    .sport = htons(port),
+				    .dport = htons(25),
+				    .protocol = IPPROTO_TCP};
 
-	memcpy(&src, key.src + 12, 4);
-	memcpy(&dst, key.dst + 12, 4);
-	memcpy(&ports, &key.sport, 4);
-	return slot_of_hash(flow_hash_v4(hash_key, src, dst, ports, key.protocol),
-			    b->w->current->settings.slots);
+	return flow_slot(hash_key, &tuple, 0, b->w->current->settings.slots);
 }
 
 static uint16_t owner_of(const struct bench *b, uint32_t pool, uint16_t port)
@@ -115,9 +111,7 @@ static void opened_add(const struct bench *b, uint32_t backend, uint64_t n)
 static void flow_put(const struct bench *b, uint16_t port, uint16_t backend, uint32_t flags)
 {
 	struct flow_key key = key_of(port);
-	/* the slot of another time */
-	struct flow flow = {
-		.backend = backend, .flags = flags, .seen_s = clock_now_s(), .slot = 200};
+	struct flow flow = {.backend = backend, .flags = flags, .seen = FLOW_EPOCH(clock_now_s())};
 
 	assert_int_equal(bpf_map_update_elem(b->plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
 	opened_add(b, backend, 1);

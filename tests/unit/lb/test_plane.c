@@ -78,7 +78,7 @@ static uint32_t program_id(const struct plane *plane)
 static void flow_put(const struct plane *plane, uint16_t port)
 {
 	struct flow_key key = {.sport = port};
-	struct flow flow = {.backend = 1, .seen_s = port};
+	struct flow flow = {.backend = 1, .seen = port};
 
 	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
 }
@@ -88,7 +88,7 @@ static bool flow_is_there(const struct plane *plane, uint16_t port)
 	struct flow_key key = {.sport = port};
 	struct flow flow;
 
-	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen_s == port;
+	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen == port;
 }
 
 static int plane_clean(void **state)
