@@ -28,10 +28,12 @@ struct flow_sweep {
 	const struct plane *plane;
 	const struct current *current;
 	flow_pass_fn *on_pass;
+	flow_lost_fn *on_lost;
 	void *owner;
 	struct event *timer;
 	struct pass *running, *done; /* done->... is what facts point to */
 	bool passing, any_done;
+	bool again;	   /* begin the next pass when this one ends */
 	bool adopted;	   /* flows were there before us, whose end we may have missed */
 	uint32_t position; /* of the kernel's walk */
 	bool at_start;
@@ -76,33 +78,61 @@ static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t n
 	return silent_s > idle_timeout_of(w, f);
 }
 
+/* NULL: it is gone. */
+static const struct current_service *service_of(const struct flow_sweep *w,
+						const struct flow_key *key)
+{
+	const struct current_service *service =
+		key->service < SERVICE_MAX ? &w->current->services[key->service] : NULL;
+
+	return service && service->used ? service : NULL;
+}
+
+static struct tuple tuple_of(const struct flow_key *key, const struct current_service *service)
+{
+	struct tuple tuple = {
+		.sport = key->sport, .dport = service->key.port, .protocol = service->key.protocol};
+
+	memcpy(tuple.src, key->src, sizeof(tuple.src));
+	memcpy(tuple.dst, service->key.addr, sizeof(tuple.dst));
+	return tuple;
+}
+
 /* The slot of a flow that does not live at its owner stays in transition: in the table of its
  * service, which may have got another pool since.
  */
 static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
 {
 	const struct settings *settings = &w->current->settings;
-	const struct current_service *service =
-		key->service < SERVICE_MAX ? &w->current->services[key->service] : NULL;
-	struct tuple tuple = {.sport = key->sport};
+	const struct current_service *service = service_of(w, key);
+	struct tuple tuple;
 	const struct table *t;
 	uint32_t pool, slot;
 
-	if (!service || !service->used)
+	if (!service)
 		return; /* no packet can come for it */
 	pool = service->plane.pool;
 	if (pool >= POOL_MAX || !w->running->foreign[pool])
 		return;
-	memcpy(tuple.src, key->src, sizeof(tuple.src));
-	memcpy(tuple.dst, service->key.addr, sizeof(tuple.dst));
-	tuple.dport = service->key.port;
-	tuple.protocol = service->key.protocol;
+	tuple = tuple_of(key, service);
 	slot = flow_slot((const __u64 *)settings->hash_key, &tuple, service->plane.source_bits,
 			 settings->slots);
 	t = &w->current->pools[pool].table;
 	if (t->n == w->running->slots && slot < t->n &&
 	    (t->slots[slot].owner & SLOT_BACKEND) != f->backend)
 		w->running->foreign[pool][slot / 8] |= (uint8_t)(1U << slot % 8);
+}
+
+/* A live flow whose backend is gone, while its client may not know it. */
+static void lost_tell(const struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
+{
+	const struct current_service *service = service_of(w, key);
+	struct tuple tuple;
+
+	if (!service || !w->on_lost || w->current->backends[f->backend].plane.flags & BACKEND_ALIVE)
+		return;
+	tuple = tuple_of(key, service);
+	w->on_lost(w->owner, &tuple, service);
 }
 
 static void entry_look(struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
@@ -116,8 +146,10 @@ static void entry_look(struct flow_sweep *w, const struct flow_key *key, const s
 	}
 	if (is_over(w, f, now_s)) {
 		if (bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key) == 0 &&
-		    !(f->flags & FLOW_CLOSING))
+		    !(f->flags & FLOW_CLOSING)) {
 			w->expired[f->backend]++;
+			lost_tell(w, key, f);
+		}
 		return;
 	}
 	p->entries++;
@@ -187,8 +219,10 @@ static void pass_end(struct flow_sweep *w)
 				       .slots = ended->slots,
 				       .has_flows = ended->has_flows,
 				       .foreign = (const uint8_t **)ended->foreign};
-	event_add(w->timer,
-		  &(struct timeval){.tv_sec = PASS_MS / 1000, .tv_usec = PASS_MS % 1000 * 1000});
+	event_add(w->timer, w->again ? &(struct timeval){0}
+				     : &(struct timeval){.tv_sec = PASS_MS / 1000,
+							 .tv_usec = PASS_MS % 1000 * 1000});
+	w->again = false;
 	w->on_pass(w->owner);
 }
 
@@ -230,7 +264,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 /* ---- outside ---- */
 
 struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *plane,
-				  const struct current *current, flow_pass_fn *on_pass, void *owner)
+				  const struct current *current, flow_pass_fn *on_pass,
+				  flow_lost_fn *on_lost, void *owner)
 {
 	struct flow_sweep *w = calloc(1, sizeof(*w));
 
@@ -239,6 +274,7 @@ struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *p
 	w->plane = plane;
 	w->current = current;
 	w->on_pass = on_pass;
+	w->on_lost = on_lost;
 	w->owner = owner;
 	w->adopted = current->settings.slots != 0;
 	w->since_s = clock_now_s();
@@ -275,6 +311,7 @@ void flow_sweep_soon(struct flow_sweep *w)
 {
 	if (!w->passing)
 		event_add(w->timer, &(struct timeval){.tv_usec = SWEEP_TICK_MS * 1000});
+	w->again = w->passing;
 }
 
 const struct flow_facts *flow_sweep_facts(const struct flow_sweep *w)

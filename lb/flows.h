@@ -20,6 +20,9 @@ enum { SWEEP_BATCH = 4096, SWEEP_TICK_MS = 20, PASS_MS = 10000, CLOSING_S = 60 }
 
 /* Called at the end of each whole pass. */
 typedef void flow_pass_fn(void *owner);
+/* Called for each live flow that is deleted because its backend is gone; may be NULL. */
+typedef void flow_lost_fn(void *owner, const struct tuple *flow,
+			  const struct current_service *service);
 
 /* flow_silent_s: for how long it has sent nothing, in steps of EPOCH_SECONDS. */
 uint32_t flow_silent_s(const struct flow *f, uint32_t now_s);
@@ -27,9 +30,9 @@ uint32_t flow_silent_s(const struct flow *f, uint32_t now_s);
 /* flow_sweep_new: over plane's table, by current's backends and pools; both outlive it. */
 struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *plane,
 				  const struct current *current, flow_pass_fn *on_pass,
-				  void *owner);
+				  flow_lost_fn *on_lost, void *owner);
 void flow_sweep_free(struct flow_sweep *sweep);
-/* flow_sweep_soon: begin a pass now, unless one is running. */
+/* flow_sweep_soon: begin a pass now, or, when one is running, as soon as it ends. */
 void flow_sweep_soon(struct flow_sweep *sweep);
 /* flow_sweep_facts: of the last whole pass; NULL = none yet. Good until the next one ends. */
 const struct flow_facts *flow_sweep_facts(const struct flow_sweep *sweep);

@@ -21,6 +21,7 @@
 #include "lb/inputs.h"
 #include "lb/operator.h"
 #include "lb/plane.h"
+#include "lb/prod.h"
 #include "lb/reconciler.h"
 #include "lb/requests.h"
 
@@ -162,6 +163,31 @@ static void on_pass(void *owner)
 		lb_reconcile(lb, "sweep");
 }
 
+static bool vip_is_here(const struct lb *lb, const uint8_t vip[static 16])
+{
+	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
+		const struct config_instance *instance = config_instance(lb->config, i);
+
+		if (lb->instances[i].vrrp.role != VRRP_ACTIVE)
+			continue;
+		for (uint32_t k = 0; k < instance->n_addresses; k++) {
+			if (memcmp(&instance->addresses[k].addr, vip, 16) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* on_down = "reset": the client is to learn at once that it has to reconnect. */
+static void on_lost(void *owner, const struct tuple *flow, const struct current_service *service)
+{
+	struct lb *lb = owner;
+
+	if (lb->prod && flow->protocol == IPPROTO_TCP && service->plane.flags & SERVICE_RESET &&
+	    vip_is_here(lb, flow->dst))
+		prod_send(lb->prod, flow);
+}
+
 /* ---- life ---- */
 
 static int operators_load(struct lb *lb)
@@ -205,7 +231,7 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 		return -ENOMEM;
 	lb->channel = channel_new(lb->loop, channel_fd, on_message, on_closed, lb);
 	lb->neighbours = neighbours_new(lb->loop, on_ways, lb);
-	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, lb);
+	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, on_lost, lb);
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
@@ -236,6 +262,7 @@ static void parts_free(struct lb_process_parts *parts)
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);
 	flow_sweep_free(lb->sweep);
+	prod_free(lb->prod);
 	neighbours_free(lb->neighbours);
 	channel_free(lb->channel);
 	if (lb->loop)
@@ -257,6 +284,10 @@ static int lb_run(int channel_fd)
 	int r = plane_take(&parts.lb);
 
 	signal(SIGPIPE, SIG_IGN);
+	parts.lb.prod = prod_new();
+	if (!parts.lb.prod)
+		log_warning("clients of a backend that goes down are not told: error=%s",
+			    strerror(errno));
 	r = r < 0 ? r : child_confine(NULL, caps);
 	r = r < 0 ? r : parts_make(&parts, channel_fd);
 	if (r == 0)

@@ -169,12 +169,18 @@ static void outcome_take(struct lb *lb, const struct plan *plan)
 	}
 }
 
-/* New numbers start with nothing to correct. */
+/* New numbers start with nothing to correct; flows of a backend that is gone are to be found soon,
+ * so that their clients are told.
+ */
 static void sweep_tell(struct lb *lb, const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
-		if (plan->steps[i].kind == STEP_BACKEND_ADD)
-			flow_sweep_new_backend(lb->sweep, plan->steps[i].number);
+		const struct step *s = &plan->steps[i];
+
+		if (s->kind == STEP_BACKEND_ADD)
+			flow_sweep_new_backend(lb->sweep, s->number);
+		else if (s->kind == STEP_BACKEND_LOSE && !(s->backend.plane.flags & BACKEND_ALIVE))
+			flow_sweep_soon(lb->sweep);
 	}
 }
 

@@ -28,6 +28,7 @@ struct event_base;
 struct flow_sweep;
 struct neighbours;
 struct plane;
+struct prod;
 struct reconciler;
 struct request;
 
@@ -155,6 +156,7 @@ struct lb {
 	struct plane *plane;
 	struct neighbours *neighbours;
 	struct flow_sweep *sweep;
+	struct prod *prod; /* NULL: clients of lost flows are not told */
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct request *requests; /* questions to the parent that have no answer yet */

@@ -27,11 +27,22 @@ struct bench {
 	struct plane *plane;
 	struct event_base *loop;
 	struct flow_sweep *sweep;
+	struct tuple lost; /* the last one */
+	uint32_t n_lost;
 };
 
 static void on_pass(void *owner)
 {
-	event_base_loopbreak(*(struct event_base **)owner);
+	event_base_loopbreak(((struct bench *)owner)->loop);
+}
+
+static void on_lost(void *owner, const struct tuple *flow, const struct current_service *service)
+{
+	struct bench *b = owner;
+
+	assert_true(service->used);
+	b->lost = *flow;
+	b->n_lost++;
 }
 
 /* A world without an interface: only the maps matter. */
@@ -39,13 +50,14 @@ static int bench_up(void **state)
 {
 	static struct bench b;
 
+	b.n_lost = 0;
 	b.w = world_new();
 	b.w->interfaces[0].ifindex = 0;
 	if (plane_open("/sys/fs/bpf/sluice", &b.plane) < 0)
 		return -1;
 	world_apply(b.w, b.plane);
 	b.loop = event_base_new();
-	b.sweep = flow_sweep_new(b.loop, b.plane, b.w->current, on_pass, &b.loop);
+	b.sweep = flow_sweep_new(b.loop, b.plane, b.w->current, on_pass, on_lost, &b);
 	*state = &b;
 	return b.sweep ? 0 : -1;
 }
@@ -176,6 +188,25 @@ static void test_flow_of_dead_backend_is_deleted_and_no_longer_live(void **state
 	assert_int_equal(bpf_map_lookup_elem(b->plane->maps[MAP_FLOWS], &key, &flow), -ENOENT);
 }
 
+static void test_client_of_a_lost_flow_is_told_once_and_no_other(void **state)
+{
+	struct bench *b = *state;
+
+	flow_put(b, 1000, 1, 0);
+	flow_put(b, 1001, 1, FLOW_CLOSING);
+	flow_put(b, 1002, 2, 0);
+	pass(b);
+	assert_int_equal(b->n_lost, 0);
+	b->w->backends[1].health.health = HEALTH_DOWN;
+	world_apply(b->w, b->plane);
+	pass(b);
+	pass(b);
+	assert_int_equal(b->n_lost, 1);
+	assert_int_equal(ntohs(b->lost.sport), 1000);
+	assert_int_equal(ntohs(b->lost.dport), 25);
+	assert_int_equal(b->lost.protocol, IPPROTO_TCP);
+}
+
 static void test_live_is_counted_anew_after_a_restart(void **state)
 {
 	struct bench *b = *state;
@@ -209,6 +240,7 @@ int main(void)
 		BENCH_TEST(test_flow_elsewhere_marks_its_slot),
 		BENCH_TEST(test_flow_of_the_pool_before_marks_the_slot_of_the_new_one),
 		BENCH_TEST(test_flow_of_dead_backend_is_deleted_and_no_longer_live),
+		BENCH_TEST(test_client_of_a_lost_flow_is_told_once_and_no_other),
 		BENCH_TEST(test_live_is_counted_anew_after_a_restart),
 		BENCH_TEST(test_sweep_of_tables_of_another_size_is_not_used),
 	};
