@@ -87,24 +87,17 @@ int balancer(struct xdp_md *ctx)
 {
 	__u32 backend = BACKEND_NONE;
 	const struct service *service;
-	enum reason reason;
 	struct packet p;
+	enum reason reason;
 
 	reason = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, frame_bytes_of(ctx),
 		       (const volatile __u64 *)own_mac, &p);
-	if (unlikely(reason == LOOK_CLOSER)) {
-		struct packet closely;
-
-		reason = (enum reason)look_closer(ctx, &closely);
-		p = closely;
-	}
+	if (unlikely(reason == LOOK_CLOSER))
+		reason = (enum reason)look_closer(ctx, &p);
 	if (unlikely(reason != NEXT))
 		return stop(reason);
-	if (unlikely(p.kind == PACKET_FRAGMENT)) {
-		struct packet fragment = p;
-
-		return balance_fragment(ctx, &fragment);
-	}
+	if (unlikely(p.kind == PACKET_FRAGMENT))
+		return balance_fragment(ctx, &p);
 	service = service_find(&p);
 	if (!service)
 		return balance_unserved(ctx, &p);
@@ -112,11 +105,8 @@ int balancer(struct xdp_md *ctx)
 	reason = flow_pick(&p, service, &backend);
 	if (unlikely(reason != NEXT))
 		return stop(reason);
-	if (unlikely(p.flags & PACKET_FIRST_FRAGMENT)) {
-		struct packet first = p;
-
-		fragment_remember(&first, service, backend);
-	}
+	if (unlikely(p.flags & PACKET_FIRST_FRAGMENT))
+		fragment_remember(&p, service, backend);
 	return send(ctx, &p, service, backend);
 }
 

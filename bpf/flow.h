@@ -24,7 +24,6 @@
 /* What the stage knows of a packet. */
 struct pick {
 	__u64 hash;
-	__u32 slot;
 	__u32 service;	/* its id */
 	__u32 owner;	/* of the slot; may be BACKEND_NONE */
 	__u32 previous; /* owner; only in transition */
@@ -79,10 +78,10 @@ static __always_inline __u32 embryo_backend(const struct pick *k)
 	return tag && EMBRYO_TAG(tag) == EMBRYO_TAG(k->hash) ? (__u32)tag & 0xffff : BACKEND_NONE;
 }
 
-static __always_inline void embryo_write(const struct pick *k, __u32 backend)
+static __always_inline void embryo_write(struct embryo *embryo, __u64 hash, __u32 backend)
 {
 	if (backend != BACKEND_NONE)
-		k->embryo->tag = EMBRYO_TAG(k->hash) | backend;
+		embryo->tag = EMBRYO_TAG(hash) | backend;
 }
 
 /* usable: may a known flow or embryo go on at this backend? In a settled slot only its owner may
@@ -129,7 +128,7 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 	__u32 backend;
 
 	if (p->kind == PACKET_SYN) {
-		embryo_write(k, k->owner);
+		embryo_write(k->embryo, k->hash, k->owner);
 		*k->stamp = 0;
 		return k->owner;
 	}
@@ -142,7 +141,7 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 	}
 	backend = unknown_backend(k, p);
 	if (p->kind == PACKET_OTHER)
-		embryo_write(k, backend);
+		embryo_write(k->embryo, k->hash, backend);
 	return backend;
 }
 
@@ -233,58 +232,69 @@ static __always_inline __u32 slot_read(const struct slots4 *word, __u32 slot)
 	return word->slot[slot % 4];
 }
 
-/* flow_pick: the backend for a packet of @service; BACKEND_NONE when there is none. */
+/* flow_look: of a packet that cannot just go to its slot's owner; a backend, BACKEND_NONE or
+ * BACKEND_GONE. A function of its own, so that the way of most packets keeps its values in
+ * registers.
+ */
+static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
+{
+	k->transition = k->owner & SLOT_TRANSITION;
+	k->owner &= SLOT_BACKEND;
+	return p->kind == PACKET_ICMP ? flow_peek(k, p) : flow_follow(k, p);
+}
+
+/* flow_pick: the backend for a packet of @service; BACKEND_NONE when there is none.
+ */
 static __always_inline enum reason flow_pick(const struct packet *p, const struct service *service,
 					     __u32 *ret_backend)
 {
-	__u32 pool = service->pool, zero = 0, at;
-	struct pick k = {.hash = packet_hash(hash_key, p),
-			 .service = service->id,
-			 .resets = service->flags & SERVICE_RESET};
+	__u32 pool = service->pool, zero = 0, at, slot, owner;
+	__u64 hash = packet_hash(hash_key, p);
 	void *table = bpf_map_lookup_elem(&tables, &pool);
+	const struct clock *now = bpf_map_lookup_elem(&clock, &zero);
 	const struct slots4 *word;
+	struct embryo *embryo;
+	__u8 *stamp;
 
-	k.clock = bpf_map_lookup_elem(&clock, &zero);
-	if (unlikely(!table || !k.clock))
+	if (unlikely(!table || !now))
 		return REASON_DROP_INTERNAL;
-	k.stamp = bucket_stamp(k.hash, k.clock);
-	k.slot = slot_of_hash(k.hash, slots);
+	stamp = bucket_stamp(hash, now);
+	slot = slot_of_hash(hash, slots);
 	if (unlikely(service->source_bits))
-		k.slot = slot_of_hash(source_hash(hash_key, p->src, p->ipv6, service->source_bits),
-				      slots);
-	at = k.slot / 4;
+		slot = slot_of_hash(source_hash(hash_key, p->src, p->ipv6, service->source_bits),
+				    slots);
+	at = slot / 4;
 	word = bpf_map_lookup_elem(table, &at);
-	if (unlikely(!word || !k.stamp))
+	if (unlikely(!word || !stamp))
 		return REASON_DROP_INTERNAL;
-	k.owner = slot_read(word, k.slot);
-	if (likely(p->kind == PACKET_OTHER && !(k.owner & SLOT_TRANSITION) &&
-		   *k.stamp == k.clock->stamp)) {
-		*ret_backend = k.owner;
+	owner = slot_read(word, slot);
+	*ret_backend = owner;
+	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
-	}
 
-	at = (__u32)k.hash & embryo_mask;
-	k.embryo = bpf_map_lookup_elem(&embryos, &at);
-	if (unlikely(!k.embryo))
+	at = (__u32)hash & embryo_mask;
+	embryo = bpf_map_lookup_elem(&embryos, &at);
+	if (unlikely(!embryo))
 		return REASON_DROP_INTERNAL;
-	if (p->kind == PACKET_SYN && !(k.owner & SLOT_TRANSITION)) {
-		*ret_backend = flow_unknown(&k, p, NULL, BACKEND_NONE);
+	if (p->kind == PACKET_SYN && !(owner & SLOT_TRANSITION)) {
+		embryo_write(embryo, hash, owner);
+		*stamp = 0;
 		return NEXT;
 	}
-	k.transition = k.owner & SLOT_TRANSITION;
-	k.owner &= SLOT_BACKEND;
-	if (k.transition) {
-		at = SLOTS_WORDS(slots) + k.slot / 4;
-		word = bpf_map_lookup_elem(table, &at);
-		if (unlikely(!word))
-			return REASON_DROP_INTERNAL;
-		k.previous = slot_read(word, k.slot);
-	}
-	if (unlikely(p->kind == PACKET_ICMP)) {
-		*ret_backend = flow_peek(&k, p);
-		return NEXT;
-	}
-	*ret_backend = flow_follow(&k, p);
+	at = SLOTS_WORDS(slots) + slot / 4;
+	word = bpf_map_lookup_elem(table, &at);
+	if (unlikely(!word))
+		return REASON_DROP_INTERNAL;
+	struct pick k = {.hash = hash,
+			 .service = service->id,
+			 .resets = service->flags & SERVICE_RESET,
+			 .owner = owner,
+			 .previous = slot_read(word, slot),
+			 .embryo = embryo,
+			 .stamp = stamp,
+			 .clock = now};
+
+	*ret_backend = flow_look(&k, p);
 	return unlikely(*ret_backend == BACKEND_GONE) ? REASON_REPLY_RESET : NEXT;
 }
 

@@ -6,11 +6,10 @@
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
-/* service_ask: `services` itself; for a line that two services share. */
-static __noinline const struct service *service_ask(const struct packet *p, __u32 port_protocol)
+static __always_inline void service_key_make(const struct packet *p, __u32 port_protocol,
+					     struct service_key *ret_key)
 {
-	struct service_key key;
-	__u32 *addr = (__u32 *)key.addr;
+	__u32 *addr = (__u32 *)ret_key->addr;
 
 	if (!p->ipv6) {
 		addr[0] = addr[1] = 0;
@@ -19,8 +18,7 @@ static __noinline const struct service *service_ask(const struct packet *p, __u3
 		__builtin_memcpy(addr, p->dst, 12);
 	}
 	addr[3] = p->dst[3];
-	*(__u32 *)&key.port = port_protocol;
-	return bpf_map_lookup_elem(&services, &key);
+	*(__u32 *)&ret_key->port = port_protocol;
 }
 
 /* service_of: the record of the packet's destination and @port_protocol; NULL when there is none.
@@ -51,9 +49,10 @@ static __always_inline const struct service *service_of(const struct packet *p, 
 	if (likely(!differs && line->state == LINE_KEY))
 		return &line->service;
 	if (line->state == LINE_ASK) {
-		struct packet asked = *p;
+		struct service_key key; /* several services share the line */
 
-		return service_ask(&asked, port_protocol);
+		service_key_make(p, port_protocol, &key);
+		return bpf_map_lookup_elem(&services, &key);
 	}
 	return NULL;
 }
