@@ -324,7 +324,7 @@ static bool stay_on_one_cpu(void)
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(sched_getcpu(), &set);
+	CPU_SET((size_t)sched_getcpu(), &set);
 	return sched_setaffinity(0, sizeof(set), &set) == 0;
 }
 
