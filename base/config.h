@@ -31,9 +31,12 @@ enum {
 	CONFIG_SERVICES = 16384, /* one for each port */
 	CONFIG_POOLS = 1024,
 	CONFIG_INSTANCES = 255,
-	CONFIG_PORTS = 64,	/* in one service's list */
-	CONFIG_WEIGHT = 1000,	/* the greatest weight */
-	PROBE_CONF_SIZE = 1024, /* a probe type's own settings */
+	CONFIG_PORTS = 64,	       /* in one service's list */
+	CONFIG_WEIGHT = 1000,	       /* the greatest weight */
+	PROBE_CONF_SIZE = 1024,	       /* a probe type's own settings */
+	CONFIG_CONNECTIONS = 64 << 20, /* the greatest max_connections: what flow_limit may be */
+	NAT_SOURCES = 8,	       /* of a pool */
+	NAT_PORTS_LEAST = 1024,	       /* of a node */
 };
 
 /* An address of either family; IPv4 as ::ffff:a.b.c.d, so that comparing is memcmp(). */
@@ -90,13 +93,56 @@ struct config_probe {
 	_Alignas(8) uint8_t conf[PROBE_CONF_SIZE]; /* the type's own struct */
 };
 
-enum config_mode { MODE_DSR }; /* forward mode */
+struct config_vip { /* an address and its prefix, or a prefix alone */
+	struct addr addr;
+	uint8_t prefix_len; /* of its family: up to 32, or 128 */
+};
+
+enum config_mode { MODE_DSR, MODE_TUNNEL, MODE_NAT, MODE_FULLNAT }; /* forward mode */
+#define CONFIG_MODE_NAMES                                                                          \
+	{                                                                                          \
+		"dsr", "tunnel", "nat", "fullnat", NULL                                            \
+	}
+
+enum config_tunnel_type { TUNNEL_IPIP, TUNNEL_GUE };
+
+struct config_tunnel { /* mode tunnel only */
+	enum config_tunnel_type type;
+	uint16_t port; /* gue: the outer UDP destination */
+	uint16_t mtu;  /* of the path to the backends: 576 .. 9000, over IPv6 from 1280 */
+	bool clamp_mss;
+	/* Where outer source addresses are taken from: [0] IPv4, [1] IPv6; prefix_len 0 = none:
+	 * the node's own address. Bits beyond the prefix are zero.
+	 */
+	struct config_vip sources[2];
+};
+
+enum config_syn_cookies { SYN_COOKIES_NEVER, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
+
+/* What a pool does with fewer than min_backends: its backups come in as well; all its backends are
+ * used, whatever their probes say; nobody takes new connections.
+ */
+enum config_below_min { BELOW_MIN_BACKUP, BELOW_MIN_ALL, BELOW_MIN_REJECT };
+
+enum config_on_down { ON_DOWN_RESET, ON_DOWN_KEEP }; /* of a backend's established flows */
 
 struct config_pool {
 	char name[NAME_SIZE];
 	enum config_mode mode;
 	uint32_t idle_timeout_s; /* a flow silent for longer is forgotten: 60 .. 86,400 */
-	uint32_t first_backend;	 /* its backends are config_backend(c, first .. first + n - 1) */
+	struct config_tunnel tunnel;
+	bool proxy_v2;		/* fullnat: a PROXY protocol header before the first byte */
+	uint32_t n_nat_sources; /* fullnat; 0 = the service's VIP */
+	struct addr nat_sources[NAT_SOURCES];
+	enum config_syn_cookies syn_cookies; /* nat and fullnat */
+	uint32_t syn_rate; /* auto: SYNs a second and service above which cookies are used */
+	uint8_t persist_bits4, persist_bits6; /* of the client's address; 0 = no persistence */
+	bool feedback;			      /* even out live connections */
+	enum config_below_min below_min;
+	enum config_on_down on_down;
+	uint32_t min_backends;
+	uint32_t slow_start_ms; /* 0 = none */
+	uint32_t first_backend; /* its backends are config_backend(c, first .. first + n - 1) */
 	uint32_t n_backends;
 	struct config_probe probe;
 };
@@ -105,8 +151,13 @@ struct config_backend {
 	char name[NAME_SIZE]; /* unique in its pool; the same server may be in several pools */
 	uint32_t pool;
 	struct addr addr;
-	uint16_t port;	 /* what the probe asks; in dsr also the service's */
-	uint16_t weight; /* share; 0 .. CONFIG_WEIGHT, 0 = no new flows */
+	/* What the probe asks. dsr, tunnel: also the service's. nat, fullnat: where packets go; 0 =
+	 * the service's.
+	 */
+	uint16_t port;
+	uint16_t weight;	  /* share; 0 .. CONFIG_WEIGHT, 0 = no new flows */
+	bool backup;		  /* takes new flows only when too few others do */
+	uint32_t max_connections; /* 0 = no limit */
 };
 
 struct config_service {
@@ -115,11 +166,6 @@ struct config_service {
 	uint16_t port;
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint32_t pool;
-};
-
-struct config_vip {
-	struct addr addr;
-	uint8_t prefix_len;
 };
 
 enum config_checksum { CHECKSUM_RFC9568, CHECKSUM_RFC5798 }; /* of v3 over IPv4, when sending */
@@ -139,6 +185,8 @@ struct config_instance {
 };
 
 enum config_on_stop { ON_STOP_KEEP, ON_STOP_DETACH };
+/* To a VIP, where no service listens: up to the kernel; RST or ICMP; nothing. */
+enum config_no_service { NO_SERVICE_PASS, NO_SERVICE_REJECT, NO_SERVICE_DROP };
 
 struct config_node {
 	char name[NAME_SIZE];
@@ -153,9 +201,11 @@ struct config {
 	char secret_file[CONFIG_PATH_SIZE];
 	struct config_node node; /* this one */
 	enum config_on_stop on_stop;
-	uint32_t slots;	     /* of every table; a prime */
-	uint32_t flow_limit; /* entries of the flow table: 1,024 .. 64 Mi */
-	char user[32];	     /* that the health checks run as */
+	enum config_no_service no_service;
+	uint16_t nat_port_first, nat_port_last; /* this node's, for fullnat's source ports */
+	uint32_t slots;				/* of every table; a prime */
+	uint32_t flow_limit;			/* entries of the flow table: 1,024 .. 64 Mi */
+	char user[32];				/* that the health checks run as */
 	uint32_t n_instances, n_pools, n_backends, n_services;
 	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
 };

@@ -12,9 +12,11 @@
 struct built_pool {
 	struct config_pool value;
 	const config_setting_t *setting;
-	bool used;	  /* by a service */
-	bool port_served; /* a service of it has the port that the probe asks */
-	uint16_t port;	  /* of the pool; 0 = none */
+	bool used;		  /* by a service */
+	bool port_served;	  /* a service of it has the port that the probe asks */
+	bool mode_unread;	  /* "mode" was no mode: what depends on it is not told */
+	uint16_t port;		  /* of the pool; 0 = none */
+	uint32_t max_connections; /* of its backends, unless they have their own */
 };
 
 struct built_backend {
@@ -54,6 +56,14 @@ void build_vrrp(struct builder *b, const config_setting_t *root);
 void build_pools(struct builder *b, const config_setting_t *root);
 void build_services(struct builder *b, const config_setting_t *root);
 void build_probe(struct builder *b, const config_setting_t *pool, struct built_pool *p);
+/* build_mode, build_balancing: a pool's forward mode with its settings, and its options; before its
+ * backends. build_modes_check: what these and the backends say together.
+ */
+void build_mode(struct builder *b, const config_setting_t *s, struct built_pool *pool);
+void build_balancing(struct builder *b, const config_setting_t *s, struct built_pool *pool);
+void build_modes_check(struct builder *b, const struct built_pool *pool);
+/* build_nat_ports: this node's share of fullnat's source ports; after build_nodes(). */
+void build_nat_ports(struct builder *b, const config_setting_t *root);
 /* build_check: what can only be said when everything was read. */
 void build_check(struct builder *b);
 

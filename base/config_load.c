@@ -16,8 +16,9 @@
 
 enum { SLOTS_LEAST = 251, SLOTS_MOST = 1048573, SLOTS_DEFAULT = 65537 };
 
-static const char *const top_keys[] = {"secret_file", "nodes", "vrrp", "pools",	     "services",
-				       "on_stop",     "slots", "user", "flow_limit", NULL};
+static const char *const top_keys[] = {"secret_file", "nodes",	    "vrrp",	 "pools",
+				       "services",    "on_stop",    "slots",	 "user",
+				       "flow_limit",  "no_service", "nat_ports", NULL};
 
 void *array_grow(struct builder *b, void *array_pointer, uint32_t *n, size_t element)
 {
@@ -145,6 +146,7 @@ static bool is_prime(uint32_t n)
 static void build_top(struct builder *b, const config_setting_t *root)
 {
 	static const char *const on_stop[] = {"keep", "detach", NULL};
+	static const char *const no_service[] = {"pass", "reject", "drop", NULL};
 	struct config *c = &b->head;
 	struct reader *r = &b->reader;
 	int64_t n;
@@ -159,6 +161,8 @@ static void build_top(struct builder *b, const config_setting_t *root)
 	get_string(r, root, "user", OPTIONAL, c->user, sizeof(c->user));
 	if (get_choice(r, root, "on_stop", on_stop, &choice))
 		c->on_stop = (enum config_on_stop)choice;
+	if (get_choice(r, root, "no_service", no_service, &choice))
+		c->no_service = (enum config_no_service)choice;
 	if (get_count(r, root, "flow_limit", 1024, 64 << 20, &n))
 		c->flow_limit = (uint32_t)n;
 	if (!get_int(r, root, "slots", OPTIONAL, SLOTS_LEAST, SLOTS_MOST, &n))
@@ -246,6 +250,7 @@ static void build_all(struct builder *b, const char *path)
 
 		build_top(b, root);
 		build_nodes(b, root);
+		build_nat_ports(b, root);
 		build_vrrp(b, root);
 		build_pools(b, root);
 		build_services(b, root);

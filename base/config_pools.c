@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* config_pools.c: the list "pools": backends, their probe, their forward mode. */
+/* config_pools.c: the list "pools": backends and their probe. Their forward mode and their
+ * balancing options: config_modes.c.
+ */
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/config_build.h"
 
-static const char *const pool_keys[] = {"name",	 "port",     "mode",   "idle_timeout",
-					"probe", "backends", "weight", NULL};
-static const char *const backend_keys[] = {"name", "address", "port", "weight", NULL};
+static const char *const pool_keys[] = {
+	"name", "port", "mode", "idle_timeout", "probe", "backends", "weight",
+	/* config_modes.c */
+	"tunnel", "proxy", "nat_sources", "syn_cookies", "syn_rate", "persistence", "source_prefix",
+	"source_prefix6", "min_backends", "below_min", "max_connections", "slow_start", "feedback",
+	"on_down", NULL};
+static const char *const backend_keys[] = {"name",   "address",		"port", "weight",
+					   "backup", "max_connections", NULL};
 
 /* ---- probe ---- */
 
@@ -211,6 +218,7 @@ static void backend_build(struct builder *b, const config_setting_t *s, struct b
 	new->value.pool = (uint32_t)(pool - b->pools);
 	new->value.weight = weight;
 	new->value.port = pool->port;
+	new->value.max_connections = pool->max_connections;
 	keys_check(r, s, backend_keys);
 	named = get_name(r, s, "name", new->value.name);
 	addressed = get_address(r, s, "address", &new->value.addr);
@@ -218,6 +226,9 @@ static void backend_build(struct builder *b, const config_setting_t *s, struct b
 		new->value.port = (uint16_t)n;
 	if (get_int(r, s, "weight", OPTIONAL, 0, CONFIG_WEIGHT, &n))
 		new->value.weight = (uint16_t)n;
+	get_bool(r, s, "backup", &new->value.backup);
+	if (get_count(r, s, "max_connections", 0, CONFIG_CONNECTIONS, &n))
+		new->value.max_connections = (uint32_t)n;
 	if (new->value.port == 0 && pool->value.probe.port == 0 &&
 	    !config_setting_get_member(s, "port"))
 		mistake(r, s,
@@ -264,13 +275,11 @@ static void backends_build(struct builder *b, const config_setting_t *s, struct 
 
 static void pool_build(struct builder *b, const config_setting_t *s)
 {
-	static const char *const modes[] = {"dsr", NULL};
 	struct built_pool *pool = array_grow(b, &b->pools, &b->n_pools, sizeof(*pool));
 	struct reader *r = &b->reader;
 	uint32_t idle_ms = 3600000;
 	uint16_t weight = 100;
 	int64_t n;
-	int choice;
 
 	if (!pool)
 		return;
@@ -285,8 +294,8 @@ static void pool_build(struct builder *b, const config_setting_t *s)
 					config_setting_source_line(b->pools[i].setting));
 		}
 	}
-	if (get_choice(r, s, "mode", modes, &choice))
-		pool->value.mode = (enum config_mode)choice;
+	build_mode(b, s, pool);
+	build_balancing(b, s, pool);
 	get_duration(r, s, "idle_timeout", 60000, 86400000, &idle_ms);
 	pool->value.idle_timeout_s = idle_ms / 1000;
 	if (get_int(r, s, "port", OPTIONAL, 1, 65535, &n))
@@ -295,6 +304,7 @@ static void pool_build(struct builder *b, const config_setting_t *s)
 		weight = (uint16_t)n;
 	build_probe(b, s, pool);
 	backends_build(b, s, pool, weight);
+	build_modes_check(b, pool);
 }
 
 void build_pools(struct builder *b, const config_setting_t *root)

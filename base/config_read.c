@@ -447,6 +447,35 @@ bool get_address(struct reader *r, const config_setting_t *group, const char *ke
 	return true;
 }
 
+bool prefix_parse(const char *text, struct config_vip *ret)
+{
+	char address[INET6_ADDRSTRLEN];
+	const char *slash = strchr(text, '/');
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	struct config_vip vip;
+	unsigned long most, len;
+	char *end;
+
+	if (n >= sizeof(address))
+		return false;
+	memcpy(address, text, n);
+	address[n] = '\0';
+	if (addr_parse(address, &vip.addr) < 0)
+		return false;
+	most = addr_is_ipv4(&vip.addr) ? 32 : 128;
+	len = most;
+	if (slash) {
+		if (slash[1] < '0' || slash[1] > '9')
+			return false;
+		len = strtoul(slash + 1, &end, 10);
+		if (*end || len < 1 || len > most)
+			return false;
+	}
+	vip.prefix_len = (uint8_t)len;
+	*ret = vip;
+	return true;
+}
+
 bool get_choice(struct reader *r, const config_setting_t *group, const char *key,
 		const char *const *choices, int *ret)
 {

@@ -80,6 +80,9 @@ bool element_int(struct reader *r, const config_setting_t *element, const char *
 		 int64_t most, int64_t *ret);
 const char *element_string(struct reader *r, const config_setting_t *element, const char *key);
 
+/* prefix_parse: "192.0.2.10/24"; without a prefix length the address alone: /32, /128. */
+bool prefix_parse(const char *text, struct config_vip *ret);
+
 /* config_scan.c: tell every integer beyond 32 bits and every NUL of the file and those that it
  * includes: libconfig 1.5 would wrap the one and stop at the other. 0, or -errno of the file
  * itself.

@@ -164,10 +164,15 @@ static bool vip_owned(const struct builder *b, const struct addr *vip)
 
 static void service_check(struct builder *b, const struct built_service *s)
 {
+	static const char *const modes[] = CONFIG_MODE_NAMES;
 	struct built_pool *pool = &b->pools[s->value.pool];
 	const struct config_pool *p = &pool->value;
 	char text[INET6_ADDRSTRLEN];
 
+	if (p->proxy_v2 && s->value.protocol != IPPROTO_TCP)
+		mistake(&b->reader, s->setting,
+			"service \"%s\": pool \"%s\" has proxy \"v2\", which is for tcp; expected: a pool without it",
+			s->value.name, p->name);
 	if (!b->vip_unread && !vip_owned(b, &s->value.vip))
 		mistake(&b->reader, s->setting,
 			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses",
@@ -177,10 +182,11 @@ static void service_check(struct builder *b, const struct built_service *s)
 
 		if (IN6_IS_ADDR_UNSPECIFIED(&backend->value.addr.in6))
 			continue; /* told where it was read */
-		if (addr_is_ipv4(&backend->value.addr) != addr_is_ipv4(&s->value.vip)) {
+		if (!pool->mode_unread && p->mode != MODE_TUNNEL &&
+		    addr_is_ipv4(&backend->value.addr) != addr_is_ipv4(&s->value.vip)) {
 			mistake(&b->reader, s->setting,
-				"service \"%s\": vip and backend \"%s\" are of different families, which mode dsr cannot serve; expected: a pool for each family",
-				s->value.name, backend->value.name);
+				"service \"%s\": vip and backend \"%s\" are of different families, which mode %s cannot serve; expected: a pool for each family",
+				s->value.name, backend->value.name, modes[p->mode]);
 			return;
 		}
 		if (memcmp(&backend->value.addr, &s->value.vip, sizeof(s->value.vip)) == 0)
@@ -192,15 +198,19 @@ static void service_check(struct builder *b, const struct built_service *s)
 	}
 }
 
-/* In dsr the packet keeps its port: a pool whose port no service has is a slip of the pen, unless
- * its probe asks a port of its own.
+/* In dsr and tunnel the packet keeps its port: a pool whose port no service has is a slip of the
+ * pen, unless its probe asks a port of its own.
  */
 static void pool_check(struct builder *b, const struct built_pool *p)
 {
+	static const char *const modes[] = CONFIG_MODE_NAMES;
+
+	if (p->value.mode == MODE_NAT || p->value.mode == MODE_FULLNAT)
+		return;
 	if (p->used && !p->port_served && p->port && p->value.probe.port == 0)
 		mistake(&b->reader, p->setting,
-			"pool \"%s\": no service of it has port %u, and mode dsr does not translate ports; expected: the services' port, or a port in the probe",
-			p->value.name, p->port);
+			"pool \"%s\": no service of it has port %u, and mode %s does not translate ports; expected: the services' port, or a port in the probe",
+			p->value.name, p->port, modes[p->value.mode]);
 }
 
 void build_check(struct builder *b)

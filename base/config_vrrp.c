@@ -9,36 +9,6 @@ static const char *const instance_keys[] = {"name",	     "interface", "vrid",   
 					    "priorities",    "interval",  "addresses", "preempt",
 					    "preempt_delay", "checksum",  NULL};
 
-/* "192.0.2.10/24"; without a prefix length the address alone: /32, /128. */
-static bool vip_parse(const char *text, struct config_vip *ret)
-{
-	char address[INET6_ADDRSTRLEN];
-	const char *slash = strchr(text, '/');
-	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	struct config_vip vip;
-	unsigned long most, len;
-	char *end;
-
-	if (n >= sizeof(address))
-		return false;
-	memcpy(address, text, n);
-	address[n] = '\0';
-	if (addr_parse(address, &vip.addr) < 0)
-		return false;
-	most = addr_is_ipv4(&vip.addr) ? 32 : 128;
-	len = most;
-	if (slash) {
-		if (slash[1] < '0' || slash[1] > '9')
-			return false;
-		len = strtoul(slash + 1, &end, 10);
-		if (*end || len < 1 || len > most)
-			return false;
-	}
-	vip.prefix_len = (uint8_t)len;
-	*ret = vip;
-	return true;
-}
-
 /* Is the address in this instance (it is in the array already), or one before? */
 static bool vip_taken(const struct builder *b, const struct addr *addr)
 {
@@ -60,7 +30,7 @@ static void address_add(struct builder *b, const config_setting_t *s, struct con
 
 	if (!text)
 		return;
-	if (!vip_parse(text, &vip)) {
+	if (!prefix_parse(text, &vip)) {
 		b->vip_unread = true;
 		mistake(&b->reader, s,
 			"\"%.64s\" is not an address; expected: address/prefix length, as in \"192.0.2.10/24\"",

@@ -15,103 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/config.h"
-
-struct smtp_conf {
-	char ehlo[32];
-	int32_t code;
-	bool deep;
-};
-
-static const char *no_space(const char *value)
-{
-	return strchr(value, ' ') ? "has a space; none is expected" : NULL;
-}
-
-static const struct config_key smtp_keys[] = {
-	{.name = "ehlo",
-	 .type = KEY_STRING,
-	 .offset = offsetof(struct smtp_conf, ehlo),
-	 .size = 32,
-	 .check = no_space},
-	{.name = "code",
-	 .type = KEY_INT,
-	 .offset = offsetof(struct smtp_conf, code),
-	 .size = 4,
-	 .least = 200,
-	 .most = 299},
-	{.name = "deep", .type = KEY_BOOL, .offset = offsetof(struct smtp_conf, deep), .size = 1},
-	{0},
-};
-static const struct smtp_conf smtp_defaults = {.ehlo = "sluice", .code = 220};
-static const struct probe_schema smtp = {.name = "smtp",
-					 .keys = smtp_keys,
-					 .defaults = &smtp_defaults,
-					 .conf_size = sizeof(smtp_defaults),
-					 .can_tls = true,
-					 .can_starttls = true};
-static const struct probe_schema imap = {.name = "imap", .can_tls = true};
-static const struct probe_schema tcp = {.name = "tcp"};
-static const struct probe_schema *const schemas[] = {&tcp, &smtp, &imap, NULL};
-
-/* One file in a folder of its own; text with @include finds its neighbours there. */
-static char folder[] = "/tmp/test_config.XXXXXX";
-
-static const char *file_write(const char *name, const char *text, size_t n)
-{
-	static char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	assert_int_equal(fwrite(text, 1, n, f), n);
-	fclose(f);
-	return path;
-}
-
-/* The mistakes of a file, without its folder; NULL when it is good (then *ret has the value). */
-static char *load(const char *path, const char *node, struct config **ret)
-{
-	struct config *config = NULL;
-	char *text = NULL, *p;
-	size_t size, n = strlen(folder) + 1;
-	FILE *errors = open_memstream(&text, &size);
-	int r = config_load(path, node, schemas, errors, &config);
-
-	fclose(errors);
-	if (ret)
-		*ret = config;
-	else
-		config_free(config);
-	assert_int_equal(r == 0, text[0] == '\0');
-	if (r == 0) {
-		free(text);
-		return NULL;
-	}
-	for (p = text; (p = strstr(p, folder)) != NULL;)
-		memmove(p, p + n, strlen(p + n) + 1);
-	return text;
-}
-
-#define GOOD_NODES "nodes = ( { name = \"lb1\"; interfaces = [ \"eth0\" ]; } );\n"
-#define GOOD_VRRP                                                                                  \
-	"vrrp = ( { name = \"m\"; vrid = 1; priorities = { lb1 = 200; }; addresses = [ \"192.0.2.10/24\" ]; } );\n"
-#define GOOD_POOLS                                                                                 \
-	"pools = ( { name = \"mx\"; port = 25; probe = \"smtp\"; backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); } );\n"
-#define GOOD_SERVICES                                                                              \
-	"services = ( { name = \"s\"; vip = \"192.0.2.10\"; port = 25; pool = \"mx\"; } );\n"
-#define POOL(inside)                                                                               \
-	GOOD_NODES GOOD_VRRP                                                                       \
-		"pools = ( { name = \"mx\"; port = 25;\n" inside                                   \
-		" backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); } );\n" GOOD_SERVICES
-#define BACKENDS(inside)                                                                           \
-	GOOD_NODES GOOD_VRRP "pools = ( { name = \"mx\"; port = 25; backends = (\n" inside         \
-			     " ); } );\n" GOOD_SERVICES
-#define VRRP(inside)                                                                               \
-	GOOD_NODES "vrrp = ( { name = \"m\"; priorities = { lb1 = 200; };\n" inside                \
-		   " } );\n" GOOD_POOLS GOOD_SERVICES
-#define SERVICES(inside) GOOD_NODES GOOD_VRRP GOOD_POOLS "services = (\n" inside " );\n"
+#include "tests/unit/base/config_file.h"
 
 static const struct {
 	const char *text, *error;
@@ -142,7 +46,10 @@ static const struct {
 	 "f:4: \"interval\" is \"2\", not a duration; expected: a number and a unit, as in \"500ms\", \"2s\", \"5m\", \"1h\"\n"},
 	{POOL("probe = { type = \"smtp\"; interval = \"1ms\"; };\n"),
 	 "f:4: \"interval\" is 1ms, out of range; expected: 100ms to 1h\n"},
-	{POOL("mode = \"nat\";\n"), "f:4: mode \"nat\" is not known; expected: \"dsr\"\n"},
+	{POOL("mode = \"bridge\";\n"),
+	 "f:4: mode \"bridge\" is not known; expected: \"dsr\", \"tunnel\", \"nat\", \"fullnat\"\n"},
+	{POOL("mode = \"natt\";\ntunnel = { };\nsyn_cookies = \"auto\";\n"),
+	 "f:4: mode \"natt\" is not known; did you mean \"nat\"?\n"},
 	{POOL("weight = 1001;\n"), "f:4: \"weight\" is 1001, out of range; expected: 0 to 1000\n"},
 	{BACKENDS(""),
 	 "f:3: pool \"mx\" has no backends; expected: backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; } )\n"},
@@ -207,14 +114,8 @@ static const struct {
 static void test_each_mistake_is_told_with_its_line(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *errors =
-			load(file_write("f", rows[i].text, strlen(rows[i].text)), "lb1", NULL);
-
-		assert_non_null(errors);
-		assert_string_equal(errors, rows[i].error);
-		free(errors);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_mistakes(rows[i].text, rows[i].error);
 }
 
 static void test_ten_mistakes_are_ten_lines_in_order(void **state)
@@ -233,7 +134,7 @@ static void test_ten_mistakes_are_ten_lines_in_order(void **state)
 		"services = ( { name = \"s\"; vip = \"192.0.2.11\"; port = 25;\n"
 		"  pool = \"mx\"; },\n"
 		"  { name = \"t\"; vip = \"192.0.2.10\"; port = 70000; pool = \"mx\"; } );\n";
-	char *errors = load(file_write("f", text, strlen(text)), "lb1", NULL);
+	char *errors = config_file_load(config_file_write("f", text, strlen(text)), "lb1", NULL);
 	unsigned line = 0, n = 0;
 
 	(void)state;
@@ -264,7 +165,7 @@ static void test_good_file_gives_its_values(void **state)
 		" { name = \"spare\"; probe = \"none\"; backends = ( { name = \"z\"; address = \"192.0.2.9\"; port = 1; } ); } );\n"
 		"services = ( { name = \"s\"; vip = \"2001:db8::10\"; protocol = \"udp\"; ports = [ 25, 0x35 ]; pool = \"mx\"; } );\n";
 	struct config *c = NULL;
-	char *errors = load(file_write("f", text, strlen(text)), "lb1", &c);
+	char *errors = config_file_load(config_file_write("f", text, strlen(text)), "lb1", &c);
 	const struct config_instance *i;
 	const struct config_pool *p;
 
@@ -305,10 +206,10 @@ static void test_include_is_read_and_its_mistakes_have_its_name(void **state)
 	char *errors;
 
 	(void)state;
-	file_write("pools.conf", GOOD_POOLS, strlen(GOOD_POOLS));
-	assert_null(load(file_write("f", text, strlen(text)), "lb1", NULL));
-	file_write("pools.conf", bad, strlen(bad));
-	errors = load(file_write("f", text, strlen(text)), "lb1", NULL);
+	config_file_write("pools.conf", GOOD_POOLS, strlen(GOOD_POOLS));
+	assert_null(config_file_load(config_file_write("f", text, strlen(text)), "lb1", NULL));
+	config_file_write("pools.conf", bad, strlen(bad));
+	errors = config_file_load(config_file_write("f", text, strlen(text)), "lb1", NULL);
 	assert_string_equal(
 		errors,
 		"pools.conf:2: \"nane\" is not known here; did you mean \"name\"?\n"
@@ -332,19 +233,20 @@ static void test_hostile_files_are_refused_in_words(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
-		errors = load(file_write("f", hostile[i].text, hostile[i].n), "lb1", NULL);
+		errors = config_file_load(config_file_write("f", hostile[i].text, hostile[i].n),
+					  "lb1", NULL);
 		assert_non_null(errors);
 		free(errors);
 	}
 	memset(big, 'a', n);
-	errors = load(file_write("f", big, n), "lb1", NULL);
+	errors = config_file_load(config_file_write("f", big, n), "lb1", NULL);
 	assert_non_null(errors);
 	free(errors);
 	free(big);
-	errors = load(folder, "lb1", NULL);
+	errors = config_file_load(config_folder, "lb1", NULL);
 	assert_non_null(strstr(errors, "cannot be read: Is a directory"));
 	free(errors);
-	errors = load("/nonexistent", "lb1", NULL);
+	errors = config_file_load("/nonexistent", "lb1", NULL);
 	assert_non_null(strstr(errors, "cannot be read: No such file or directory"));
 	free(errors);
 }
@@ -364,7 +266,7 @@ static void test_example_is_good_for_both_nodes_within_40_lines(void **state)
 	for (int i = 1; i <= 2; i++) {
 		const char *node = i == 1 ? "lb1" : "lb2";
 		struct config *config = NULL;
-		char *errors = load(EXAMPLE, node, &config);
+		char *errors = config_file_load(EXAMPLE, node, &config);
 
 		if (errors)
 			fail_msg("%s", errors);
@@ -381,7 +283,7 @@ static void test_sealed_value_is_the_same_and_cannot_be_changed(void **state)
 	int fd;
 
 	(void)state;
-	assert_null(load(EXAMPLE, "lb1", &c));
+	assert_null(config_file_load(EXAMPLE, "lb1", &c));
 	fd = config_seal(c);
 	assert_true(fd >= 0);
 	assert_int_equal(config_map(fd, &mapped), 0);
@@ -399,7 +301,7 @@ static void test_sealed_value_is_the_same_and_cannot_be_changed(void **state)
 
 static void test_secret_that_others_may_read_is_refused(void **state)
 {
-	const char *path = file_write("secret", "0123456789abcdef0123", 20);
+	const char *path = config_file_write("secret", "0123456789abcdef0123", 20);
 	uint8_t key[32] = {0}, other[32] = {0};
 
 	(void)state;
@@ -408,29 +310,10 @@ static void test_secret_that_others_may_read_is_refused(void **state)
 	chmod(path, 0600);
 	assert_int_equal(config_secret_load(path, key), 0);
 	assert_memory_not_equal(key, other, sizeof(key));
-	path = file_write("secret", "short", 5);
+	path = config_file_write("secret", "short", 5);
 	assert_int_equal(config_secret_load(path, key), -ERANGE);
 	assert_int_equal(config_secret_load("/nonexistent", key), -ENOENT);
 	assert_int_equal(config_secret_load("/tmp", key), -EINVAL);
-}
-
-static int folder_make(void **state)
-{
-	(void)state;
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_remove(void **state)
-{
-	static const char *const names[] = {"f", "pools.conf", "secret"};
-	char path[128];
-
-	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	return rmdir(folder);
 }
 
 int main(void)
@@ -446,5 +329,5 @@ int main(void)
 		cmocka_unit_test(test_secret_that_others_may_read_is_refused),
 	};
 
-	return cmocka_run_group_tests(tests, folder_make, folder_remove);
+	return cmocka_run_group_tests(tests, config_folder_make, config_folder_remove);
 }
