@@ -16,6 +16,7 @@
 #include "bpf/fragment.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/reply.h"
 #include "bpf/service.h"
 
 static __always_inline int stop(enum reason reason)
@@ -72,14 +73,19 @@ static __noinline int balance_fragment(struct xdp_md *ctx, const struct packet *
 static __always_inline int balance_unserved(struct xdp_md *ctx, const struct packet *p)
 {
 	const struct service *vip;
+	struct place at;
 
-	(void)ctx;
 	if (!(features & FEATURE_VIPS))
 		return stop(REASON_PASS_NO_SERVICE);
 	vip = vip_find(p);
 	if (!vip || vip->mode == VIP_PASS)
 		return stop(REASON_PASS_NO_SERVICE);
-	return stop(REASON_DROP_NOT_SERVED);
+	if (vip->mode != VIP_REJECT)
+		return stop(REASON_DROP_NOT_SERVED);
+	at = place_of(p);
+	if (p->protocol == IPPROTO_TCP)
+		return stop((enum reason)reply_reset(ctx, &at));
+	return stop((enum reason)reply_icmp(ctx, &at, REASON_REPLY_UNREACHABLE, 0));
 }
 
 SEC("xdp")
@@ -103,6 +109,11 @@ int balancer(struct xdp_md *ctx)
 		return balance_unserved(ctx, &p);
 	count_service(&p, service->id);
 	reason = flow_pick(&p, service, &backend);
+	if (unlikely(reason == REASON_REPLY_RESET)) {
+		struct place at = place_of(&p);
+
+		reason = (enum reason)reply_reset(ctx, &at);
+	}
 	if (unlikely(reason != NEXT))
 		return stop(reason);
 	if (unlikely(p.flags & PACKET_FIRST_FRAGMENT))

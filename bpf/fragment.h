@@ -40,8 +40,8 @@ static __noinline int fragment_remember(const struct packet *p, const struct ser
 /* fragment_find: where the first one went.
  * The service's record is that of its time: a copy, in which only id and mode are looked at.
  */
-static __always_inline enum reason fragment_find(const struct packet *p,
-						 struct service *ret_service, __u32 *ret_backend)
+static __noinline enum reason fragment_find(const struct packet *p, struct service *ret_service,
+					    __u32 *ret_backend)
 {
 	__u64 hash = fragment_hash(hash_key, p), tag;
 	struct fragment *f = fragment_entry(hash);
