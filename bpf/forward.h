@@ -10,6 +10,7 @@
 
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/tunnel.h"
 
 #define MAC_PAIR 12 /* bytes: both addresses of a frame, in its order */
 _Static_assert(__builtin_offsetof(struct backend, l2_src) == 6, "l2_dst and l2_src in one copy");
@@ -32,6 +33,20 @@ static __always_inline enum reason forward_macs(struct xdp_md *ctx, const struct
 	return NEXT;
 }
 
+/* forward_mode: what a mode other than dsr does to the packet before it gets its addresses. */
+static __always_inline enum reason forward_mode(struct xdp_md *ctx, const struct service *service,
+						const struct packet *p, const struct backend *to)
+{
+	struct place at = place_of(p);
+
+	switch (service->mode) {
+	case FORWARD_TUNNEL:
+		return (enum reason)tunnel(ctx, &at, to, packet_hash(hash_key, p));
+	default:
+		return REASON_DROP_INTERNAL;
+	}
+}
+
 /* forward: rewrite the frame for backend @number and set the XDP verdict. */
 static __always_inline enum reason forward(struct xdp_md *ctx, const struct service *service,
 					   const struct packet *p, __u32 number, int *ret_verdict)
@@ -42,8 +57,7 @@ static __always_inline enum reason forward(struct xdp_md *ctx, const struct serv
 	if (unlikely(!to || !(to->flags & BACKEND_ALIVE)))
 		return REASON_DROP_NO_BACKEND;
 	if (unlikely(service->mode != FORWARD_DSR))
-		return REASON_DROP_INTERNAL;
-	(void)p;
+		reason = forward_mode(ctx, service, p, to);
 	if (likely(reason == NEXT))
 		reason = forward_macs(ctx, to);
 	*ret_verdict = XDP_TX;
