@@ -60,10 +60,12 @@ static __always_inline enum reason forward(struct xdp_md *ctx, const struct serv
 		reason = forward_mode(ctx, service, p, to);
 	if (likely(reason == NEXT))
 		reason = forward_macs(ctx, to);
+	if (unlikely(reason != NEXT))
+		return reason;
 	*ret_verdict = XDP_TX;
 	if (to->ifindex != ifindex)
 		*ret_verdict = (int)bpf_redirect(to->ifindex, 0);
-	return reason;
+	return NEXT;
 }
 
 #endif
