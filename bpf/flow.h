@@ -272,6 +272,9 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
 
+	/* here only: a flow that was let in needs not be asked again */
+	if (unlikely(source_bad(p)))
+		return REASON_DROP_BAD_ADDRESS;
 	at = (__u32)hash & embryo_mask;
 	embryo = bpf_map_lookup_elem(&embryos, &at);
 	if (unlikely(!embryo))

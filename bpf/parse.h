@@ -472,6 +472,22 @@ static __always_inline enum reason parse(void *frame, void *frame_end, __u32 fra
 	return parse_ip(c, p, eth->h_proto, 0);
 }
 
+/* source_bad: "this host", loopback, multicast, broadcast and reserved addresses, and the address
+ * that the packet was sent to, are not the source of a packet on a wire (RFC 6890, RFC
+ * 1122 3.2.1.3).
+ */
+static __always_inline int source_bad(const struct packet *p)
+{
+	__u32 first = bpf_ntohl(p->ipv6 ? p->src[0] : p->src[3]) >> 24;
+
+	if (likely(!p->ipv6))
+		return first == 0 || first == 127 || first >= 224 || p->src[3] == p->dst[3];
+	if (!(p->src[0] | p->src[1] | p->src[2]) && bpf_ntohl(p->src[3]) <= 1)
+		return 1;
+	return first == 0xff || !((p->src[0] ^ p->dst[0]) | (p->src[1] ^ p->dst[1]) |
+				  (p->src[2] ^ p->dst[2]) | (p->src[3] ^ p->dst[3]));
+}
+
 /* packet_hash: of the packet's flow; equal to flow_hash() of its flow_key. */
 static __always_inline __u64 packet_hash(const volatile __u64 *key, const struct packet *p)
 {
