@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "lb/maglev.h"
+#include "lb/mode.h"
 
 static enum health health_of(const struct config_pool *pool, const struct lb_backend *in)
 {
@@ -247,6 +248,7 @@ static void desired_backend_init(const struct inputs *in, uint32_t i, struct des
 					.ifindex = neighbour->ifindex};
 	memcpy(ret->mac, neighbour->mac, sizeof(ret->mac));
 	memcpy(ret->own_mac, neighbour->own_mac, sizeof(ret->own_mac));
+	ret->source = neighbour->source;
 }
 
 /* The operator's weight 0 leaves the slots where they return to. */
@@ -306,6 +308,8 @@ int desired_build(const struct inputs *in, struct table_cache *cache, struct des
 		.config = config,
 		.settings = {.slots = config->slots,
 			     .flow_limit = config->flow_limit,
+			     .features = mode_features(config),
+			     .vip_policy = mode_vip_policy(config),
 			     .key_print = in->key_print},
 		.backends =
 			calloc(config->n_backends ? config->n_backends : 1, sizeof(*d.backends)),

@@ -13,6 +13,7 @@ struct desired_backend {
 	bool alive;	/* established ones go on; needs the MAC */
 	uint32_t ifindex;
 	uint8_t mac[6], own_mac[6];
+	struct addr source; /* the node's own, to it; all zeroes = none */
 };
 
 struct desired_pool {

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "lb/current.h"
+#include "lb/mode.h"
 #include "lb/reconciler.h"
 
 /* ---- the configuration ---- */
@@ -52,6 +53,8 @@ static void backend_adopt(const struct lb *lb, const struct current_index *index
 	b->neighbour.ifindex = c->plane.ifindex;
 	memcpy(b->neighbour.mac, c->plane.l2_dst, sizeof(b->neighbour.mac));
 	memcpy(b->neighbour.own_mac, c->plane.l2_src, sizeof(b->neighbour.own_mac));
+	if (c->plane.tunnel_bits == 0)
+		memcpy(&b->neighbour.source, c->plane.tunnel_src, sizeof(b->neighbour.source));
 }
 
 static struct lb_backend *backends_new(struct lb *lb, const struct config *config)
@@ -211,7 +214,8 @@ static bool neighbour_equal(const struct neighbour *a, const struct neighbour *b
 {
 	return a->status == b->status && a->ifindex == b->ifindex && a->was_known == b->was_known &&
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0 &&
-	       memcmp(a->own_mac, b->own_mac, sizeof(a->own_mac)) == 0;
+	       memcmp(a->own_mac, b->own_mac, sizeof(a->own_mac)) == 0 &&
+	       memcmp(&a->source, &b->source, sizeof(a->source)) == 0;
 }
 
 /* Its MAC comes from the data plane of a process before us, and nothing newer is known. */
@@ -225,8 +229,10 @@ bool inputs_ways(struct lb *lb)
 	bool changed = false;
 
 	for (uint32_t i = 0; lb->config && i < lb->config->n_backends; i++) {
+		const struct config_backend *conf = config_backend(lb->config, i);
 		const struct neighbour *n =
-			neighbours_find(lb->neighbours, &config_backend(lb->config, i)->addr);
+			neighbours_find(lb->neighbours, &conf->addr,
+					mode_is_routed(config_pool(lb->config, conf->pool)->mode));
 		struct neighbour *mine = &lb->backends[i].neighbour;
 
 		if (!n || neighbour_equal(n, mine) ||

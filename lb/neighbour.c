@@ -34,6 +34,7 @@ enum entry { ENTRY_NONE, ENTRY_UNUSABLE, ENTRY_USABLE, ENTRY_FIXED };
 
 struct way {
 	struct addr addr;
+	struct addr hop; /* the address itself, or the gateway's: whose MAC is asked for */
 	struct neighbour neighbour;
 	enum entry entry; /* as last read */
 	bool ours;	  /* we asked the kernel to manage it */
@@ -45,6 +46,7 @@ struct neighbours {
 	struct nl_sock *query, *routes, *events; /* routes: asks without wanting an ACK */
 	struct event *readable, *settled;
 	struct way *ways; /* ordered by address */
+	struct way **by_hop;
 	uint32_t n_ways;
 	bool routes_stale;
 	bool unmanaged; /* the kernel is older than 5.16 */
@@ -120,6 +122,17 @@ static int way_compare(const void *a, const void *b)
 		      sizeof(struct addr));
 }
 
+static int hop_compare(const void *a, const void *b)
+{
+	return memcmp(&(*(struct way *const *)a)->hop, &(*(struct way *const *)b)->hop,
+		      sizeof(struct addr));
+}
+
+static bool is_routed(const struct way *way)
+{
+	return memcmp(&way->addr, &way->hop, sizeof(way->addr)) != 0;
+}
+
 static struct way *way_find(const struct neighbours *n, const struct addr *addr)
 {
 	const struct way key = {.addr = *addr};
@@ -158,7 +171,8 @@ static struct rtnl_route *route_look(struct neighbours *n, const struct addr *ad
 	return route;
 }
 
-static enum neighbour_status status_of(struct rtnl_route *route, uint32_t *ret_ifindex)
+static enum neighbour_status status_of(struct rtnl_route *route, uint32_t *ret_ifindex,
+				       struct addr *ret_hop)
 {
 	struct rtnl_nexthop *hop = route ? rtnl_route_nexthop_n(route, 0) : NULL;
 
@@ -166,8 +180,10 @@ static enum neighbour_status status_of(struct rtnl_route *route, uint32_t *ret_i
 		return NEIGHBOUR_OUR_OWN;
 	if (!hop || rtnl_route_get_type(route) != RTN_UNICAST)
 		return NEIGHBOUR_NO_ROUTE;
-	if (rtnl_route_nh_get_gateway(hop))
+	if (rtnl_route_nh_get_gateway(hop) && !addr_from(rtnl_route_nh_get_gateway(hop), ret_hop))
 		return NEIGHBOUR_GATEWAY;
+	if (rtnl_route_nh_get_via(hop))
+		return NEIGHBOUR_GATEWAY; /* of the other family */
 	*ret_ifindex = (uint32_t)rtnl_route_nh_get_ifindex(hop);
 	return NEIGHBOUR_UNKNOWN;
 }
@@ -178,7 +194,7 @@ static enum neighbour_status status_of(struct rtnl_route *route, uint32_t *ret_i
 static int entry_send(struct neighbours *n, int type, int flags, const struct way *way,
 		      uint16_t state)
 {
-	struct ndmsg header = {.ndm_family = (uint8_t)family_of(&way->addr),
+	struct ndmsg header = {.ndm_family = (uint8_t)family_of(&way->hop),
 			       .ndm_ifindex = (int)way->neighbour.ifindex,
 			       .ndm_state = state,
 			       .ndm_flags = n->unmanaged && type == RTM_NEWNEIGH ? NTF_USE : 0};
@@ -186,7 +202,7 @@ static int entry_send(struct neighbours *n, int type, int flags, const struct wa
 	int r = -NLE_NOMEM;
 
 	if (msg && nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) == 0 &&
-	    put_address(msg, NDA_DST, &way->addr) == 0 &&
+	    put_address(msg, NDA_DST, &way->hop) == 0 &&
 	    (n->unmanaged || type != RTM_NEWNEIGH ||
 	     nla_put_u32(msg, NDA_FLAGS_EXT, NTF_EXT_MANAGED) == 0))
 		return nl_send_sync(n->query, msg); /* frees it */
@@ -207,9 +223,10 @@ static void entry_keep(struct neighbours *n, struct way *way)
 	way->ours = r >= 0;
 }
 
+/* A gateway's stays: other ways, and the kernel's own packets, go there. */
 static void entry_drop(struct neighbours *n, struct way *way)
 {
-	if (way->ours)
+	if (way->ours && !is_routed(way))
 		entry_send(n, RTM_DELNEIGH, 0, way, NUD_NONE);
 	way->ours = false;
 }
@@ -219,7 +236,7 @@ void neighbours_probe(struct neighbours *n, const struct addr *addr)
 {
 	struct way *way = way_find(n, addr);
 
-	if (!way || !way->neighbour.ifindex || way->entry == ENTRY_FIXED)
+	if (!way || !way->neighbour.ifindex || way->entry == ENTRY_FIXED || is_routed(way))
 		return;
 	entry_drop(n, way);
 	entry_keep(n, way);
@@ -232,13 +249,18 @@ static void way_look(struct neighbours *n, struct way *way)
 	struct neighbour *now = &way->neighbour;
 
 	now->ifindex = 0;
-	now->status = status_of(route, &now->ifindex);
+	way->hop = way->addr;
+	now->source = (struct addr){0};
+	now->status = status_of(route, &now->ifindex, &way->hop);
+	if (route)
+		addr_from(rtnl_route_get_pref_src(route), &now->source);
 	rtnl_route_put(route);
 	if (now->ifindex && !own_mac(now->ifindex, now->own_mac)) {
 		now->status = NEIGHBOUR_NO_DEVICE;
 		now->ifindex = 0;
 	}
-	if (now->ifindex == old.neighbour.ifindex) {
+	if (now->ifindex == old.neighbour.ifindex &&
+	    memcmp(&way->hop, &old.hop, sizeof(way->hop)) == 0) {
 		if (now->ifindex)
 			now->status = old.neighbour.status;
 		return;
@@ -246,23 +268,22 @@ static void way_look(struct neighbours *n, struct way *way)
 	if (old.neighbour.ifindex) {
 		entry_drop(n, &old);
 		way->ours = false;
-		now->was_known = false;
+		/* by another gateway: until that is resolved, the old one is all there is */
+		if (now->ifindex != old.neighbour.ifindex)
+			now->was_known = false;
 	}
 }
 
 /* ---- the neighbour table ---- */
 
-static void entry_take(struct neighbours *n, struct rtnl_neigh *entry)
+static void entry_take_for(struct way *way, struct rtnl_neigh *entry)
 {
 	const int fixed = NUD_PERMANENT | NUD_NOARP;
 	const int usable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | fixed;
 	struct nl_addr *lladdr = rtnl_neigh_get_lladdr(entry);
 	int state = rtnl_neigh_get_state(entry);
-	struct addr addr;
-	struct way *way;
 
-	if (!addr_from(rtnl_neigh_get_dst(entry), &addr) || !(way = way_find(n, &addr)) ||
-	    way->neighbour.ifindex != (uint32_t)rtnl_neigh_get_ifindex(entry))
+	if (way->neighbour.ifindex != (uint32_t)rtnl_neigh_get_ifindex(entry))
 		return;
 	way->entry = ENTRY_UNUSABLE;
 	if (state < 0 || !(state & usable) || !lladdr || nl_addr_get_len(lladdr) != 6)
@@ -271,6 +292,33 @@ static void entry_take(struct neighbours *n, struct rtnl_neigh *entry)
 	memcpy(way->neighbour.mac, nl_addr_get_binary_addr(lladdr), 6);
 	way->neighbour.status = NEIGHBOUR_KNOWN;
 	way->neighbour.was_known = true;
+}
+
+/* hop_first: of the ways by this next hop, in by_hop; n_ways or another's when there is none. */
+static uint32_t hop_first(const struct neighbours *n, const struct addr *hop)
+{
+	uint32_t low = 0, high = n->n_ways;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (memcmp(&n->by_hop[middle]->hop, hop, sizeof(*hop)) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void entry_take(struct neighbours *n, struct rtnl_neigh *entry)
+{
+	struct addr addr;
+
+	if (!addr_from(rtnl_neigh_get_dst(entry), &addr))
+		return;
+	for (uint32_t i = hop_first(n, &addr);
+	     i < n->n_ways && memcmp(&n->by_hop[i]->hop, &addr, sizeof(addr)) == 0; i++)
+		entry_take_for(n->by_hop[i], entry);
 }
 
 /* What is not there was never asked for, or was flushed: ask. */
@@ -300,6 +348,8 @@ static void look(struct neighbours *n)
 {
 	for (uint32_t i = 0; n->routes_stale && i < n->n_ways; i++)
 		way_look(n, &n->ways[i]);
+	if (n->routes_stale && n->n_ways)
+		qsort(n->by_hop, n->n_ways, sizeof(struct way *), hop_compare);
 	n->routes_stale = false;
 	table_read(n);
 }
@@ -307,15 +357,19 @@ static void look(struct neighbours *n)
 int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs)
 {
 	struct way *ways = calloc(n_addrs + 1, sizeof(*ways));
+	struct way **by_hop = calloc(n_addrs + 1, sizeof(struct way *));
 	uint32_t unique = 0;
 
-	if (!ways)
+	if (!ways || !by_hop) {
+		free(ways);
+		free(by_hop);
 		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < n_addrs; i++)
 		ways[i].addr = addrs[i];
 	qsort(ways, n_addrs, sizeof(*ways), way_compare);
 	for (uint32_t i = 0; i < n_addrs; i++) {
-		const struct way fresh = {.addr = ways[i].addr};
+		const struct way fresh = {.addr = ways[i].addr, .hop = ways[i].addr};
 		const struct way *known = way_find(n, &fresh.addr);
 
 		if (unique && way_compare(&ways[unique - 1], &fresh) == 0)
@@ -328,18 +382,26 @@ int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_a
 		if (!unique || !bsearch(old, ways, unique, sizeof(*ways), way_compare))
 			entry_drop(n, old);
 	}
+	for (uint32_t i = 0; i < unique; i++)
+		by_hop[i] = &ways[i];
 	free(n->ways);
+	free(n->by_hop);
 	n->ways = ways;
+	n->by_hop = by_hop;
 	n->n_ways = unique;
 	n->routes_stale = true;
 	look(n);
 	return 0;
 }
 
-const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr)
+const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr,
+					bool routed)
 {
+	static const struct neighbour gateway = {.status = NEIGHBOUR_GATEWAY};
 	const struct way *way = way_find(n, addr);
 
+	if (way && !routed && is_routed(way))
+		return &gateway;
 	return way ? &way->neighbour : NULL;
 }
 
@@ -434,5 +496,6 @@ void neighbours_free(struct neighbours *n)
 	nl_socket_free(n->routes);
 	nl_socket_free(n->events);
 	free(n->ways);
+	free(n->by_hop);
 	free(n);
 }

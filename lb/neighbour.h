@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* neighbour.h: the way to each backend: which interface, which MAC. The kernel resolves; we ask it
- * to keep the entries fresh (managed entries, Linux 5.16) and listen to what changes.
+/* neighbour.h: the way to each backend: which interface, which next hop, its MAC. The kernel
+ * resolves; we ask it to keep the entries fresh (managed entries, Linux 5.16) and listen to what
+ * changes.
  */
 #ifndef SLUICE_LB_NEIGHBOUR_H
 #define SLUICE_LB_NEIGHBOUR_H
@@ -22,8 +23,10 @@ void neighbours_free(struct neighbours *n);
 int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs);
 
 /* neighbours_find: of a wanted address; NULL = not wanted. Good until the next neighbours_want().
+ * @routed: a gateway will do, and its MAC is the one to use; else such a way is NEIGHBOUR_GATEWAY
  */
-const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr);
+const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr,
+					bool routed);
 
 /* neighbours_probe: have the kernel ask for it again, now. */
 void neighbours_probe(struct neighbours *n, const struct addr *addr);

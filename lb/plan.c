@@ -4,6 +4,7 @@
  * First everything wanted gets its number: the one it has, or a free one. Then each kind of element
  * is compared, in the order in which the steps are to be applied.
  */
+#include "lb/mode.h"
 #include "lb/plan_diff.h"
 
 #include <arpa/inet.h>
@@ -79,7 +80,8 @@ static int settings_compare(struct diff *d)
 		return -ENOMEM;
 	s->settings = *want;
 	/* after a restart the key is not known, but its print is: nothing really changes */
-	s->silent = !d->slots_differ && have->flow_limit == want->flow_limit;
+	s->silent = !d->slots_differ && have->flow_limit == want->flow_limit &&
+		    memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
 	return 0;
 }
 
@@ -146,6 +148,7 @@ static struct current_backend backend_wanted(const struct diff *d, uint32_t i)
 	want.plane.flags = b->alive ? BACKEND_ALIVE : 0;
 	want.plane.port = htons(b->conf->port);
 	want.plane.pool = d->pools[b->conf->pool];
+	mode_backend_fill(b, &want.plane);
 	return want;
 }
 
@@ -336,8 +339,9 @@ static struct current_service service_wanted(const struct diff *d, uint32_t i)
 	struct current_service want = {.used = true, .key = service_key_of(conf)};
 
 	memcpy(want.name, conf->name, sizeof(want.name));
-	want.plane = (struct service){
-		.id = d->services[i], .pool = d->pools[conf->pool], .mode = FORWARD_DSR};
+	want.plane = mode_service(d->desired->config, conf);
+	want.plane.id = d->services[i];
+	want.plane.pool = d->pools[conf->pool];
 	return want;
 }
 
@@ -370,7 +374,9 @@ static int services_remove(struct diff *d)
 	return 0;
 }
 
-/* A service that gets another pool brings flows of the old one to all slots of the new one. */
+/* A service that gets another pool brings flows of the old one to all slots of the new one; one
+ * whose slots are chosen by something else, its own.
+ */
 static void unsettle_fill(struct diff *d)
 {
 	if (d->slots_differ && d->current->settings.slots != 0)
@@ -379,7 +385,9 @@ static void unsettle_fill(struct diff *d)
 		struct current_service want = service_wanted(d, i);
 		const struct current_service *have = &d->current->services[d->services[i]];
 
-		if (is_same_service(have, &want) && have->plane.pool != want.plane.pool)
+		if (is_same_service(have, &want) &&
+		    (have->plane.pool != want.plane.pool ||
+		     have->plane.source_bits != want.plane.source_bits))
 			d->unsettle[want.plane.pool] = 1;
 	}
 }

@@ -9,6 +9,8 @@
 
 #include "lb/plan.h"
 
+static const char *const vip_policies[] = {"pass", "reject", "drop"}; /* VIP_* */
+
 static const char *const step_names[] = {
 	[STEP_DETACH] = "detach",
 	[STEP_SERVICE_REMOVE] = "service remove",
@@ -127,7 +129,8 @@ static void say_step(struct text *t, const struct plan *plan, const struct step 
 		say(t, "%s: replaced through its link", s->interface.name);
 		break;
 	case STEP_SETTINGS:
-		say(t, "%u slots, %u flows", s->settings.slots, s->settings.flow_limit);
+		say(t, "%u slots, %u flows, no_service %s", s->settings.slots,
+		    s->settings.flow_limit, vip_policies[s->settings.vip_policy]);
 		break;
 	case STEP_BACKEND_ADD:
 	case STEP_BACKEND_CHANGE:

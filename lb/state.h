@@ -56,7 +56,7 @@ struct operator_entry {
 enum neighbour_status {
 	NEIGHBOUR_UNKNOWN,   /* on a link of ours, but nobody answers for the address (yet) */
 	NEIGHBOUR_KNOWN,     /* `mac` is good */
-	NEIGHBOUR_GATEWAY,   /* only behind a gateway: not possible in dsr */
+	NEIGHBOUR_GATEWAY,   /* only behind a gateway, and the mode is dsr */
 	NEIGHBOUR_NO_ROUTE,  /* no route, or its interface is down */
 	NEIGHBOUR_OUR_OWN,   /* an address of this node */
 	NEIGHBOUR_NO_DEVICE, /* its interface has no MAC (tunnel, loopback) */
@@ -70,8 +70,9 @@ enum neighbour_status {
 struct neighbour {
 	enum neighbour_status status;
 	uint32_t ifindex;   /* where it leaves; 0 = not known */
-	uint8_t mac[6];	    /* of the backend: the last known one */
+	uint8_t mac[6];	    /* of the backend, or of the gateway to it: the last known one */
 	uint8_t own_mac[6]; /* ours, at that interface */
+	struct addr source; /* that the kernel would send to it from; all zeroes = none */
 	bool was_known;	    /* mac was good once: established flows may still use it */
 };
 

@@ -90,7 +90,14 @@ static const struct neighbour *find(struct bench *b, const char *text)
 {
 	struct addr addr = address(text);
 
-	return neighbours_find(b->neighbours, &addr);
+	return neighbours_find(b->neighbours, &addr, false);
+}
+
+static const struct neighbour *find_routed(struct bench *b, const char *text)
+{
+	struct addr addr = address(text);
+
+	return neighbours_find(b->neighbours, &addr, true);
 }
 
 /* Run the loop until the address has the status and, unless 0, a MAC that ends with @last. */
@@ -134,6 +141,49 @@ static void test_ways_that_dsr_cannot_use_are_told_apart(void **state)
 	assert_int_equal(find(b, "192.0.2.1")->status, NEIGHBOUR_OUR_OWN);
 	assert_int_equal(find(b, "192.0.2.99")->status, NEIGHBOUR_UNKNOWN);
 	assert_null(find(b, "203.0.113.7"));
+}
+
+static void wait_for_routed(struct bench *b, const char *text, uint8_t last)
+{
+	uint64_t until = clock_ms() + LIMIT_MS;
+
+	while (clock_ms() < until && (find_routed(b, text)->status != NEIGHBOUR_KNOWN ||
+				      find_routed(b, text)->mac[5] != last)) {
+		event_base_loop(b->loop, EVLOOP_NONBLOCK);
+		usleep(5000);
+	}
+	assert_int_equal(find_routed(b, text)->status, NEIGHBOUR_KNOWN);
+	assert_int_equal(find_routed(b, text)->mac[5], last);
+}
+
+static void test_backends_behind_a_gateway_have_its_mac_and_our_source(void **state)
+{
+	struct bench *b = *state;
+	struct addr source = address("192.0.2.1"), source6 = address("2001:db8::1");
+
+	run("ip -6 route add 2001:db8:1::/64 via 2001:db8::21");
+	want(b, "198.51.100.7", "198.51.100.8");
+	wait_for_routed(b, "198.51.100.7", 0x21);
+	wait_for_routed(b, "198.51.100.8", 0x21);
+	assert_int_equal(find(b, "198.51.100.7")->status, NEIGHBOUR_GATEWAY);
+	assert_memory_equal(&find_routed(b, "198.51.100.7")->source, &source, sizeof(source));
+	/* one of them is no longer wanted: the gateway stays known for the other */
+	want(b, "198.51.100.7", "2001:db8:1::7");
+	assert_int_equal(find_routed(b, "198.51.100.7")->status, NEIGHBOUR_KNOWN);
+	wait_for_routed(b, "2001:db8:1::7", 0x21);
+	assert_memory_equal(&find_routed(b, "2001:db8:1::7")->source, &source6, sizeof(source6));
+}
+
+static void test_backend_gets_another_gateway(void **state)
+{
+	struct bench *b = *state;
+
+	want(b, "198.51.100.7", NULL);
+	wait_for_routed(b, "198.51.100.7", 0x21);
+	run("ip neigh add 192.0.2.50 lladdr 02:00:00:00:00:50 dev sl0 nud permanent");
+	run("ip route replace 198.51.100.0/24 via 192.0.2.50");
+	wait_for_routed(b, "198.51.100.7", 0x50);
+	assert_true(find_routed(b, "198.51.100.7")->was_known);
 }
 
 static void test_backend_that_appears_later_becomes_known(void **state)
@@ -237,6 +287,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(test_mac_on_link_is_resolved),
 		BENCH_TEST(test_ways_that_dsr_cannot_use_are_told_apart),
+		BENCH_TEST(test_backends_behind_a_gateway_have_its_mac_and_our_source),
+		BENCH_TEST(test_backend_gets_another_gateway),
 		BENCH_TEST(test_backend_that_appears_later_becomes_known),
 		BENCH_TEST(test_replaced_nic_is_found_by_a_probe),
 		BENCH_TEST(test_interface_that_comes_back_is_resolved_again),

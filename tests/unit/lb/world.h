@@ -30,7 +30,7 @@ extern const char smtp_to_mx[], smtp_to_in[];
 /* world_new: one interface, backends mx1 to mx3 up, nothing applied yet. */
 struct world *world_new(void);
 void world_free(struct world *w);
-/* world_configure: every backend is up then. */
+/* world_configure: every backend is up then. @services may have settings of the node, too. */
 void world_configure(struct world *w, const char *pools, const char *services);
 struct plan world_plan(struct world *w);
 /* world_go: apply what is to be done, in memory only; the names of the steps, one after the other.

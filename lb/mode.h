@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* mode.h: what a pool's forward mode puts into the records of its services and backends, and what
+ * of the program a configuration needs. A mode's part is one function in mode.c and a row of its
+ * table.
+ */
+#ifndef SLUICE_LB_MODE_H
+#define SLUICE_LB_MODE_H
+
+#include "lb/desired.h"
+
+/* mode_is_routed: may its backends be behind a gateway? */
+bool mode_is_routed(enum config_mode mode);
+
+/* mode_service: all of the record but its numbers. */
+struct service mode_service(const struct config *c, const struct config_service *s);
+
+/* mode_backend_fill: the members of @plane that are the mode's own; the others stay. */
+void mode_backend_fill(const struct desired_backend *b, struct backend *plane);
+
+uint32_t mode_features(const struct config *c);	  /* FEATURE_* */
+uint32_t mode_vip_policy(const struct config *c); /* VIP_* */
+
+#endif
