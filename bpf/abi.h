@@ -50,6 +50,8 @@ _Static_assert(sizeof(struct service) == 8, "service");
 #define SERVICE_STATEFUL    0x02U /* nat: what comes back cannot be told by the backend alone */
 #define SERVICE_PROXY_V2    0x04U /* fullnat: a PROXY v2 header before the first byte */
 #define SERVICE_SYN_COOKIES 0x08U /* nat, fullnat: SYNs are answered by the node, now */
+#define SERVICE_COOKIES_OUT 0x10U /* or were so: an unknown ACK may bring back a cookie */
+#define SERVICE_RETURN	    0x80U /* only of a fragment: it comes from a backend; see nat.h */
 
 /* The record of a VIP stands among the services, with protocol 0 and port 0: what becomes of a
  * packet to it for which there is no service.
@@ -263,15 +265,24 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(DROP_TTL, drop_ttl, "time to live is over; the sender was told, or may not be")          \
 	X(DROP_REPLY_LIMIT, drop_reply_limit,                                                      \
 	  "an answer of the node's own was due, but too many were")                                \
+	X(DROP_NO_FLOW, drop_no_flow, "of no connection that fullnat (or a stateful nat) knows")   \
+	X(DROP_NO_PORT, drop_no_port, "fullnat: no source port is free for this backend")          \
+	X(DROP_NO_ROUTE, drop_no_route,                                                            \
+	  "nat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")          \
+	X(DROP_EARLY, drop_early,                                                                  \
+	  "data behind a SYN cookie, before the backend has answered: the client repeats it")      \
 	X(DROP_INTERNAL, drop_internal, "a table was missing: our bug")                            \
 	X(FLOW_TABLE_FULL, flow_table_full, "forwarded, but not remembered: flow table full")      \
 	X(FLOW_MOVED, flow_moved, "its backend is gone: sent to the slot's owner instead")         \
 	X(FLOW_PREVIOUS, flow_previous,                                                            \
 	  "unknown flow of a slot in transition: to the previous owner")                           \
+	X(RETURNED, returned, "from a backend, sent back to a client (nat, fullnat)")              \
+	X(COOKIE_VALID, cookie_valid, "a connection opened by the right SYN cookie")               \
 	X(REPLY_RESET, reply_reset, "answered by RST: its backend is gone, or nobody listens")     \
 	X(REPLY_UNREACHABLE, reply_unreachable, "answered by ICMP: nobody listens there")          \
 	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for the tunnel")         \
-	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")
+	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")                                 \
+	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")
 
 enum reason {
 #define REASON_ENUM(upper, lower, text) REASON_##upper,

@@ -88,6 +88,8 @@ static __always_inline int balance_unserved(struct xdp_md *ctx, const struct pac
 	return stop((enum reason)reply_icmp(ctx, &at, REASON_REPLY_UNREACHABLE, 0));
 }
 
+#include "bpf/translate.h"
+
 SEC("xdp")
 int balancer(struct xdp_md *ctx)
 {
@@ -103,10 +105,12 @@ int balancer(struct xdp_md *ctx)
 	if (unlikely(reason != NEXT))
 		return stop(reason);
 	if (unlikely(p.kind == PACKET_FRAGMENT))
-		return balance_fragment(ctx, &p);
+		return features & FEATURE_RETURN ? translate(ctx) : balance_fragment(ctx, &p);
 	service = service_find(&p);
 	if (!service)
-		return balance_unserved(ctx, &p);
+		return features & FEATURE_RETURN ? translate(ctx) : balance_unserved(ctx, &p);
+	if (unlikely(service->mode >= FORWARD_NAT))
+		return translate(ctx);
 	count_service(&p, service->id);
 	reason = flow_pick(&p, service, &backend);
 	if (unlikely(reason == REASON_REPLY_RESET)) {
