@@ -291,6 +291,68 @@ enum reason {
 		REASON_COUNT
 };
 
+/* ---- explanation: PERCPU_ARRAY of one: what an instance of the program that tells of its packets
+ * found, stage by stage (explain.h) ----
+ *
+ * Each instance, or those of one trace, have one of their own.
+ */
+
+/* Settings of such an instance: `seeing`; 0 is the program in service, which tells nothing. */
+#define SEEING_EXPLAIN 0x1U /* a dry run: no other map is written */
+#define SEEING_TRACE   0x2U /* what the filter wants goes to `trace_events` */
+
+#define STAGE_PARSED   0x01U /* `tuple`, `kind` and `len_bytes` are set: as far as could be read */
+#define STAGE_SERVICE  0x02U /* `service` is */
+#define STAGE_SLOT     0x04U /* `hash`, `slot` and `owner` are */
+#define STAGE_STAMPED  0x08U /* its bucket was stamped in this epoch (on this CPU) */
+#define STAGE_PREVIOUS 0x10U /* `previous` (in transition) and `embryo` were looked at */
+#define STAGE_FLOWS    0x20U /* `flows` was asked */
+#define STAGE_FLOW     0x40U /* and knew it: `flow_*` are set */
+#define STAGE_END      0x80U /* the rest is set; nothing of this record is of a later packet */
+
+struct explanation {
+	__u64 at_ns; /* trace: CLOCK_MONOTONIC */
+	__u64 hash;
+	__u64 reasons; /* 1 << enum reason: all that were counted */
+	struct tuple tuple;
+	__u32 len_bytes; /* of the frame */
+	__u32 slot;
+	__u32 stages;  /* STAGE_*: those reached */
+	__u16 service; /* its id */
+	__u16 owner;   /* its word in the table */
+	__u16 previous;
+	__u16 embryo; /* backend number or BACKEND_NONE */
+	__u16 flow_backend;
+	__u16 flow_seen; /* as in struct flow */
+	__u16 backend;	 /* that it was sent to, or BACKEND_NONE */
+	__u8 flow_flags; /* FLOW_* */
+	__u8 kind;	 /* enum packet_kind */
+	__u8 verdict;	 /* XDP_* */
+	__u8 reason;	 /* enum reason */
+	__u8 pad[2];
+};
+_Static_assert(sizeof(struct explanation) == 96, "explanation");
+_Static_assert(REASON_COUNT <= 64, "explanation.reasons");
+
+/* ---- trace_filter: ARRAY of one; trace_events: RINGBUF of struct explanation ----
+ *
+ * Both exist while a trace runs.
+ */
+struct trace_filter {
+	__u32 client[4], client_mask[4]; /* as in the tuple; a bit of the mask: it must be alike */
+	__u32 vip[4], vip_mask[4];
+	__u64 reasons; /* 1 << enum reason: one of them; 0 = all */
+	__u64 lost;    /* counted by the program: the ring was full */
+	__u32 sample;  /* one of so many; 0 or 1 = each */
+	__be16 port;   /* of the VIP; 0 = all */
+	__u8 protocol; /* 0 = all */
+	__u8 verdicts; /* 1 << XDP_*: one of them; 0 = all */
+};
+_Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
+
+#define TRACE_RING_BYTES (1U << 20)
+#define TRACE_WAKE_BYTES (1U << 18) /* that wait before user space is woken */
+
 /* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ----
  */
 

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/count.h"
+#include "bpf/explain.h"
 #include "bpf/flow.h"
 #include "bpf/forward.h"
 #include "bpf/fragment.h"
@@ -21,10 +22,13 @@
 
 static __always_inline int stop(enum reason reason)
 {
-	count_reason(reason);
+	int verdict = reason < REASON_DROP_TRUNCATED ? XDP_PASS : XDP_DROP;
+
 	if (reason >= REASON_REPLY_RESET)
-		return XDP_TX;
-	return reason < REASON_DROP_TRUNCATED ? XDP_PASS : XDP_DROP;
+		verdict = XDP_TX;
+	count_reason(reason);
+	note_end(reason, BACKEND_NONE, verdict);
+	return verdict;
 }
 
 /* send: the last two stages. */
@@ -36,6 +40,8 @@ static __always_inline int send(struct xdp_md *ctx, const struct packet *p,
 
 	if (unlikely(reason != NEXT))
 		return stop(reason);
+	if (note_end(NEXT, backend, verdict))
+		return verdict;
 	count_backend(p, backend);
 	return verdict;
 }
@@ -56,13 +62,25 @@ __noinline int look_closer(struct xdp_md *ctx, struct packet *ret_packet)
 				  frame_bytes_of(ctx), ret_packet);
 }
 
+/* A packet that goes no further than the first stage: what can be read of it is told all the same.
+ */
+static __always_inline void note_unparsed(struct xdp_md *ctx, struct packet *p)
+{
+	if (likely(!seeing))
+		return;
+	look_closer(ctx, p);
+	note_packet(p);
+}
+
 /* A fragment that is not the first of its packet. */
 static __noinline int balance_fragment(struct xdp_md *ctx, const struct packet *p)
 {
 	__u32 backend = BACKEND_NONE;
 	struct service service;
-	enum reason reason = fragment_find(p, &service, &backend);
+	enum reason reason;
 
+	note_packet(p);
+	reason = fragment_find(p, &service, &backend);
 	if (reason != NEXT)
 		return stop(reason);
 	count_service(p, service.id);
@@ -75,6 +93,7 @@ static __always_inline int balance_unserved(struct xdp_md *ctx, const struct pac
 	const struct service *vip;
 	struct place at;
 
+	note_packet(p);
 	if (!(features & FEATURE_VIPS))
 		return stop(REASON_PASS_NO_SERVICE);
 	vip = vip_find(p);
@@ -102,8 +121,10 @@ int balancer(struct xdp_md *ctx)
 		       (const volatile __u64 *)own_mac, &p);
 	if (unlikely(reason == LOOK_CLOSER))
 		reason = (enum reason)look_closer(ctx, &p);
-	if (unlikely(reason != NEXT))
+	if (unlikely(reason != NEXT)) {
+		note_unparsed(ctx, &p);
 		return stop(reason);
+	}
 	if (unlikely(p.kind == PACKET_FRAGMENT))
 		return features & FEATURE_RETURN ? translate(ctx) : balance_fragment(ctx, &p);
 	service = service_find(&p);

@@ -9,21 +9,28 @@
 #ifndef SLUICE_BPF_COUNT_H
 #define SLUICE_BPF_COUNT_H
 
+#include "bpf/explain.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 
 static __always_inline void count_reason(__u32 reason)
 {
-	__u64 *packets = bpf_map_lookup_elem(&reasons, &reason);
+	__u64 *packets;
 
+	if (note_reason(reason))
+		return;
+	packets = bpf_map_lookup_elem(&reasons, &reason);
 	if (packets)
 		++*packets;
 }
 
 static __always_inline void count_service(const struct packet *p, __u32 id)
 {
-	struct service_stats *stats = bpf_map_lookup_elem(&service_stats, &id);
+	struct service_stats *stats;
 
+	if (note_service(p, id))
+		return;
+	stats = bpf_map_lookup_elem(&service_stats, &id);
 	if (!stats)
 		return;
 	stats->packets++;
@@ -45,9 +52,13 @@ static __always_inline void count_backend(const struct packet *p, __u32 backend)
 /* An entry was put into `flows`. */
 static __always_inline void count_opened(__u32 service, __u32 backend)
 {
-	struct service_stats *of_service = bpf_map_lookup_elem(&service_stats, &service);
-	struct backend_stats *of_backend = bpf_map_lookup_elem(&backend_stats, &backend);
+	struct service_stats *of_service;
+	struct backend_stats *of_backend;
 
+	if (dry_run())
+		return;
+	of_service = bpf_map_lookup_elem(&service_stats, &service);
+	of_backend = bpf_map_lookup_elem(&backend_stats, &backend);
 	if (of_service)
 		of_service->flows++;
 	if (of_backend)
@@ -57,8 +68,11 @@ static __always_inline void count_opened(__u32 service, __u32 backend)
 /* An entry of `flows` stopped being live. */
 static __always_inline void count_closed(__u32 backend)
 {
-	struct backend_stats *stats = bpf_map_lookup_elem(&backend_stats, &backend);
+	struct backend_stats *stats;
 
+	if (dry_run())
+		return;
+	stats = bpf_map_lookup_elem(&backend_stats, &backend);
 	if (stats)
 		stats->closed++;
 }

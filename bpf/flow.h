@@ -60,12 +60,16 @@ static __always_inline void flow_key_make(const struct packet *p, __u32 service,
 /* flow_close: it is live no longer; counted by the first who says so. */
 static __always_inline void flow_close(struct flow *f)
 {
+	if (dry_run())
+		return;
 	if (!(__sync_fetch_and_or(&f->flags, FLOW_CLOSING) & FLOW_CLOSING))
 		count_closed(f->backend);
 }
 
 static __always_inline void flow_forget(const struct flow_key *key, struct flow *f)
 {
+	if (dry_run())
+		return;
 	flow_close(f);
 	bpf_map_delete_elem(&flows, key);
 }
@@ -80,8 +84,14 @@ static __always_inline __u32 embryo_backend(const struct pick *k)
 
 static __always_inline void embryo_write(struct embryo *embryo, __u64 hash, __u32 backend)
 {
-	if (backend != BACKEND_NONE)
+	if (backend != BACKEND_NONE && !dry_run())
 		embryo->tag = EMBRYO_TAG(hash) | backend;
+}
+
+static __always_inline void stamp_write(__u8 *at, __u8 stamp)
+{
+	if (!dry_run())
+		*at = stamp;
 }
 
 /* usable: may a known flow or embryo go on at this backend? In a settled slot only its owner may
@@ -102,8 +112,11 @@ static __always_inline void flow_insert(const struct pick *k, const struct flow_
 		.backend = (__u16)backend,
 		.seen = FLOW_EPOCH(k->clock->now_s),
 	};
-	long error = bpf_map_update_elem(&flows, key, &f, BPF_NOEXIST);
+	long error;
 
+	if (dry_run())
+		return;
+	error = bpf_map_update_elem(&flows, key, &f, BPF_NOEXIST);
 	if (!error) {
 		k->embryo->tag = 0;
 		count_opened(k->service, backend);
@@ -129,13 +142,13 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 
 	if (p->kind == PACKET_SYN) {
 		embryo_write(k->embryo, k->hash, k->owner);
-		*k->stamp = 0;
+		stamp_write(k->stamp, 0);
 		return k->owner;
 	}
 	if (embryo != BACKEND_NONE && usable(k, embryo)) {
 		if (p->kind == PACKET_OTHER) {
 			flow_insert(k, key, embryo);
-			*k->stamp = k->clock->stamp;
+			stamp_write(k->stamp, k->clock->stamp);
 		}
 		return embryo;
 	}
@@ -157,10 +170,10 @@ static __always_inline __u32 flow_known(const struct pick *k, const struct packe
 	}
 	if (p->kind == PACKET_FIN)
 		flow_close(f);
-	if (f->seen != FLOW_EPOCH(k->clock->now_s))
+	if (f->seen != FLOW_EPOCH(k->clock->now_s) && !dry_run())
 		f->seen = FLOW_EPOCH(k->clock->now_s);
 	if (!k->transition && p->kind == PACKET_OTHER)
-		*k->stamp = k->clock->stamp;
+		stamp_write(k->stamp, k->clock->stamp);
 	return backend;
 }
 
@@ -177,6 +190,7 @@ static __always_inline __u32 flow_follow(const struct pick *k, const struct pack
 
 	flow_key_make(p, k->service, &key);
 	f = bpf_map_lookup_elem(&flows, &key);
+	note_flow(f);
 	if (!f)
 		return flow_unknown(k, p, &key, embryo);
 	if (f->flags & FLOW_CLOSING) {
@@ -210,6 +224,7 @@ static __always_inline __u32 flow_peek(const struct pick *k, const struct packet
 		return k->owner;
 	flow_key_make(p, k->service, &key);
 	f = bpf_map_lookup_elem(&flows, &key);
+	note_flow(f);
 	if (f && backend_alive(f->backend))
 		return f->backend;
 	if (embryo != BACKEND_NONE && backend_alive(embryo))
@@ -240,6 +255,7 @@ static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
 {
 	k->transition = k->owner & SLOT_TRANSITION;
 	k->owner &= SLOT_BACKEND;
+	note_previous(k->transition ? k->previous : BACKEND_NONE, k->embryo, k->hash);
 	return p->kind == PACKET_ICMP ? flow_peek(k, p) : flow_follow(k, p);
 }
 
@@ -269,6 +285,7 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 		return REASON_DROP_INTERNAL;
 	owner = slot_read(word, slot);
 	*ret_backend = owner;
+	note_slot(hash, slot, owner, stamp, now);
 	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
 
@@ -281,7 +298,7 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 		return REASON_DROP_INTERNAL;
 	if (p->kind == PACKET_SYN && !(owner & SLOT_TRANSITION)) {
 		embryo_write(embryo, hash, owner);
-		*stamp = 0;
+		stamp_write(stamp, 0);
 		return NEXT;
 	}
 	at = SLOTS_WORDS(slots) + slot / 4;

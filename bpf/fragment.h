@@ -9,6 +9,7 @@
 #ifndef SLUICE_BPF_FRAGMENT_H
 #define SLUICE_BPF_FRAGMENT_H
 
+#include "bpf/explain.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 #include "bpf/service.h"
@@ -27,7 +28,7 @@ static __noinline int fragment_remember(const struct packet *p, const struct ser
 	__u64 hash = fragment_hash(hash_key, p);
 	struct fragment *f = fragment_entry(hash);
 
-	if (!f)
+	if (!f || dry_run())
 		return 0;
 	f->tag = 0;
 	__asm__ __volatile__("" ::: "memory");

@@ -21,6 +21,7 @@ const volatile __u32 ifindex = 0;				 /* of that interface */
 const volatile __u32 slots = SLOTS_DEFAULT;			 /* of every pool's table */
 const volatile __u32 embryo_mask = EMBRYOS_DEFAULT - 1;		 /* max_entries of `embryos` - 1 */
 const volatile __u32 features = 0;				 /* FEATURE_* */
+const volatile __u32 seeing = 0;				 /* SEEING_* */
 const volatile __u64 hash_key[HASH_KEY_WORDS] = {};
 
 struct {
@@ -116,5 +117,26 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } reasons SEC(".maps");
+
+/* Of an instance that tells of its packets; the program in service is loaded without these. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct explanation);
+} explanation SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct trace_filter);
+} trace_filter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TRACE_RING_BYTES);
+} trace_events SEC(".maps");
 
 #endif
