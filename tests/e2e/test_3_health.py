@@ -4,7 +4,7 @@ import time
 
 from lab import clients, daemons
 from lab.machine import wait_until
-from lab.site import VIP, Site
+from lab.site import VIP, VIP6, Site
 
 
 def site():
@@ -61,6 +61,27 @@ def test_backend_with_a_new_nic_is_found(lab):
                 "ip route replace default via 10.77.0.1 && ip -6 addr replace fd77::23/64 dev eth0 nodad && "
                 "ip -6 route replace default via fd77::1")
     wait_until(lambda: serves(lab, "mx3"), 60, "mx3 serves with its new MAC")
+
+
+def test_silent_client_of_a_dead_backend_is_told_at_once(lab):
+    """on_down = "reset": an IMAP client in IDLE, which would say nothing for half an hour, has to
+    reconnect now; those of other backends notice nothing."""
+    lost = [clients.imap_open_at(lab.client, host, "mx2") for host in (VIP, VIP6)]
+    other = clients.imap_open_at(lab.client, VIP, "mx1")
+    lab.switch.run("ip link set p-mx2 down")
+    try:
+        began = time.monotonic()
+        for imap in lost:
+            imap.sock.settimeout(20)
+            try:
+                assert imap.sock.recv(1) == b"", "a dead server spoke"
+            except ConnectionResetError:
+                pass
+        print(f"    silent clients of a dead backend are reset after {time.monotonic() - began:.1f} s")
+        assert clients.imap_works(other)
+    finally:
+        lab.switch.run("ip link set p-mx2 up")
+    wait_until(lambda: lab.state("lb1", "imap", "mx2") == "up", 60, "it is back")
 
 
 def test_unplugged_backend_is_taken_out(lab):
