@@ -3,8 +3,8 @@
  *
  * A packet that is not forwarded adds one to exactly one of the reasons pass_* and drop_*; the
  * other reasons tell what else happened to a forwarded one. A service counts what arrived for it, a
- * backend what was sent to it; user space derives how many were forwarded, to spare each of them a
- * counter.
+ * backend what was sent to it; user space adds the backends' up to tell how many were forwarded, to
+ * spare each of them a counter.
  */
 #ifndef SLUICE_BPF_COUNT_H
 #define SLUICE_BPF_COUNT_H

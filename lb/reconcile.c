@@ -432,15 +432,14 @@ void lb_service_counts(struct lb *lb, uint32_t i, struct service_counts *ret_cou
 
 void lb_reason_counts(struct lb *lb, uint64_t ret_counts[static REASON_COUNT])
 {
-	uint64_t arrived = 0, dropped;
+	uint64_t forwarded = 0;
 
 	plane_reasons(lb->plane, ret_counts);
-	for (uint32_t id = 0; id < SERVICE_MAX; id++) {
-		if (lb->current->services[id].used)
-			arrived += plane_service_stats(lb->plane, id).packets;
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		if (lb->current->backends[i].used)
+			forwarded += plane_backend_stats(lb->plane, i).packets;
 	}
-	dropped = ret_counts[REASON_DROP_NO_BACKEND] + ret_counts[REASON_DROP_INTERNAL];
-	ret_counts[REASON_FORWARDED] = arrived > dropped ? arrived - dropped : 0;
+	ret_counts[REASON_FORWARDED] = forwarded;
 }
 
 void lb_flow_fill(const struct lb *lb, uint32_t *ret_used, uint32_t *ret_size)
