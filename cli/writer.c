@@ -79,10 +79,10 @@ static const char *state_colour(const char *text)
 {
 	static const struct {
 		const char *word, *colour;
-	} words[] = {{"up", "green"},	   {"active", "green"},	  {"down", "red"},
-		     {"disabled", "red"},  {"init", "red"},	  {"no neighbour", "red"},
-		     {"drain", "yellow"},  {"leaving", "yellow"}, {"unknown", "yellow"},
-		     {"removed", "yellow"}};
+	} words[] = {{"up", "green"},	    {"active", "green"},   {"down", "red"},
+		     {"disabled", "red"},   {"init", "red"},	   {"no neighbour", "red"},
+		     {"drain", "yellow"},   {"leaving", "yellow"}, {"unknown", "yellow"},
+		     {"removed", "yellow"}, {"full", "yellow"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(words[i].word, text) == 0)

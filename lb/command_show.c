@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "lb/control.h"
+#include "lb/maglev.h"
 #include "lb/reconcile.h"
+#include "lb/share.h"
 
 #define I(value) json_integer((json_int_t)(value))
 
@@ -45,6 +47,10 @@ const char *backend_state(const struct lb *lb, uint32_t i)
 		return "drain";
 	if (b->health.health == HEALTH_UP && b->neighbour.status != NEIGHBOUR_KNOWN)
 		return "no neighbour";
+	if (b->full)
+		return "full";
+	if (b->health.health == HEALTH_UP && config_backend(lb->config, i)->backup && !b->takes_new)
+		return "backup";
 	return health_names[b->health.health <= HEALTH_LEAVING ? b->health.health : 0];
 }
 
@@ -53,6 +59,12 @@ static int backend_weight(const struct lb *lb, uint32_t i)
 	const struct lb_backend *b = &lb->backends[i];
 
 	return b->weight == WEIGHT_NONE ? config_backend(lb->config, i)->weight : b->weight;
+}
+
+/* How much of what its weight promises it gets of the new connections, in percent. */
+static uint32_t backend_percent(const struct lb_backend *b)
+{
+	return b->takes_new ? (backend_share(b) * 100U + SHARE_ALL / 2) / SHARE_ALL : 0;
 }
 
 /* Why it is in the state it is in: the server's words, or ours. */
@@ -87,7 +99,9 @@ static void backend_row(json_t *rows, struct lb *lb, uint32_t i)
 	set_text(row, "state", backend_state(lb, i));
 	set_text(row, "health", health_names[lb->backends[i].health.health & 3]);
 	set(row, "weight", I(backend_weight(lb, i)));
+	set(row, "share", I(backend_percent(&lb->backends[i])));
 	set(row, "live", I(counts.live));
+	set(row, "limit", I(config->max_connections));
 	set(row, "new", I(counts.opened));
 	set(row, "packets", I(counts.packets));
 	set(row, "bytes", I(counts.bytes));
@@ -107,7 +121,9 @@ static void retired_row(json_t *rows, const struct retired_backend *retired)
 	set_text(row, "state", "removed");
 	set_text(row, "health", health_names[HEALTH_UNKNOWN]);
 	set(row, "weight", I(0));
+	set(row, "share", I(0));
 	set(row, "live", I(retired->counts.live));
+	set(row, "limit", I(0));
 	set(row, "new", I(retired->counts.opened));
 	set(row, "packets", I(retired->counts.packets));
 	set(row, "bytes", I(retired->counts.bytes));
@@ -153,6 +169,7 @@ static struct pool_sum pool_sum(struct lb *lb, uint32_t pool)
 
 static json_t *pools(struct lb *lb)
 {
+	static const char *const modes[] = CONFIG_MODE_NAMES;
 	json_t *rows = json_array();
 
 	for (uint32_t i = 0; i < lb->config->n_pools; i++) {
@@ -161,7 +178,7 @@ static json_t *pools(struct lb *lb)
 		json_t *row = json_object();
 
 		set_text(row, "pool", p->name);
-		set_text(row, "mode", "dsr");
+		set_text(row, "mode", modes[p->mode]);
 		set_text(row, "probe", p->probe.type);
 		set(row, "up", I(sum.up));
 		set(row, "total", I(sum.total));
@@ -284,6 +301,7 @@ static void config_number(json_t *rows, const char *key, uint64_t value)
 static json_t *config(struct lb *lb)
 {
 	static const char *const attached[] = ATTACH_NAMES;
+	static const char *const no_service[] = {"pass", "reject", "drop"};
 	const struct config *c = lb->config;
 	json_t *rows = json_array();
 	char text[256];
@@ -298,6 +316,9 @@ static json_t *config(struct lb *lb)
 		config_row(rows, "interface", text);
 	}
 	config_row(rows, "on_stop", c->on_stop == ON_STOP_KEEP ? "keep" : "detach");
+	config_row(rows, "no_service", no_service[c->no_service]);
+	snprintf(text, sizeof(text), "%u-%u", c->nat_port_first, c->nat_port_last);
+	config_row(rows, "nat_ports", text);
 	config_number(rows, "slots", c->slots);
 	config_number(rows, "flow_limit", c->flow_limit);
 	config_number(rows, "vrrp_instances", c->n_instances);

@@ -8,6 +8,7 @@
 
 #include "lb/control.h"
 #include "lb/reconcile.h"
+#include "lb/share.h"
 
 static __attribute__((format(printf, 2, 3))) void problem(json_t *problems, const char *format, ...)
 {
@@ -20,16 +21,46 @@ static __attribute__((format(printf, 2, 3))) void problem(json_t *problems, cons
 	json_array_append_new(problems, json_string(text));
 }
 
+/* Whom the pool uses instead of its ordinary backends. @usable: backends that take connections;
+ * @backups: those of them that are backups
+ */
+static void use_problem(json_t *problems, const struct lb *lb, const struct config_pool *p,
+			uint32_t usable, uint32_t backups)
+{
+	enum pool_use use = pool_fates(p, config_backend(lb->config, p->first_backend),
+				       lb->backends + p->first_backend, NULL);
+
+	if (use == USE_NOBODY)
+		problem(problems,
+			"pool %s rejects new connections: fewer than %u backends are usable (min_backends)",
+			p->name, p->min_backends);
+	else if (use == USE_OVERFLOW)
+		problem(problems, "pool %s is full%s; raise max_connections, or add a backend",
+			p->name, backups ? ", and uses its backups" : "");
+	else if (usable == 0)
+		problem(problems, "pool %s has nobody to take connections; its services are down",
+			p->name);
+	else if (use == USE_ALL)
+		problem(problems,
+			"pool %s uses all backends whatever their probes say: fewer than %u are usable (min_backends)",
+			p->name, p->min_backends);
+	else if (use == USE_BACKUPS)
+		problem(problems, "pool %s has %s usable backends%s", p->name,
+			p->min_backends > 1 ? "too few" : "no",
+			backups ? ", and uses its backups" : " (min_backends)");
+}
+
 static void backend_problems(json_t *problems, const struct lb *lb, const struct config_pool *p)
 {
 	static const char *const neighbours[] = NEIGHBOUR_NAMES;
-	uint32_t usable = 0;
+	uint32_t usable = 0, backups = 0;
 
 	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
 		const char *name = config_backend(lb->config, i)->name;
 		const struct lb_backend *b = &lb->backends[i];
 
 		usable += b->takes_new;
+		backups += b->takes_new && config_backend(lb->config, i)->backup;
 		if (b->by_operator != OPERATOR_ENABLED)
 			continue; /* wanted */
 		if (b->health.health == HEALTH_DOWN || b->health.health == HEALTH_LEAVING)
@@ -43,9 +74,7 @@ static void backend_problems(json_t *problems, const struct lb *lb, const struct
 				"backend %s of pool %s cannot be reached: %s; in mode dsr it must be on a link of this node",
 				name, p->name, neighbours[b->neighbour.status]);
 	}
-	if (usable == 0)
-		problem(problems, "pool %s has nobody to take connections; its services are down",
-			p->name);
+	use_problem(problems, lb, p, usable, backups);
 }
 
 static void node_problems(json_t *problems, struct lb *lb)

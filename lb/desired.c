@@ -4,11 +4,12 @@
  * | health   | new connections | established ones |
  * | up       | yes             | go on            |
  * | leaving  | no              | go on            |
- * | down     | no              | are cut          |
+ * | down     | no              | are cut, or go on (on_down) |
  * | unknown  | as the data plane had it before a restart; a new backend waits |
  *
  * Less than that: drain and weight 0 take no new ones; disabled cuts; without a known neighbour
- * there are no new ones, and established ones go on at its last known MAC if there is one.
+ * there are no new ones, and established ones go on at its last known MAC if there is one. What the
+ * pool's options make of that: share.h.
  */
 #include "lb/desired.h"
 
@@ -18,8 +19,9 @@
 
 #include "lb/maglev.h"
 #include "lb/mode.h"
+#include "lb/share.h"
 
-static enum health health_of(const struct config_pool *pool, const struct lb_backend *in)
+enum health backend_health(const struct config_pool *pool, const struct lb_backend *in)
 {
 	if (strcmp(pool->probe.type, "none") == 0)
 		return HEALTH_UP;
@@ -31,7 +33,7 @@ struct fate backend_fate(const struct config_pool *pool, const struct config_bac
 {
 	struct fate fate = {0};
 
-	switch (health_of(pool, in)) {
+	switch (backend_health(pool, in)) {
 	case HEALTH_UP:
 		fate = (struct fate){.takes_new = true, .alive = true};
 		break;
@@ -42,6 +44,7 @@ struct fate backend_fate(const struct config_pool *pool, const struct config_bac
 		fate = (struct fate){.takes_new = in->kept_takes_new, .alive = in->kept_alive};
 		break;
 	case HEALTH_DOWN:
+		fate.alive = pool->on_down == ON_DOWN_KEEP;
 		break;
 	}
 	if (in->by_operator != OPERATOR_ENABLED)
@@ -63,7 +66,7 @@ struct fate backend_fate(const struct config_pool *pool, const struct config_bac
 struct member {
 	struct addr addr; /* another address is another backend */
 	struct maglev_backend maglev;
-	bool takes_new;
+	uint16_t share;
 };
 
 struct cached_table {
@@ -140,7 +143,8 @@ static bool same_base(const struct cached_table *a, const struct cached_table *b
 		return false;
 	for (uint32_t i = 0; i < a->n; i++) {
 		if (a->members[i].maglev.seed != b->members[i].maglev.seed ||
-		    a->members[i].maglev.weight != b->members[i].maglev.weight)
+		    a->members[i].maglev.weight != b->members[i].maglev.weight ||
+		    a->members[i].maglev.backup != b->members[i].maglev.backup)
 			return false;
 	}
 	return true;
@@ -149,7 +153,7 @@ static bool same_base(const struct cached_table *a, const struct cached_table *b
 static bool same_owners(const struct cached_table *a, const struct cached_table *b)
 {
 	for (uint32_t i = 0; i < a->n; i++) {
-		if (a->members[i].takes_new != b->members[i].takes_new ||
+		if (a->members[i].share != b->members[i].share ||
 		    memcmp(&a->members[i].addr, &b->members[i].addr, sizeof(struct addr)) != 0)
 			return false;
 	}
@@ -160,25 +164,25 @@ static bool same_owners(const struct cached_table *a, const struct cached_table 
 static int cached_table_build(struct cached_table *t, const struct cached_table *old)
 {
 	struct maglev_backend *backends = calloc(t->n ? t->n : 1, sizeof(*backends));
-	bool *takes_new = calloc(t->n ? t->n : 1, sizeof(*takes_new));
+	uint16_t *shares = calloc(t->n ? t->n : 1, sizeof(*shares));
 	int r = 0;
 
 	t->base = calloc(t->slots, sizeof(*t->base));
 	t->owners = calloc(t->slots, sizeof(*t->owners));
-	if (!backends || !takes_new || !t->base || !t->owners)
+	if (!backends || !shares || !t->base || !t->owners)
 		r = -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
 		backends[i] = t->members[i].maglev;
-		takes_new[i] = t->members[i].takes_new;
+		shares[i] = t->members[i].share;
 	}
 	if (r == 0 && old && same_base(t, old))
 		memcpy(t->base, old->base, t->slots * sizeof(*t->base));
 	else if (r == 0)
 		r = maglev_build(backends, t->n, t->slots, t->base);
 	if (r == 0)
-		r = maglev_repair(backends, takes_new, t->n, t->slots, t->base, t->owners);
+		r = maglev_repair(backends, shares, t->n, t->slots, t->base, t->owners);
 	free(backends);
-	free(takes_new);
+	free(shares);
 	return r;
 }
 
@@ -234,21 +238,42 @@ static int cache_put(struct table_cache *cache, struct cached_table *t,
 
 /* ---- all of it ---- */
 
-static void desired_backend_init(const struct inputs *in, uint32_t i, struct desired_backend *ret)
+static void desired_backend_init(const struct inputs *in, uint32_t i, const struct fate *fate,
+				 struct desired_backend *ret)
 {
 	const struct config_backend *conf = config_backend(in->config, i);
 	const struct config_pool *pool = config_pool(in->config, conf->pool);
 	const struct neighbour *neighbour = &in->backends[i].neighbour;
-	struct fate fate = backend_fate(pool, conf, &in->backends[i]);
 
 	*ret = (struct desired_backend){.conf = conf,
 					.pool = pool,
-					.takes_new = fate.takes_new,
-					.alive = fate.alive,
+					.takes_new = fate->takes_new,
+					.alive = fate->alive,
+					.share = fate->share,
 					.ifindex = neighbour->ifindex};
 	memcpy(ret->mac, neighbour->mac, sizeof(ret->mac));
 	memcpy(ret->own_mac, neighbour->own_mac, sizeof(ret->own_mac));
 	ret->source = neighbour->source;
+}
+
+/* Every pool's backends. 0 or -ENOMEM. */
+static int desired_backends_init(const struct inputs *in, struct desired_backend *ret)
+{
+	const struct config *config = in->config;
+	struct fate *fates = calloc(config->n_backends ? config->n_backends : 1, sizeof(*fates));
+
+	if (!fates)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < config->n_pools; i++) {
+		const struct config_pool *pool = config_pool(config, i);
+
+		pool_fates(pool, config_backend(config, pool->first_backend),
+			   in->backends + pool->first_backend, fates + pool->first_backend);
+	}
+	for (uint32_t i = 0; i < config->n_backends; i++)
+		desired_backend_init(in, i, &fates[i], &ret[i]);
+	free(fates);
+	return 0;
 }
 
 /* The operator's weight 0 leaves the slots where they return to. */
@@ -273,10 +298,11 @@ static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
 			config_backend(in->config, pool->first_backend + k);
 
 		t->members[k].addr = conf->addr;
-		t->members[k].takes_new = backends[pool->first_backend + k].takes_new;
+		t->members[k].share = backends[pool->first_backend + k].share;
 		t->members[k].maglev = (struct maglev_backend){
 			.seed = maglev_seed(pool->name, conf->name),
-			.weight = weight_of(conf, &in->backends[pool->first_backend + k])};
+			.weight = weight_of(conf, &in->backends[pool->first_backend + k]),
+			.backup = conf->backup};
 	}
 	r = cache_put(cache, t, &table);
 	if (r < 0)
@@ -318,8 +344,8 @@ int desired_build(const struct inputs *in, struct table_cache *cache, struct des
 
 	memcpy(d.settings.hash_key, in->hash_key, sizeof(d.settings.hash_key));
 	desired_interfaces_init(in, &d);
-	for (uint32_t i = 0; r == 0 && i < config->n_backends; i++)
-		desired_backend_init(in, i, &d.backends[i]);
+	if (r == 0)
+		r = desired_backends_init(in, d.backends);
 	cache_trim(cache, config);
 	for (uint32_t i = 0; r == 0 && i < config->n_pools; i++)
 		r = desired_pool_init(in, cache, d.backends, i, &d.pools[i]);

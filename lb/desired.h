@@ -11,6 +11,7 @@ struct desired_backend {
 	const struct config_pool *pool;
 	bool takes_new; /* new connections come here */
 	bool alive;	/* established ones go on; needs the MAC */
+	uint16_t share; /* of the new ones that its weight promises; 0 = takes none */
 	uint32_t ifindex;
 	uint8_t mac[6], own_mac[6];
 	struct addr source; /* the node's own, to it; all zeroes = none */
@@ -56,10 +57,15 @@ struct inputs {
 	bool detached; /* no interface is wanted */
 };
 
-/* fate: what becomes of a backend, by its health, the operator and its neighbour. */
+/* fate: what becomes of a backend. */
 struct fate {
 	bool takes_new, alive;
+	uint16_t share; /* pool_fates(): 0 .. SHARE_ALL; 0 where it takes no new ones */
 };
+
+/* backend_health: as its probe has it; without one it is up. */
+enum health backend_health(const struct config_pool *pool, const struct lb_backend *in);
+/* backend_fate: by its own health, the operator and its neighbour, whatever its pool needs. */
 
 struct fate backend_fate(const struct config_pool *pool, const struct config_backend *conf,
 			 const struct lb_backend *in);

@@ -16,6 +16,7 @@
 
 #include "base/channel.h"
 #include "base/log.h"
+#include "lb/balance.h"
 #include "lb/control.h"
 #include "lb/flows.h"
 #include "lb/inputs.h"
@@ -234,9 +235,10 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, on_lost, lb);
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
+	lb->balance = balance_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->reconciler ||
-	    !parts->ready_look)
+	    !lb->balance || !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -259,6 +261,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
+	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);
 	flow_sweep_free(lb->sweep);

@@ -9,6 +9,11 @@
  * only those move, each to the backend of the highest weighted rendezvous: the one with the least
  * -log2(u) / weight, u being a hash of slot and backend in (0, 1]. The logarithm is integer
  * arithmetic, so that every machine gets the same table.
+ *
+ * A backend that is to have less than its share (it warms up, or has too many connections) keeps
+ * those of its slots for which a hash of slot and backend is below the share, and counts for that
+ * much less in the rendezvous for others' slots. Which slots it keeps depends on nothing else, so
+ * that a share that grows takes slots back one by one and moves none between others.
  */
 #include "lb/maglev.h"
 
@@ -78,7 +83,7 @@ static uint32_t turns_init(const struct maglev_backend *backends, uint32_t n, ui
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t seed = backends[i].seed;
 
-		if (backends[i].weight == 0)
+		if (backends[i].weight == 0 || backends[i].backup)
 			continue;
 		ret_heap[used++] = (struct turn){
 			.seed = seed,
@@ -175,21 +180,31 @@ static uint64_t minus_log2(const struct log_table *t, uint64_t h)
 
 struct candidate { /* takes new flows */
 	uint64_t seed;
-	uint32_t weight;
+	uint32_t weight; /* times its share: below 2^26, so that it fits with a logarithm */
 	uint16_t index;
 };
 
+static uint64_t slot_hash(uint64_t seed, uint32_t slot)
+{
+	return hash_mix(seed ^ hash_mix((uint64_t)slot + 1));
+}
+
+/* @except: not this one, unless there is no other. */
 static uint16_t highest_ranked(const struct candidate *candidates, uint32_t n, uint32_t slot,
-			       const struct log_table *logs)
+			       uint16_t except, const struct log_table *logs)
 {
 	uint64_t key = hash_mix((uint64_t)slot + 1), best_log = 0;
 	const struct candidate *best = NULL;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct candidate *c = &candidates[i];
-		uint64_t log = minus_log2(logs, hash_mix(c->seed ^ key));
-		uint64_t x = best ? log * best->weight : 0, y = best ? best_log * c->weight : 1;
+		uint64_t log, x, y;
 
+		if (c->index == except && n > 1)
+			continue;
+		log = minus_log2(logs, hash_mix(c->seed ^ key));
+		x = best ? log * best->weight : 0;
+		y = best ? best_log * c->weight : 1;
 		if (x < y || (x == y && c->seed < best->seed)) {
 			best = c;
 			best_log = log;
@@ -198,7 +213,12 @@ static uint16_t highest_ranked(const struct candidate *candidates, uint32_t n, u
 	return best ? best->index : BACKEND_NONE;
 }
 
-int maglev_repair(const struct maglev_backend *backends, const bool *takes_new, uint32_t n,
+static bool is_kept(const struct maglev_backend *backend, uint16_t share, uint32_t slot)
+{
+	return share == SHARE_ALL || slot_hash(backend->seed, slot) >> 48 < share;
+}
+
+int maglev_repair(const struct maglev_backend *backends, const uint16_t *shares, uint32_t n,
 		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners)
 {
 	struct log_table *logs = malloc(sizeof(*logs));
@@ -212,15 +232,17 @@ int maglev_repair(const struct maglev_backend *backends, const bool *takes_new, 
 	}
 	log_table_fill(logs);
 	for (uint32_t i = 0; i < n; i++) {
-		if (takes_new[i] && backends[i].weight > 0)
-			candidates[used++] = (struct candidate){backends[i].seed,
-								backends[i].weight, (uint16_t)i};
+		if (shares[i] > 0 && backends[i].weight > 0)
+			candidates[used++] = (struct candidate){
+				backends[i].seed, backends[i].weight * shares[i], (uint16_t)i};
 	}
 	for (uint32_t s = 0; s < slots; s++) {
-		if (base[s] != BACKEND_NONE && takes_new[base[s]])
-			ret_owners[s] = base[s];
+		uint16_t owner = base[s];
+
+		if (owner != BACKEND_NONE && is_kept(&backends[owner], shares[owner], s))
+			ret_owners[s] = owner;
 		else
-			ret_owners[s] = highest_ranked(candidates, used, s, logs);
+			ret_owners[s] = highest_ranked(candidates, used, s, owner, logs);
 	}
 	free(logs);
 	free(candidates);

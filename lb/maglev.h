@@ -15,7 +15,12 @@
 struct maglev_backend {
 	uint64_t seed;	 /* maglev_seed() of its names */
 	uint32_t weight; /* 0 .. CONFIG_WEIGHT; 0 owns nothing */
+	bool backup;	 /* has no slots of its own, but takes those of others */
 };
+
+/* What a backend uses of the share that its weight promises, in 65,535ths. 0 = takes no new flows.
+ */
+enum { SHARE_ALL = 65535 };
 
 uint64_t maglev_seed(const char *pool, const char *backend);
 
@@ -27,14 +32,16 @@ uint64_t maglev_seed(const char *pool, const char *backend);
 int maglev_build(const struct maglev_backend *backends, uint32_t n, uint32_t slots,
 		 uint16_t *ret_owners);
 
-/* maglev_repair: give the slots of backends that take no new flows to those that do.
- * @takes_new: of each backend
+/* maglev_repair: give the slots of backends that take no new flows, or less than their share, to
+ * others. A larger share only gains slots, a smaller one only loses some; nothing else moves.
+ * @shares: of each backend, 0 .. SHARE_ALL
  * @base: what maglev_build() gave
- * @ret_owners: the base where its owner takes new flows; elsewhere the backend that does, and ranks
- * highest for that slot (weighted rendezvous); BACKEND_NONE when nobody does
+ * @ret_owners: the base where its owner keeps the slot; elsewhere the other backend that takes new
+ * flows and ranks highest for that slot (rendezvous, weighted by weight and share); BACKEND_NONE
+ * when nobody takes any
  * 0 or -ENOMEM.
  */
-int maglev_repair(const struct maglev_backend *backends, const bool *takes_new, uint32_t n,
+int maglev_repair(const struct maglev_backend *backends, const uint16_t *shares, uint32_t n,
 		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners);
 
 #endif

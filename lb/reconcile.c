@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "lb/apply.h"
+#include "lb/balance.h"
 #include "lb/flows.h"
 #include "lb/operator.h"
 #include "lb/reconciler.h"
@@ -216,6 +217,7 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 	r->why = NULL;
 	if (!lb->config || lb->stopping)
 		return 0;
+	balance_look(lb);
 	in = inputs_of(lb);
 	error = plan_for(lb, &in, r->cache, &plan);
 	if (error < 0) {

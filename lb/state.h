@@ -19,6 +19,7 @@
 #include "base/message.h"
 #include "bpf/abi.h"
 
+struct balance;
 struct channel;
 struct clock_writer;
 struct control;
@@ -85,6 +86,11 @@ struct lb_backend {
 	struct neighbour neighbour;
 	/* What the data plane of a process before us did with it: holds while health is unknown. */
 	bool kept_takes_new, kept_alive;
+	/* How far it takes part in balancing (balance.h); all zero: wholly. */
+	uint64_t usable_ms;			    /* since when; 0 = it is not; 1 = since ever */
+	uint64_t start_ms;			    /* its slow start began; 0 = none, or over */
+	uint16_t withheld_start, withheld_feedback; /* of its share, in 65,535ths */
+	bool full;				    /* has its max_connections */
 	/* What the data plane is to do with it, as of the last reconcile. */
 	bool takes_new;	 /* new connections come here */
 	bool alive;	 /* established ones go on */
@@ -160,6 +166,7 @@ struct lb {
 	struct prod *prod; /* NULL: clients of lost flows are not told */
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
+	struct balance *balance;
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;

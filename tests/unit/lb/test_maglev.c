@@ -16,7 +16,7 @@ enum { SLOTS = 65537, MOST = 1000 };
 
 struct pool {
 	struct maglev_backend backends[MOST];
-	bool takes_new[MOST];
+	uint16_t shares[MOST];
 	uint32_t n;
 	uint16_t base[SLOTS], owners[SLOTS];
 	uint32_t owned[MOST], none;
@@ -31,8 +31,8 @@ static struct pool *pool_new(uint32_t n)
 	p->n = n;
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "mx%u", i + 1);
-		p->backends[i] = (struct maglev_backend){maglev_seed("mx", name), 100};
-		p->takes_new[i] = true;
+		p->backends[i] = (struct maglev_backend){maglev_seed("mx", name), 100, false};
+		p->shares[i] = SHARE_ALL;
 	}
 	return p;
 }
@@ -44,8 +44,7 @@ static void pool_build(struct pool *p)
 
 static void pool_repair(struct pool *p)
 {
-	assert_int_equal(maglev_repair(p->backends, p->takes_new, p->n, SLOTS, p->base, p->owners),
-			 0);
+	assert_int_equal(maglev_repair(p->backends, p->shares, p->n, SLOTS, p->base, p->owners), 0);
 	memset(p->owned, 0, sizeof(p->owned));
 	p->none = 0;
 	for (uint32_t s = 0; s < SLOTS; s++) {
@@ -62,9 +61,9 @@ static void assert_shares(const struct pool *p, const uint32_t *owned, double sl
 	double sum = 0;
 
 	for (uint32_t i = 0; i < p->n; i++)
-		sum += p->takes_new[i] ? p->backends[i].weight : 0;
+		sum += p->shares[i] ? p->backends[i].weight : 0;
 	for (uint32_t i = 0; i < p->n; i++) {
-		double wanted = p->takes_new[i] ? slots * p->backends[i].weight / sum : 0;
+		double wanted = p->shares[i] ? slots * p->backends[i].weight / sum : 0;
 		double off = (double)owned[i] - wanted;
 
 		if (off > most * wanted + 1 || off < -most * wanted - 1)
@@ -104,7 +103,7 @@ static void test_weight_zero_owns_nothing(void **state)
 
 	(void)state;
 	p->backends[2].weight = 0;
-	p->takes_new[0] = false;
+	p->shares[0] = 0;
 	pool_build(p);
 	pool_repair(p);
 	assert_int_equal(p->owned[2], 0);
@@ -119,10 +118,10 @@ static void test_only_slots_of_the_gone_move_and_come_back(void **state)
 
 	(void)state;
 	pool_build(p);
-	p->takes_new[3] = false; /* one is out already */
+	p->shares[3] = 0; /* one is out already */
 	pool_repair(p);
 	*before = *p;
-	p->takes_new[7] = false;
+	p->shares[7] = 0;
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++) {
 		if (before->owners[s] != 7)
@@ -130,7 +129,7 @@ static void test_only_slots_of_the_gone_move_and_come_back(void **state)
 		else
 			assert_true(p->owners[s] != 7 && p->owners[s] != BACKEND_NONE);
 	}
-	p->takes_new[7] = true;
+	p->shares[7] = SHARE_ALL;
 	pool_repair(p);
 	assert_memory_equal(p->owners, before->owners, sizeof(p->owners));
 	free(p);
@@ -145,7 +144,7 @@ static void test_moved_slots_spread_by_weight(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < p->n; i++)
 		p->backends[i].weight = 100 * (i + 1);
-	p->takes_new[4] = false;
+	p->shares[4] = 0;
 	pool_build(p);
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++) {
@@ -167,12 +166,12 @@ static void test_every_slot_is_owned_while_anyone_is_up(void **state)
 	(void)state;
 	pool_build(p);
 	for (uint32_t i = 1; i < p->n; i++) {
-		p->takes_new[i] = false;
+		p->shares[i] = 0;
 		pool_repair(p);
 		assert_int_equal(p->none, 0);
 	}
 	assert_int_equal(p->owned[0], SLOTS);
-	p->takes_new[0] = false;
+	p->shares[0] = 0;
 	pool_repair(p);
 	assert_int_equal(p->none, SLOTS);
 	free(p);
@@ -200,7 +199,7 @@ static void test_order_of_backends_does_not_matter(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++)
 		b->backends[i] = a->backends[49 - i];
-	a->takes_new[10] = b->takes_new[39] = false;
+	a->shares[10] = b->shares[39] = 0;
 	pool_build(a);
 	pool_build(b);
 	pool_repair(a);
@@ -209,6 +208,107 @@ static void test_order_of_backends_does_not_matter(void **state)
 		assert_int_equal(a->owners[s], 49 - b->owners[s]);
 	free(a);
 	free(b);
+}
+
+/* Slots of @after that are the backend's there and were not before; none may have moved otherwise.
+ */
+static uint32_t gained(const struct pool *before, const struct pool *after, uint16_t backend)
+{
+	uint32_t n = 0;
+
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		if (before->owners[s] == after->owners[s])
+			continue;
+		assert_int_equal(after->owners[s], backend);
+		n++;
+	}
+	return n;
+}
+
+static void test_larger_share_only_gains_slots(void **state)
+{
+	struct pool *p = pool_new(10), *before = pool_new(10);
+	uint32_t all;
+
+	(void)state;
+	pool_build(p);
+	p->shares[8] = SHARE_ALL / 2; /* another one holds back, too */
+	pool_repair(p);
+	all = p->owned[3];
+	p->shares[3] = 0;
+	pool_repair(p);
+	for (uint32_t tenth = 1; tenth <= 10; tenth++) {
+		uint32_t part = all * tenth / 10;
+
+		*before = *p;
+		p->shares[3] = (uint16_t)(SHARE_ALL * tenth / 10);
+		pool_repair(p);
+		assert_true(gained(before, p, 3) > 0);
+		/* a tenth is 655 slots, with a standard deviation of 4 % */
+		assert_in_range(p->owned[3], part - part / 10 - 100, part + part / 10 + 100);
+	}
+	assert_int_equal(p->owned[3], all);
+	free(p);
+	free(before);
+}
+
+static void test_slots_held_back_go_to_others_by_weight_and_share(void **state)
+{
+	struct pool *p = pool_new(4);
+	uint32_t moved[MOST] = {0}, all = 0;
+
+	(void)state;
+	p->backends[1].weight = 200;
+	p->shares[0] = SHARE_ALL / 4;
+	p->shares[2] = SHARE_ALL / 2;
+	pool_build(p);
+	pool_repair(p);
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		if (p->base[s] != 0 || p->owners[s] == 0)
+			continue;
+		moved[p->owners[s]]++;
+		all++;
+	}
+	assert_in_range(all, SLOTS / 5 * 3 / 4 - 400, SLOTS / 5 * 3 / 4 + 400);
+	/* 200 : 50 : 100 */
+	assert_in_range(moved[1], all * 4 / 7 - 300, all * 4 / 7 + 300);
+	assert_in_range(moved[2], all * 1 / 7 - 300, all * 1 / 7 + 300);
+	free(p);
+}
+
+static void test_the_only_one_takes_all_whatever_its_share(void **state)
+{
+	struct pool *p = pool_new(3);
+
+	(void)state;
+	p->shares[0] = 1;
+	p->shares[1] = p->shares[2] = 0;
+	pool_build(p);
+	pool_repair(p);
+	assert_int_equal(p->owned[0], SLOTS);
+	free(p);
+}
+
+static void test_backup_takes_only_slots_of_others(void **state)
+{
+	struct pool *p = pool_new(4);
+
+	(void)state;
+	p->backends[3].backup = true;
+	p->shares[3] = 0;
+	pool_build(p);
+	pool_repair(p);
+	assert_shares(p, p->owned, SLOTS, 0.01);
+	p->shares[3] = SHARE_ALL;
+	pool_repair(p);
+	assert_int_equal(p->owned[3], 0); /* nobody has a slot to give */
+	p->shares[0] = 0;
+	pool_repair(p);
+	assert_in_range(p->owned[3], SLOTS / 9 - 400, SLOTS / 9 + 400);
+	p->shares[1] = p->shares[2] = 0;
+	pool_repair(p);
+	assert_int_equal(p->owned[3], SLOTS);
+	free(p);
 }
 
 /* The partner may run another build of sluice: this very table is part of the protocol. */
@@ -220,7 +320,7 @@ static void test_table_is_the_same_on_all_machines(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < p->n; i++)
 		p->backends[i].weight = 1 + i * i;
-	p->takes_new[5] = p->takes_new[15] = false;
+	p->shares[5] = p->shares[15] = 0;
 	pool_build(p);
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++)
@@ -240,7 +340,7 @@ static void test_thousand_backends_lose_one_percent_in_time(void **state)
 	pool_repair(p);
 	assert_shares(p, p->owned, SLOTS, 0.01);
 	for (uint32_t i = 0; i < 10; i++)
-		p->takes_new[i * 97] = false;
+		p->shares[i * 97] = 0;
 	start_ms = clock_ms();
 	pool_repair(p);
 	print_message("repair: %u ms\n", (unsigned)(clock_ms() - start_ms));
@@ -261,6 +361,10 @@ int main(void)
 		cmocka_unit_test(test_every_slot_is_owned_while_anyone_is_up),
 		cmocka_unit_test(test_one_backend_owns_all_and_none_owns_nothing),
 		cmocka_unit_test(test_order_of_backends_does_not_matter),
+		cmocka_unit_test(test_larger_share_only_gains_slots),
+		cmocka_unit_test(test_slots_held_back_go_to_others_by_weight_and_share),
+		cmocka_unit_test(test_the_only_one_takes_all_whatever_its_share),
+		cmocka_unit_test(test_backup_takes_only_slots_of_others),
 		cmocka_unit_test(test_table_is_the_same_on_all_machines),
 		cmocka_unit_test(test_thousand_backends_lose_one_percent_in_time),
 	};
