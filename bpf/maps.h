@@ -23,6 +23,8 @@ const volatile __u32 embryo_mask = EMBRYOS_DEFAULT - 1;		 /* max_entries of `emb
 const volatile __u32 features = 0;				 /* FEATURE_* */
 const volatile __u32 seeing = 0;				 /* SEEING_* */
 const volatile __u64 hash_key[HASH_KEY_WORDS] = {};
+const volatile __u16 nat_port_first = 1024; /* fullnat: this node's source ports */
+const volatile __u16 nat_port_last = 32767;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

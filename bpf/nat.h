@@ -53,8 +53,10 @@ struct scratch {
 	__u32 header_bytes, payload_bytes;
 	__u32 inner_seq_more; /* ICMP: added to the quoted sequence number */
 	__u32 cookie, mss;
-	__u8 was[64], becomes[64]; /* options */
+	/* options; alignment lets them be read in words */
+	__u8 was[64] __attribute__((aligned(8))), becomes[64] __attribute__((aligned(8)));
 	__u8 front[FRONT_MOST];
+	__u8 proxy[64] __attribute__((aligned(8)));
 };
 
 struct {

@@ -9,11 +9,29 @@
 #ifndef SLUICE_BPF_TRANSLATE_H
 #define SLUICE_BPF_TRANSLATE_H
 
+#include "bpf/fullnat.h"
 #include "bpf/nat.h"
 
 static __always_inline int leave(const struct scratch *s, enum reason reason)
 {
 	return reason == NEXT ? (int)s->verdict : stop(reason);
+}
+
+/* leave_in: of a client's packet: the client may be told. */
+static __always_inline int leave_in(struct xdp_md *ctx, const struct scratch *s, enum reason reason)
+{
+	struct place at = place_of(&s->p);
+
+	if (reason == REASON_DROP_TTL)
+		reason = (enum reason)reply_icmp(ctx, &at, REASON_REPLY_TTL, 0);
+	else if (reason == REASON_REPLY_RESET)
+		reason = (enum reason)reply_reset(ctx, &at);
+	return leave(s, reason);
+}
+
+static __always_inline int is_tracked(const struct service *service)
+{
+	return service->mode == FORWARD_FULLNAT || service->flags & SERVICE_STATEFUL;
 }
 
 /* A fragment that is not the first: addresses only, as the first one went. */
@@ -26,8 +44,10 @@ static __always_inline int translate_fragment(struct xdp_md *ctx, struct scratch
 	if (s->service.flags & SERVICE_RETURN)
 		return leave(s, (enum reason)nat_back(ctx, s, s->service.pool));
 	count_service(&s->p, s->service.id);
+	if (s->service.mode == FORWARD_FULLNAT)
+		return stop(REASON_DROP_FRAGMENT);
 	if (s->service.mode == FORWARD_NAT)
-		return leave(s, (enum reason)nat_in(ctx, s));
+		return leave_in(ctx, s, (enum reason)nat_in(ctx, s));
 	return send(ctx, &s->p, &s->service, s->backend);
 }
 
@@ -37,12 +57,17 @@ static __always_inline int translate_in(struct xdp_md *ctx, struct scratch *s)
 	enum reason reason;
 
 	count_service(&s->p, s->service.id);
+	if (is_tracked(&s->service)) {
+		if (s->p.flags & PACKET_FIRST_FRAGMENT)
+			return stop(REASON_DROP_FRAGMENT);
+		return leave_in(ctx, s, (enum reason)tracked_in(ctx, s));
+	}
 	reason = flow_pick(&s->p, &s->service, &s->backend);
 	if (reason != NEXT)
-		return stop(reason);
+		return leave_in(ctx, s, reason);
 	if (s->p.flags & PACKET_FIRST_FRAGMENT)
 		fragment_remember(&s->p, &s->service, s->backend);
-	return leave(s, (enum reason)nat_in(ctx, s));
+	return leave_in(ctx, s, (enum reason)nat_in(ctx, s));
 }
 
 /* A packet for which there is no service. */
@@ -51,8 +76,17 @@ static __always_inline int translate_back(struct xdp_md *ctx, struct scratch *s)
 	__u32 port = s->p.ports & 0xffff;
 	const struct return_to *to = return_find(&s->p, port);
 
+	enum reason reason;
+
 	if (!to)
 		return balance_unserved(ctx, &s->p);
+	if (to->flags & RETURN_TRACKED) {
+		reason = (enum reason)tracked_back(ctx, s);
+		if (reason != REASON_DROP_NO_FLOW)
+			return leave(s, reason);
+		if (!(to->flags & RETURN_ALONE))
+			return leave(s, (enum reason)unknown_back(ctx, s));
+	}
 	return leave(s, (enum reason)nat_back(ctx, s, port));
 }
 

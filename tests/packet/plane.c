@@ -65,6 +65,10 @@ static int sizes_set(struct plane *plane, const struct plane_sizes *sizes)
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.flows, sizes->flows);
 	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.translations, sizes->flows);
+	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.reverse, sizes->flows);
+	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.embryos, sizes->embryos);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.recent, plane->cpus * RECENT_LINES);

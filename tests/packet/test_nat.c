@@ -15,14 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
-#include "balancer.skel.h"
-#include "bpf/abi_nat.h"
-#include "tests/packet/datagram.h"
-
-enum { SLOTS = 251, FOUR = 1, SIX = 2, OWN_IFINDEX = 1 };
+#include "tests/packet/nat_site.h"
 
 static const struct datagram from4 = {
 	.src = "10.0.0.7",
@@ -51,70 +44,11 @@ static const struct datagram back4 = {
 	.payload = "250 a",
 };
 
-static struct datagram six(struct datagram w)
-{
-	bool back = w.sport == 2525;
-
-	strcpy(back ? w.dst : w.src, "2001:db8:1::7");
-	strcpy(back ? w.src : w.dst, back ? "2001:db8:2::1" : "2001:db8::10");
-	return w;
-}
-
-static struct datagram udp(struct datagram w)
-{
-	w.protocol = IPPROTO_UDP;
-	w.seq = w.ack = 0;
-	w.flags = 0;
-	w.window = 0;
-	return w;
-}
-
-static void addr_set(uint8_t addr[static 16], const char *text)
-{
-	memset(addr, 0, 16);
-	if (inet_pton(AF_INET6, text, addr) == 1)
-		return;
-	addr[10] = addr[11] = 0xff;
-	assert_int_equal(inet_pton(AF_INET, text, addr + 12), 1);
-}
-
-static void serve(struct plane *p, const char *vip, const char *backend, uint8_t protocol,
-		  uint16_t number)
-{
-	struct service service = {.id = number, .pool = number, .mode = FORWARD_NAT};
-	struct service_key key = {.port = htons(25), .protocol = protocol};
-	struct return_to to = {.port = htons(25), .service = number, .flags = RETURN_ALONE};
-	uint16_t owners[SLOTS], none[SLOTS];
-
-	addr_set(key.addr, vip);
-	plane_record_set(p, &key, &service);
-	addr_set(to.vip, vip);
-	addr_set(key.addr, backend);
-	key.port = htons(2525);
-	assert_int_equal(
-		bpf_map_update_elem(bpf_map__fd(p->skel->maps.returns), &key, &to, BPF_ANY), 0);
-	plane_backend_set(p, number, OWN_IFINDEX);
-	addr_set(p->backends[number].addr, backend);
-	p->backends[number].port = htons(2525);
-	for (int i = 0; i < SLOTS; i++) {
-		owners[i] = number;
-		none[i] = BACKEND_NONE;
-	}
-	plane_table_set(p, number, owners, none);
-}
-
 static int setup(void **state)
 {
 	struct plane *p = calloc(1, sizeof(*p));
-	const struct plane_sizes sizes = {
-		.slots = SLOTS, .flows = 64, .embryos = 1024, .features = FEATURE_RETURN};
 
-	assert_int_equal(plane_open(&sizes, p), 0);
-	serve(p, "192.0.2.10", "198.51.100.1", IPPROTO_TCP, FOUR);
-	serve(p, "192.0.2.10", "198.51.100.1", IPPROTO_UDP, FOUR);
-	serve(p, "2001:db8::10", "2001:db8:2::1", IPPROTO_TCP, SIX);
-	serve(p, "2001:db8::10", "2001:db8:2::1", IPPROTO_UDP, SIX);
-	plane_clock_set(p, 1000);
+	site_open(p, FORWARD_NAT, 0);
 	*state = p;
 	return 0;
 }
@@ -166,7 +100,7 @@ static void back_is_right(struct plane *p, const struct datagram *w)
 
 static void test_client_packet_gets_the_backends_address_and_port(void **state)
 {
-	struct datagram w6 = six(from4), u4 = udp(from4), u6 = six(udp(from4));
+	struct datagram w6 = site_six(from4), u4 = site_udp(from4), u6 = site_six(site_udp(from4));
 
 	in_is_right(*state, &from4);
 	in_is_right(*state, &w6);
@@ -176,7 +110,7 @@ static void test_client_packet_gets_the_backends_address_and_port(void **state)
 
 static void test_answer_gets_the_vips_address_and_port(void **state)
 {
-	struct datagram w6 = six(back4), u4 = udp(back4), u6 = six(udp(back4));
+	struct datagram w6 = site_six(back4), u4 = site_udp(back4), u6 = site_six(site_udp(back4));
 	struct plane *p = *state;
 
 	back_is_right(p, &back4);
@@ -202,7 +136,7 @@ static void test_packet_goes_to_the_backends_mac(void **state)
 
 	datagram_build(&from4, &frame);
 	assert_int_equal(plane_run(p->fd, &frame, NULL), XDP_TX);
-	assert_memory_equal(frame.bytes, p->backends[FOUR].l2_dst, 12);
+	assert_memory_equal(frame.bytes, p->backends[SITE_FOUR].l2_dst, 12);
 }
 
 static void test_every_payload_length_keeps_its_checksum(void **state)
@@ -220,7 +154,7 @@ static void test_every_payload_length_keeps_its_checksum(void **state)
 
 static void test_udp_without_checksum_stays_without(void **state)
 {
-	struct datagram w = udp(from4);
+	struct datagram w = site_udp(from4);
 
 	w.no_checksum = true;
 	in_is_right(*state, &w);
@@ -230,7 +164,7 @@ static void test_service_without_another_port_keeps_the_port(void **state)
 {
 	struct plane *p = *state;
 
-	p->backends[FOUR].port = 0;
+	p->backends[SITE_FOUR].port = 0;
 	assert_translated(p, &from4, XDP_TX, "10.0.0.7", 40000, "198.51.100.1", 25, 63);
 }
 
@@ -240,10 +174,14 @@ static void test_time_to_live_ends(void **state)
 	struct plane *p = *state;
 
 	w.ttl = 1;
-	assert_int_equal(datagram_run(p, &w, &out), XDP_DROP);
-	w = six(w);
-	assert_int_equal(datagram_run(p, &w, &out), XDP_DROP);
-	assert_int_equal(plane_reason(p, REASON_DROP_TTL), 2);
+	assert_int_equal(datagram_run(p, &w, &out), XDP_TX);
+	assert_string_equal(out.dst, SITE_CLIENT4);
+	assert_int_equal(out.type, 11);
+	w = site_six(w);
+	assert_int_equal(datagram_run(p, &w, &out), XDP_TX);
+	assert_string_equal(out.dst, SITE_CLIENT6);
+	assert_int_equal(out.type, 3);
+	assert_int_equal(plane_reason(p, REASON_REPLY_TTL), 2);
 	w.ttl = 2;
 	assert_translated(p, &w, XDP_TX, w.src, w.sport, "2001:db8:2::1", 2525, 1);
 }
@@ -287,7 +225,7 @@ static void test_dead_backend_gets_nothing(void **state)
 	struct plane *p = *state;
 	struct datagram out;
 
-	p->backends[FOUR].flags = 0;
+	p->backends[SITE_FOUR].flags = 0;
 	assert_int_equal(datagram_run(p, &from4, &out), XDP_DROP);
 	assert_int_equal(plane_reason(p, REASON_DROP_NO_BACKEND), 1);
 }
@@ -340,7 +278,8 @@ static void error_reaches(struct plane *p, const struct datagram *error, int ver
 
 static void test_icmp_error_reaches_the_backend_about_its_own_packet(void **state)
 {
-	struct datagram packets[] = {back4, six(back4), udp(back4), six(udp(back4))};
+	struct datagram packets[] = {back4, site_six(back4), site_udp(back4),
+				     site_six(site_udp(back4))};
 
 	for (int i = 0; i < 4; i++) {
 		struct datagram sent = as_sent(packets[i]);
@@ -356,7 +295,8 @@ static void test_icmp_error_reaches_the_backend_about_its_own_packet(void **stat
 
 static void test_icmp_error_of_the_backends_side_reaches_the_client(void **state)
 {
-	struct datagram packets[] = {from4, six(from4), udp(from4), six(udp(from4))};
+	struct datagram packets[] = {from4, site_six(from4), site_udp(from4),
+				     site_six(site_udp(from4))};
 
 	for (int i = 0; i < 4; i++) {
 		struct datagram sent = as_sent(packets[i]);
@@ -370,7 +310,8 @@ static void test_icmp_error_of_the_backends_side_reaches_the_client(void **state
 
 static void test_icmp_error_of_the_backend_itself_comes_from_the_vip(void **state)
 {
-	struct datagram sent = as_sent(udp(from4)), sent6 = as_sent(six(udp(from4))), e, out;
+	struct datagram sent = as_sent(site_udp(from4)), sent6 = as_sent(site_six(site_udp(from4))),
+			e, out;
 
 	e = error_about(&sent, sent.src, 28);
 	strcpy(e.src, "198.51.100.1");
@@ -417,8 +358,10 @@ static struct datagram whole_words(struct datagram w)
 
 static void test_fragments_are_translated_in_both_directions(void **state)
 {
-	struct datagram in4 = whole_words(udp(from4)), in6 = whole_words(six(udp(from4)));
-	struct datagram out4 = whole_words(udp(back4)), out6 = whole_words(six(udp(back4)));
+	struct datagram in4 = whole_words(site_udp(from4)),
+			in6 = whole_words(site_six(site_udp(from4)));
+	struct datagram out4 = whole_words(site_udp(back4)),
+			out6 = whole_words(site_six(site_udp(back4)));
 	struct datagram later, out;
 	struct plane *p = *state;
 
