@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "lb/feedback.h"
-#include "lb/maglev.h"
 #include "lb/reconcile.h"
 #include "lb/share.h"
 
@@ -72,13 +71,16 @@ static bool pool_feed(struct lb *lb, const struct config_pool *pool)
 		rows[i] = (struct feedback_backend){
 			.weight = b[i].weight == WEIGHT_NONE ? conf->weight : (uint32_t)b[i].weight,
 			.takes_part = pool->feedback && (b[i].takes_new || b[i].full),
-			.share = (uint16_t)(SHARE_ALL - b[i].withheld_feedback)};
+			.gives = b[i].gives,
+			.claims = b[i].claims};
 		if (rows[i].takes_part)
 			rows[i].live = lb_live(lb, pool->first_backend + i);
 	}
 	changed = feedback_round(rows, pool->n_backends);
-	for (uint32_t i = 0; i < pool->n_backends; i++)
-		b[i].withheld_feedback = (uint16_t)(SHARE_ALL - rows[i].share);
+	for (uint32_t i = 0; i < pool->n_backends; i++) {
+		b[i].gives = rows[i].gives;
+		b[i].claims = rows[i].claims;
+	}
 	free(rows);
 	return changed;
 }
@@ -105,7 +107,7 @@ static bool is_needed(const struct lb *lb)
 
 	for (uint32_t i = 0; i < lb->config->n_backends && !needed; i++)
 		needed = config_backend(lb->config, i)->max_connections > 0 ||
-			 lb->backends[i].full || lb->backends[i].withheld_feedback > 0;
+			 lb->backends[i].full || lb->backends[i].gives > 0;
 	for (uint32_t i = 0; i < lb->config->n_pools && !needed; i++)
 		needed = config_pool(lb->config, i)->feedback;
 	return needed;

@@ -64,7 +64,9 @@ static int backend_weight(const struct lb *lb, uint32_t i)
 /* How much of what its weight promises it gets of the new connections, in percent. */
 static uint32_t backend_percent(const struct lb_backend *b)
 {
-	return b->takes_new ? (backend_share(b) * 100U + SHARE_ALL / 2) / SHARE_ALL : 0;
+	uint64_t share = (uint64_t)backend_share(b) * (SHARE_ALL - b->gives) / SHARE_ALL;
+
+	return b->takes_new ? (uint32_t)((share * 100 + SHARE_ALL / 2) / SHARE_ALL) : 0;
 }
 
 /* Why it is in the state it is in: the server's words, or ours. */

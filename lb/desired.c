@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lb/maglev.h"
 #include "lb/mode.h"
 #include "lb/share.h"
 
@@ -66,7 +65,7 @@ struct fate backend_fate(const struct config_pool *pool, const struct config_bac
 struct member {
 	struct addr addr; /* another address is another backend */
 	struct maglev_backend maglev;
-	uint16_t share;
+	struct maglev_use use;
 };
 
 struct cached_table {
@@ -153,7 +152,8 @@ static bool same_base(const struct cached_table *a, const struct cached_table *b
 static bool same_owners(const struct cached_table *a, const struct cached_table *b)
 {
 	for (uint32_t i = 0; i < a->n; i++) {
-		if (a->members[i].share != b->members[i].share ||
+		if (memcmp(&a->members[i].use, &b->members[i].use, sizeof(struct maglev_use)) !=
+			    0 ||
 		    memcmp(&a->members[i].addr, &b->members[i].addr, sizeof(struct addr)) != 0)
 			return false;
 	}
@@ -164,25 +164,25 @@ static bool same_owners(const struct cached_table *a, const struct cached_table 
 static int cached_table_build(struct cached_table *t, const struct cached_table *old)
 {
 	struct maglev_backend *backends = calloc(t->n ? t->n : 1, sizeof(*backends));
-	uint16_t *shares = calloc(t->n ? t->n : 1, sizeof(*shares));
+	struct maglev_use *uses = calloc(t->n ? t->n : 1, sizeof(*uses));
 	int r = 0;
 
 	t->base = calloc(t->slots, sizeof(*t->base));
 	t->owners = calloc(t->slots, sizeof(*t->owners));
-	if (!backends || !shares || !t->base || !t->owners)
+	if (!backends || !uses || !t->base || !t->owners)
 		r = -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
 		backends[i] = t->members[i].maglev;
-		shares[i] = t->members[i].share;
+		uses[i] = t->members[i].use;
 	}
 	if (r == 0 && old && same_base(t, old))
 		memcpy(t->base, old->base, t->slots * sizeof(*t->base));
 	else if (r == 0)
 		r = maglev_build(backends, t->n, t->slots, t->base);
 	if (r == 0)
-		r = maglev_repair(backends, shares, t->n, t->slots, t->base, t->owners);
+		r = maglev_repair(backends, uses, t->n, t->slots, t->base, t->owners);
 	free(backends);
-	free(shares);
+	free(uses);
 	return r;
 }
 
@@ -249,8 +249,12 @@ static void desired_backend_init(const struct inputs *in, uint32_t i, const stru
 					.pool = pool,
 					.takes_new = fate->takes_new,
 					.alive = fate->alive,
-					.share = fate->share,
+					.use = {.share = fate->share},
 					.ifindex = neighbour->ifindex};
+	if (fate->takes_new) {
+		ret->use.gives = in->backends[i].gives;
+		ret->use.claims = in->backends[i].claims;
+	}
 	memcpy(ret->mac, neighbour->mac, sizeof(ret->mac));
 	memcpy(ret->own_mac, neighbour->own_mac, sizeof(ret->own_mac));
 	ret->source = neighbour->source;
@@ -298,7 +302,7 @@ static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
 			config_backend(in->config, pool->first_backend + k);
 
 		t->members[k].addr = conf->addr;
-		t->members[k].share = backends[pool->first_backend + k].share;
+		t->members[k].use = backends[pool->first_backend + k].use;
 		t->members[k].maglev = (struct maglev_backend){
 			.seed = maglev_seed(pool->name, conf->name),
 			.weight = weight_of(conf, &in->backends[pool->first_backend + k]),

@@ -4,6 +4,7 @@
 #define SLUICE_LB_DESIRED_H
 
 #include "lb/current.h"
+#include "lb/maglev.h"
 #include "lb/state.h"
 
 struct desired_backend {
@@ -11,7 +12,7 @@ struct desired_backend {
 	const struct config_pool *pool;
 	bool takes_new; /* new connections come here */
 	bool alive;	/* established ones go on; needs the MAC */
-	uint16_t share; /* of the new ones that its weight promises; 0 = takes none */
+	struct maglev_use use;
 	uint32_t ifindex;
 	uint8_t mac[6], own_mac[6];
 	struct addr source; /* the node's own, to it; all zeroes = none */

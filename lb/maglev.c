@@ -10,9 +10,10 @@
  * -log2(u) / weight, u being a hash of slot and backend in (0, 1]. The logarithm is integer
  * arithmetic, so that every machine gets the same table.
  *
- * A backend that is to have less than its share (it warms up, or has too many connections) keeps
- * those of its slots for which a hash of slot and backend is below the share, and counts for that
- * much less in the rendezvous for others' slots. Which slots it keeps depends on nothing else, so
+ * A backend that is to have less than its share (it warms up) keeps those of its slots for which a
+ * hash of slot and backend is below the share, and counts for that much less in the rendezvous for
+ * others' slots. Of what it keeps it may give a part to those who claim (they have too few
+ * connections, it has enough), chosen likewise. Which slots these are depends on nothing else, so
  * that a share that grows takes slots back one by one and moves none between others.
  */
 #include "lb/maglev.h"
@@ -180,7 +181,7 @@ static uint64_t minus_log2(const struct log_table *t, uint64_t h)
 
 struct candidate { /* takes new flows */
 	uint64_t seed;
-	uint32_t weight; /* times its share: below 2^26, so that it fits with a logarithm */
+	uint32_t weight; /* times its share */
 	uint16_t index;
 };
 
@@ -213,38 +214,76 @@ static uint16_t highest_ranked(const struct candidate *candidates, uint32_t n, u
 	return best ? best->index : BACKEND_NONE;
 }
 
-static bool is_kept(const struct maglev_backend *backend, uint16_t share, uint32_t slot)
+enum slot_fate { SLOT_KEPT, SLOT_GIVEN, SLOT_LOST };
+
+/* Two independent parts of one hash decide. */
+static enum slot_fate slot_fate(const struct maglev_backend *owner, const struct maglev_use *use,
+				uint32_t slot)
 {
-	return share == SHARE_ALL || slot_hash(backend->seed, slot) >> 48 < share;
+	uint64_t h;
+
+	if (use->share == SHARE_ALL && use->gives == 0)
+		return SLOT_KEPT;
+	h = slot_hash(owner->seed, slot);
+	if (use->share != SHARE_ALL && h >> 48 >= use->share)
+		return SLOT_LOST;
+	return (h & 0xffff) < use->gives ? SLOT_GIVEN : SLOT_KEPT;
 }
 
-int maglev_repair(const struct maglev_backend *backends, const uint16_t *shares, uint32_t n,
+/* Who may get slots; shares weigh below 2^26, so that they fit with a logarithm. */
+struct candidates {
+	struct candidate *all, *claim;
+	uint32_t n_all, n_claim;
+};
+
+static int candidates_init(const struct maglev_backend *backends, const struct maglev_use *uses,
+			   uint32_t n, struct candidates *ret)
+{
+	*ret = (struct candidates){.all = calloc(2 * (size_t)n + 1, sizeof(*ret->all))};
+	if (!ret->all)
+		return -ENOMEM;
+	ret->claim = ret->all + n;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct maglev_use *use = &uses[i];
+		struct candidate c = {.seed = backends[i].seed,
+				      .weight = backends[i].weight * use->share,
+				      .index = (uint16_t)i};
+
+		if (c.weight == 0)
+			continue;
+		ret->all[ret->n_all++] = c;
+		c.weight = backends[i].weight * ((uint32_t)use->claims * use->share / SHARE_ALL);
+		if (c.weight > 0)
+			ret->claim[ret->n_claim++] = c;
+	}
+	return 0;
+}
+
+int maglev_repair(const struct maglev_backend *backends, const struct maglev_use *uses, uint32_t n,
 		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners)
 {
 	struct log_table *logs = malloc(sizeof(*logs));
-	struct candidate *candidates = calloc(n ? n : 1, sizeof(*candidates));
-	uint32_t used = 0;
+	struct candidates c;
 
-	if (!logs || !candidates) {
+	if (!logs || candidates_init(backends, uses, n, &c) < 0) {
 		free(logs);
-		free(candidates);
 		return -ENOMEM;
 	}
 	log_table_fill(logs);
-	for (uint32_t i = 0; i < n; i++) {
-		if (shares[i] > 0 && backends[i].weight > 0)
-			candidates[used++] = (struct candidate){
-				backends[i].seed, backends[i].weight * shares[i], (uint16_t)i};
-	}
 	for (uint32_t s = 0; s < slots; s++) {
 		uint16_t owner = base[s];
+		enum slot_fate fate = SLOT_LOST;
 
-		if (owner != BACKEND_NONE && is_kept(&backends[owner], shares[owner], s))
+		if (owner != BACKEND_NONE)
+			fate = slot_fate(&backends[owner], &uses[owner], s);
+		if (fate == SLOT_KEPT || (fate == SLOT_GIVEN && c.n_claim == 0))
 			ret_owners[s] = owner;
+		else if (fate == SLOT_GIVEN)
+			ret_owners[s] = highest_ranked(c.claim, c.n_claim, s, owner, logs);
 		else
-			ret_owners[s] = highest_ranked(candidates, used, s, owner, logs);
+			ret_owners[s] = highest_ranked(c.all, c.n_all, s, owner, logs);
 	}
 	free(logs);
-	free(candidates);
+	free(c.all);
 	return 0;
 }

@@ -18,9 +18,14 @@ struct maglev_backend {
 	bool backup;	 /* has no slots of its own, but takes those of others */
 };
 
-/* What a backend uses of the share that its weight promises, in 65,535ths. 0 = takes no new flows.
- */
 enum { SHARE_ALL = 65535 };
+
+/* How a backend is used. All but a share of 0 or SHARE_ALL are in 65,535ths. */
+struct maglev_use {
+	uint16_t share;	 /* of its own slots it may have; 0 = takes no new flows */
+	uint16_t gives;	 /* of these, it gives to those who claim */
+	uint16_t claims; /* weight in who gets what is given; 0 = claims nothing */
+};
 
 uint64_t maglev_seed(const char *pool, const char *backend);
 
@@ -32,16 +37,17 @@ uint64_t maglev_seed(const char *pool, const char *backend);
 int maglev_build(const struct maglev_backend *backends, uint32_t n, uint32_t slots,
 		 uint16_t *ret_owners);
 
-/* maglev_repair: give the slots of backends that take no new flows, or less than their share, to
- * others. A larger share only gains slots, a smaller one only loses some; nothing else moves.
- * @shares: of each backend, 0 .. SHARE_ALL
+/* maglev_repair: give the slots of backends that take no new flows, or less than all, to others. A
+ * larger share only gains slots, and who gives more only loses some: nothing else moves.
+ * @uses: of each backend
  * @base: what maglev_build() gave
- * @ret_owners: the base where its owner keeps the slot; elsewhere the other backend that takes new
- * flows and ranks highest for that slot (rendezvous, weighted by weight and share); BACKEND_NONE
- * when nobody takes any
+ * @ret_owners: the base where its owner keeps the slot; else the other backend that ranks highest
+ * for that slot by rendezvous: of those who claim (weighted by weight, claims and share) where it
+ * is given, of all that take new flows (by weight and share) elsewhere; BACKEND_NONE when nobody
+ * takes any
  * 0 or -ENOMEM.
  */
-int maglev_repair(const struct maglev_backend *backends, const uint16_t *shares, uint32_t n,
+int maglev_repair(const struct maglev_backend *backends, const struct maglev_use *uses, uint32_t n,
 		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners);
 
 #endif

@@ -10,10 +10,7 @@ enum { START_STEPS = 10, SINCE_EVER = 1 };
 
 uint16_t backend_share(const struct lb_backend *in)
 {
-	uint32_t share = (uint32_t)(SHARE_ALL - in->withheld_start) *
-			 (uint32_t)(SHARE_ALL - in->withheld_feedback) / SHARE_ALL;
-
-	return share > 0 ? (uint16_t)share : 1;
+	return in->withheld_start < SHARE_ALL ? (uint16_t)(SHARE_ALL - in->withheld_start) : 1;
 }
 
 static enum pool_use use_of(const struct config_pool *pool, uint32_t n_up, uint32_t n_room)

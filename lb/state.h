@@ -87,10 +87,11 @@ struct lb_backend {
 	/* What the data plane of a process before us did with it: holds while health is unknown. */
 	bool kept_takes_new, kept_alive;
 	/* How far it takes part in balancing (balance.h); all zero: wholly. */
-	uint64_t usable_ms;			    /* since when; 0 = it is not; 1 = since ever */
-	uint64_t start_ms;			    /* its slow start began; 0 = none, or over */
-	uint16_t withheld_start, withheld_feedback; /* of its share, in 65,535ths */
-	bool full;				    /* has its max_connections */
+	uint64_t usable_ms;	 /* since when; 0 = it is not; 1 = since ever */
+	uint64_t start_ms;	 /* its slow start began; 0 = none, or over */
+	uint16_t withheld_start; /* of its share, in 65,535ths */
+	uint16_t gives, claims;	 /* by feedback, as in struct maglev_use */
+	bool full;		 /* has its max_connections */
 	/* What the data plane is to do with it, as of the last reconcile. */
 	bool takes_new;	 /* new connections come here */
 	bool alive;	 /* established ones go on */

@@ -16,7 +16,7 @@ enum { SLOTS = 65537, MOST = 1000 };
 
 struct pool {
 	struct maglev_backend backends[MOST];
-	uint16_t shares[MOST];
+	struct maglev_use uses[MOST];
 	uint32_t n;
 	uint16_t base[SLOTS], owners[SLOTS];
 	uint32_t owned[MOST], none;
@@ -32,7 +32,7 @@ static struct pool *pool_new(uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "mx%u", i + 1);
 		p->backends[i] = (struct maglev_backend){maglev_seed("mx", name), 100, false};
-		p->shares[i] = SHARE_ALL;
+		p->uses[i].share = SHARE_ALL;
 	}
 	return p;
 }
@@ -44,7 +44,7 @@ static void pool_build(struct pool *p)
 
 static void pool_repair(struct pool *p)
 {
-	assert_int_equal(maglev_repair(p->backends, p->shares, p->n, SLOTS, p->base, p->owners), 0);
+	assert_int_equal(maglev_repair(p->backends, p->uses, p->n, SLOTS, p->base, p->owners), 0);
 	memset(p->owned, 0, sizeof(p->owned));
 	p->none = 0;
 	for (uint32_t s = 0; s < SLOTS; s++) {
@@ -61,9 +61,9 @@ static void assert_shares(const struct pool *p, const uint32_t *owned, double sl
 	double sum = 0;
 
 	for (uint32_t i = 0; i < p->n; i++)
-		sum += p->shares[i] ? p->backends[i].weight : 0;
+		sum += p->uses[i].share ? p->backends[i].weight : 0;
 	for (uint32_t i = 0; i < p->n; i++) {
-		double wanted = p->shares[i] ? slots * p->backends[i].weight / sum : 0;
+		double wanted = p->uses[i].share ? slots * p->backends[i].weight / sum : 0;
 		double off = (double)owned[i] - wanted;
 
 		if (off > most * wanted + 1 || off < -most * wanted - 1)
@@ -103,7 +103,7 @@ static void test_weight_zero_owns_nothing(void **state)
 
 	(void)state;
 	p->backends[2].weight = 0;
-	p->shares[0] = 0;
+	p->uses[0].share = 0;
 	pool_build(p);
 	pool_repair(p);
 	assert_int_equal(p->owned[2], 0);
@@ -118,10 +118,10 @@ static void test_only_slots_of_the_gone_move_and_come_back(void **state)
 
 	(void)state;
 	pool_build(p);
-	p->shares[3] = 0; /* one is out already */
+	p->uses[3].share = 0; /* one is out already */
 	pool_repair(p);
 	*before = *p;
-	p->shares[7] = 0;
+	p->uses[7].share = 0;
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++) {
 		if (before->owners[s] != 7)
@@ -129,7 +129,7 @@ static void test_only_slots_of_the_gone_move_and_come_back(void **state)
 		else
 			assert_true(p->owners[s] != 7 && p->owners[s] != BACKEND_NONE);
 	}
-	p->shares[7] = SHARE_ALL;
+	p->uses[7].share = SHARE_ALL;
 	pool_repair(p);
 	assert_memory_equal(p->owners, before->owners, sizeof(p->owners));
 	free(p);
@@ -144,7 +144,7 @@ static void test_moved_slots_spread_by_weight(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < p->n; i++)
 		p->backends[i].weight = 100 * (i + 1);
-	p->shares[4] = 0;
+	p->uses[4].share = 0;
 	pool_build(p);
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++) {
@@ -166,12 +166,12 @@ static void test_every_slot_is_owned_while_anyone_is_up(void **state)
 	(void)state;
 	pool_build(p);
 	for (uint32_t i = 1; i < p->n; i++) {
-		p->shares[i] = 0;
+		p->uses[i].share = 0;
 		pool_repair(p);
 		assert_int_equal(p->none, 0);
 	}
 	assert_int_equal(p->owned[0], SLOTS);
-	p->shares[0] = 0;
+	p->uses[0].share = 0;
 	pool_repair(p);
 	assert_int_equal(p->none, SLOTS);
 	free(p);
@@ -199,7 +199,7 @@ static void test_order_of_backends_does_not_matter(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 50; i++)
 		b->backends[i] = a->backends[49 - i];
-	a->shares[10] = b->shares[39] = 0;
+	a->uses[10].share = b->uses[39].share = 0;
 	pool_build(a);
 	pool_build(b);
 	pool_repair(a);
@@ -232,16 +232,16 @@ static void test_larger_share_only_gains_slots(void **state)
 
 	(void)state;
 	pool_build(p);
-	p->shares[8] = SHARE_ALL / 2; /* another one holds back, too */
+	p->uses[8].share = SHARE_ALL / 2; /* another one holds back, too */
 	pool_repair(p);
 	all = p->owned[3];
-	p->shares[3] = 0;
+	p->uses[3].share = 0;
 	pool_repair(p);
 	for (uint32_t tenth = 1; tenth <= 10; tenth++) {
 		uint32_t part = all * tenth / 10;
 
 		*before = *p;
-		p->shares[3] = (uint16_t)(SHARE_ALL * tenth / 10);
+		p->uses[3].share = (uint16_t)(SHARE_ALL * tenth / 10);
 		pool_repair(p);
 		assert_true(gained(before, p, 3) > 0);
 		/* a tenth is 655 slots, with a standard deviation of 4 % */
@@ -259,8 +259,8 @@ static void test_slots_held_back_go_to_others_by_weight_and_share(void **state)
 
 	(void)state;
 	p->backends[1].weight = 200;
-	p->shares[0] = SHARE_ALL / 4;
-	p->shares[2] = SHARE_ALL / 2;
+	p->uses[0].share = SHARE_ALL / 4;
+	p->uses[2].share = SHARE_ALL / 2;
 	pool_build(p);
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++) {
@@ -276,13 +276,50 @@ static void test_slots_held_back_go_to_others_by_weight_and_share(void **state)
 	free(p);
 }
 
+static void test_given_slots_go_to_those_who_claim_and_nothing_else_moves(void **state)
+{
+	struct pool *p = pool_new(10), *before = pool_new(10);
+	uint32_t given = 0, all;
+
+	(void)state;
+	p->uses[9].share = 0;
+	pool_build(p);
+	pool_repair(p);
+	*before = *p;
+	for (uint32_t i = 0; i < 7; i++)
+		p->uses[i].gives = SHARE_ALL / 10;
+	pool_repair(p); /* nobody claims */
+	assert_memory_equal(p->owners, before->owners, sizeof(p->owners));
+	p->uses[7].claims = SHARE_ALL;
+	p->uses[8].claims = SHARE_ALL / 3;
+	pool_repair(p);
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		if (p->owners[s] == before->owners[s])
+			continue;
+		assert_true(before->owners[s] == p->base[s] && p->base[s] < 7);
+		assert_true(p->owners[s] == 7 || p->owners[s] == 8);
+		given++;
+	}
+	all = SLOTS / 10 * 7 / 10;
+	assert_in_range(given, all - 300, all + 300);
+	assert_in_range(p->owned[7] - before->owned[7], all * 3 / 4 - 300, all * 3 / 4 + 300);
+	*before = *p;
+	p->uses[3].gives = SHARE_ALL / 5; /* who gives more only loses */
+	pool_repair(p);
+	for (uint32_t s = 0; s < SLOTS; s++)
+		assert_true(p->owners[s] == before->owners[s] || before->owners[s] == 3);
+	assert_true(p->owned[3] < before->owned[3]);
+	free(p);
+	free(before);
+}
+
 static void test_the_only_one_takes_all_whatever_its_share(void **state)
 {
 	struct pool *p = pool_new(3);
 
 	(void)state;
-	p->shares[0] = 1;
-	p->shares[1] = p->shares[2] = 0;
+	p->uses[0].share = 1;
+	p->uses[1].share = p->uses[2].share = 0;
 	pool_build(p);
 	pool_repair(p);
 	assert_int_equal(p->owned[0], SLOTS);
@@ -295,17 +332,17 @@ static void test_backup_takes_only_slots_of_others(void **state)
 
 	(void)state;
 	p->backends[3].backup = true;
-	p->shares[3] = 0;
+	p->uses[3].share = 0;
 	pool_build(p);
 	pool_repair(p);
 	assert_shares(p, p->owned, SLOTS, 0.01);
-	p->shares[3] = SHARE_ALL;
+	p->uses[3].share = SHARE_ALL;
 	pool_repair(p);
 	assert_int_equal(p->owned[3], 0); /* nobody has a slot to give */
-	p->shares[0] = 0;
+	p->uses[0].share = 0;
 	pool_repair(p);
 	assert_in_range(p->owned[3], SLOTS / 9 - 400, SLOTS / 9 + 400);
-	p->shares[1] = p->shares[2] = 0;
+	p->uses[1].share = p->uses[2].share = 0;
 	pool_repair(p);
 	assert_int_equal(p->owned[3], SLOTS);
 	free(p);
@@ -320,7 +357,7 @@ static void test_table_is_the_same_on_all_machines(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < p->n; i++)
 		p->backends[i].weight = 1 + i * i;
-	p->shares[5] = p->shares[15] = 0;
+	p->uses[5].share = p->uses[15].share = 0;
 	pool_build(p);
 	pool_repair(p);
 	for (uint32_t s = 0; s < SLOTS; s++)
@@ -340,7 +377,7 @@ static void test_thousand_backends_lose_one_percent_in_time(void **state)
 	pool_repair(p);
 	assert_shares(p, p->owned, SLOTS, 0.01);
 	for (uint32_t i = 0; i < 10; i++)
-		p->shares[i * 97] = 0;
+		p->uses[i * 97].share = 0;
 	start_ms = clock_ms();
 	pool_repair(p);
 	print_message("repair: %u ms\n", (unsigned)(clock_ms() - start_ms));
@@ -363,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_order_of_backends_does_not_matter),
 		cmocka_unit_test(test_larger_share_only_gains_slots),
 		cmocka_unit_test(test_slots_held_back_go_to_others_by_weight_and_share),
+		cmocka_unit_test(test_given_slots_go_to_those_who_claim_and_nothing_else_moves),
 		cmocka_unit_test(test_the_only_one_takes_all_whatever_its_share),
 		cmocka_unit_test(test_backup_takes_only_slots_of_others),
 		cmocka_unit_test(test_table_is_the_same_on_all_machines),
