@@ -244,8 +244,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
  * of __u64. The names are what the operator sees (`sluice show counters`).
  */
 #define REASONS(X)                                                                                 \
-	X(FORWARDED, forwarded,                                                                    \
-	  "sent to a backend that is there now")                   \
+	X(FORWARDED, forwarded, "sent to a backend that is there now")                             \
 	X(PASS_NOT_OURS, pass_not_ours, "not for this node's MAC, or neither IPv4 nor IPv6")       \
 	X(PASS_NO_SERVICE, pass_no_service, "no service at this address and port")                 \
 	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP nor an ICMP error (VRRP, ping, ...)") \
