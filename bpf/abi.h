@@ -311,6 +311,16 @@ enum reason {
 #define STAGE_FLOW     0x40U /* and knew it: `flow_*` are set */
 #define STAGE_END      0x80U /* the rest is set; nothing of this record is of a later packet */
 
+/* What a packet is to its flow. */
+enum packet_kind {
+	PACKET_OTHER, /* TCP with none of the flags below, and all UDP */
+	PACKET_SYN,   /* opens a connection: SYN without ACK */
+	PACKET_FIN,
+	PACKET_RST,
+	PACKET_ICMP,	 /* an ICMP error about a packet that a backend sent to the client */
+	PACKET_FRAGMENT, /* not the first of its packet: it has no ports */
+};
+
 struct explanation {
 	__u64 at_ns; /* trace: CLOCK_MONOTONIC */
 	__u64 hash;

@@ -56,15 +56,6 @@
 #define IP_FRAGMENT_BITS  (IP_MORE_FRAGMENTS | IP_OFFSET)
 #define MAPPED_PREFIX	  bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
 
-enum packet_kind {
-	PACKET_OTHER, /* TCP with none of the flags below, and all UDP */
-	PACKET_SYN,   /* opens a connection: SYN without ACK */
-	PACKET_FIN,
-	PACKET_RST,
-	PACKET_ICMP,	 /* an ICMP error about a packet that a backend sent to the client */
-	PACKET_FRAGMENT, /* not the first of its packet: it has no ports */
-};
-
 #define PACKET_FIRST_FRAGMENT 0x1U /* flags: the first fragment of a packet of several */
 #define PACKET_DONT_FRAGMENT  0x2U
 

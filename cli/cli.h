@@ -26,13 +26,15 @@ struct options {
 	bool wait;
 	long long wait_ms;   /* 0 = for ever */
 	const char *sluiced; /* where it is, for check */
+	json_t *extras;	     /* options that go into the request as they are, by name */
 };
 
 struct command {
 	const char *name;
-	const char *arguments; /* for the usage line */
-	int least, most;       /* how many arguments */
-	const char *help;      /* what it does, with an example */
+	const char
+		*arguments; /* for the usage line; an extra option that is not in it is refused */
+	int least, most;    /* how many arguments */
+	const char *help;   /* what it does, with an example */
 	enum cli_exit (*run)(const struct options *o, int argc, char **argv);
 };
 
@@ -73,6 +75,9 @@ enum cli_exit cli_plan(const struct options *o, int argc, char **argv);
 enum cli_exit cli_reload(const struct options *o, int argc, char **argv);
 enum cli_exit cli_check(const struct options *o, int argc, char **argv);
 enum cli_exit cli_failover(const struct options *o, int argc, char **argv);
+enum cli_exit cli_explain(const struct options *o, int argc, char **argv);
+enum cli_exit cli_show_flows(const struct options *o);
+enum cli_exit cli_trace(const struct options *o, int argc, char **argv);
 enum cli_exit cli_probe(const struct options *o, int argc, char **argv);
 enum cli_exit cli_detach(const struct options *o, int argc, char **argv);
 

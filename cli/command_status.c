@@ -97,10 +97,17 @@ enum cli_exit cli_status(const struct options *o, int argc, char **argv)
 enum cli_exit cli_show(const struct options *o, int argc, char **argv)
 {
 	json_t *answer;
-	enum cli_exit status = ask(o, json_pack("{s:s, s:s}", "command", "show", "what", argv[0]),
-				   NULL, NULL, &answer);
+	enum cli_exit status;
 
 	(void)argc;
+	if (strcmp(argv[0], "flows") == 0)
+		return cli_show_flows(o);
+	if (json_object_size(o->extras) > 0) {
+		fprintf(stderr, "sluice: only flows can be filtered\n");
+		return CLI_USAGE;
+	}
+	status = ask(o, json_pack("{s:s, s:s}", "command", "show", "what", argv[0]), NULL, NULL,
+		     &answer);
 	if (answer && o->json)
 		print_json(answer);
 	else if (status == CLI_DONE)

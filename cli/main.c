@@ -16,10 +16,29 @@ static const struct command commands[] = {
 	 "The node at a glance: virtual addresses, services, backends, and what is wrong.\n"
 	 "Exits with 4 when anything is.\n\nExample: sluice status\n",
 	 cli_status},
-	{"show", "services|pools|backends|vrrp|counters|config", 1, 1,
+	{"show",
+	 "services|pools|backends|vrrp|counters|config\n"
+	 "       sluice show flows [--backend NAME] [--client ADDR[/BITS]] [--service NAME] [--limit N]",
+	 1, 1,
 	 "One kind of thing, with all there is to tell.\n\n"
-	 "Example: sluice show backends --json\n",
+	 "Example: sluice show backends --json\n"
+	 "Example: sluice show flows --backend mx2 --client 203.0.113.0/24\n",
 	 cli_show},
+	{"explain",
+	 "CLIENT:PORT VIP:PORT [--protocol tcp|udp] [--flags FLAG|FLAG...] [--interface NAME]", 2,
+	 2,
+	 "What the data plane would do with that packet and why, stage by stage. Changes nothing.\n"
+	 "A SYN unless told otherwise; IPv6 as [2001:db8::1]:40000.\n\n"
+	 "Example: sluice explain 203.0.113.9:40000 198.51.100.10:25 --flags ack\n",
+	 cli_explain},
+	{"trace",
+	 "[--client ADDR[/BITS]] [--vip ADDR[/BITS]] [--port N] [--protocol tcp|udp]\n"
+	 "              [--verdict pass|drop|tx] [--reason NAME] [--sample 1/N] [--count N] [--for TIME]",
+	 0, 0,
+	 "Follow real packets: filtered in the kernel, each with its verdict. Ends after --count\n"
+	 "packets, after --for (5m), or with Ctrl-C. One trace at a time.\n\n"
+	 "Example: sluice trace --client 203.0.113.9 --count 20\n",
+	 cli_trace},
 	{"drain", "BACKEND [--pool POOL] [--wait[=TIMEOUT]]", 1, 1,
 	 "No new connections to the backend, in every pool that has it; those that are open go on.\n"
 	 "Survives a reload and a restart. With --wait, until none is left.\n\n"
@@ -153,7 +172,15 @@ static const char *sluiced_find(char *path, size_t size)
 	return SLUICED_PATH;
 }
 
-enum { OPTION_JSON = 256, OPTION_POOL, OPTION_WAIT, OPTION_VERSION };
+enum {
+	OPTION_JSON = 256,
+	OPTION_POOL,
+	OPTION_WAIT,
+	OPTION_VERSION,
+	OPTION_TEXT,   /* goes into the request under its own name */
+	OPTION_NUMBER, /* likewise */
+	OPTION_FOR,
+};
 
 static const struct option names[] = {
 	{"json", no_argument, NULL, OPTION_JSON},
@@ -162,17 +189,70 @@ static const struct option names[] = {
 	{"wait", optional_argument, NULL, OPTION_WAIT},
 	{"verbose", no_argument, NULL, 'v'},
 	{"node", required_argument, NULL, 'n'},
+	{"protocol", required_argument, NULL, OPTION_TEXT},
+	{"flags", required_argument, NULL, OPTION_TEXT},
+	{"interface", required_argument, NULL, OPTION_TEXT},
+	{"backend", required_argument, NULL, OPTION_TEXT},
+	{"client", required_argument, NULL, OPTION_TEXT},
+	{"service", required_argument, NULL, OPTION_TEXT},
+	{"vip", required_argument, NULL, OPTION_TEXT},
+	{"verdict", required_argument, NULL, OPTION_TEXT},
+	{"reason", required_argument, NULL, OPTION_TEXT},
+	{"sample", required_argument, NULL, OPTION_TEXT},
+	{"limit", required_argument, NULL, OPTION_NUMBER},
+	{"port", required_argument, NULL, OPTION_NUMBER},
+	{"count", required_argument, NULL, OPTION_NUMBER},
+	{"for", required_argument, NULL, OPTION_FOR},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{0},
 };
 
+/* An option that goes into the request; false: told that it is none. */
+static bool extra_set(struct options *o, int kind, const char *name, const char *text)
+{
+	char *end = NULL;
+	long long n = kind == OPTION_FOR ? timeout_parse(text) : strtoll(text, &end, 10);
+
+	if (kind == OPTION_TEXT) {
+		json_object_set_new(o->extras, name, json_string(text));
+	} else if (kind == OPTION_FOR && n > 0) {
+		json_object_set_new(o->extras, "for_ms", json_integer(n));
+	} else if (kind == OPTION_NUMBER && *text && !*end) {
+		json_object_set_new(o->extras, name, json_integer(n));
+	} else {
+		fprintf(stderr, "sluice: \"%s\" of --%s is not a %s\n", text, name,
+			kind == OPTION_FOR ? "time; expected: 30s, 5m, 1h" : "number");
+		return false;
+	}
+	return true;
+}
+
+/* Is every such option one of the command's? Else told. */
+static bool extras_good(const struct options *o, const struct command *command)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(o->extras, key, value)
+	{
+		char option[64];
+
+		snprintf(option, sizeof(option), "--%.*s ", (int)strcspn(key, "_"), key);
+		if (strstr(command->arguments, option))
+			continue;
+		fprintf(stderr, "sluice: %shas no meaning with %s\n", option, command->name);
+		return false;
+	}
+	return true;
+}
+
 /* Returns -1 to go on, else what to exit with. *ret_help: --help was there. */
 static int options_parse(int argc, char **argv, struct options *o, bool *ret_help)
 {
-	int c;
+	int c, i = 0;
 
-	while ((c = getopt_long(argc, argv, "s:vn:h", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "s:vn:h", names, &i)) != -1) {
 		switch (c) {
 		case OPTION_JSON:
 			o->json = true;
@@ -191,6 +271,12 @@ static int options_parse(int argc, char **argv, struct options *o, bool *ret_hel
 		case OPTION_VERSION:
 			puts("sluice " SLUICE_VERSION);
 			return CLI_DONE;
+		case OPTION_TEXT:
+		case OPTION_NUMBER:
+		case OPTION_FOR:
+			if (!extra_set(o, c, names[i].name, optarg))
+				return CLI_USAGE;
+			break;
 		case 's':
 			o->socket = optarg;
 			break;
@@ -226,19 +312,12 @@ static bool arguments_good(int argc, char **argv)
 	return true;
 }
 
-int main(int argc, char **argv)
+/* The command and its arguments, from argv[optind] on. */
+static enum cli_exit command_run(const struct options *o, bool help, int argc, char **argv)
 {
-	char path[1024];
-	struct options o = {.socket = SLUICE_CONTROL_SOCKET,
-			    .sluiced = sluiced_find(path, sizeof(path))};
 	const struct command *command;
-	bool help = false;
-	int status = options_parse(argc, argv, &o, &help), n;
+	int n;
 
-	if (status >= 0)
-		return status;
-	if (!arguments_good(argc, argv))
-		return CLI_USAGE;
 	if (optind == argc) {
 		usage(help ? stdout : stderr);
 		return help ? CLI_DONE : CLI_USAGE;
@@ -251,9 +330,26 @@ int main(int argc, char **argv)
 		return CLI_DONE;
 	}
 	n = argc - optind;
+	if (!extras_good(o, command))
+		return CLI_USAGE;
 	if (n < command->least || n > command->most) {
 		command_usage(command, stderr);
 		return CLI_USAGE;
 	}
-	return command->run(&o, n, argv + optind);
+	return command->run(o, n, argv + optind);
+}
+
+int main(int argc, char **argv)
+{
+	char path[1024];
+	struct options o = {.socket = SLUICE_CONTROL_SOCKET,
+			    .sluiced = sluiced_find(path, sizeof(path)),
+			    .extras = json_object()};
+	bool help = false;
+	int status = arguments_good(argc, argv) ? options_parse(argc, argv, &o, &help) : CLI_USAGE;
+
+	if (status < 0)
+		status = (int)command_run(&o, help, argc, argv);
+	json_decref(o.extras);
+	return status;
 }

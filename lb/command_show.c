@@ -348,12 +348,21 @@ json_t *rows_of(struct lb *lb, const char *what)
 void command_show(struct client *client, const json_t *request)
 {
 	const char *what = json_string_value(json_object_get(request, "what"));
-	json_t *rows = rows_of(client_lb(client), what);
+	json_t *rows;
 
+	if (strcmp(what, "flows") == 0) {
+		show_flows(client, request);
+		return;
+	}
+	if (json_object_size(request) > 2) { /* command and what */
+		client_fail(client, "only flows can be filtered");
+		return;
+	}
+	rows = rows_of(client_lb(client), what);
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, vrrp, counters or config",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, vrrp, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

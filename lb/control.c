@@ -37,7 +37,20 @@ struct control {
 };
 
 static const struct argument none[] = {{0}};
-static const struct argument what[] = {{"what", ARGUMENT_STRING, true}, {0}};
+static const struct argument show[] = {
+	{"what", ARGUMENT_STRING, true},    {"backend", ARGUMENT_STRING, false},
+	{"client", ARGUMENT_STRING, false}, {"service", ARGUMENT_STRING, false},
+	{"limit", ARGUMENT_INT, false},	    {0}};
+static const struct argument explain[] = {
+	{"client", ARGUMENT_STRING, true},     {"vip", ARGUMENT_STRING, true},
+	{"protocol", ARGUMENT_STRING, false},  {"flags", ARGUMENT_STRING, false},
+	{"interface", ARGUMENT_STRING, false}, {0}};
+static const struct argument trace[] = {
+	{"client", ARGUMENT_STRING, false},  {"vip", ARGUMENT_STRING, false},
+	{"port", ARGUMENT_INT, false},	     {"protocol", ARGUMENT_STRING, false},
+	{"verdict", ARGUMENT_STRING, false}, {"reason", ARGUMENT_STRING, false},
+	{"sample", ARGUMENT_STRING, false},  {"count", ARGUMENT_INT, false},
+	{"for_ms", ARGUMENT_INT, false},     {0}};
 static const struct argument backend[] = {
 	{"backend", ARGUMENT_STRING, true}, {"pool", ARGUMENT_STRING, false}, {0}};
 static const struct argument weight[] = {{"backend", ARGUMENT_STRING, true},
@@ -54,13 +67,14 @@ static const struct argument probe[] = {
 	{"pool", ARGUMENT_STRING, true}, {"backend", ARGUMENT_STRING, true}, {0}};
 
 static const struct command commands[] = {
-	{"status", none, command_status},      {"show", what, command_show},
+	{"status", none, command_status},      {"show", show, command_show},
 	{"drain", backend, command_drain},     {"undrain", backend, command_undrain},
 	{"disable", backend, command_disable}, {"enable", backend, command_enable},
 	{"weight", weight, command_weight},    {"wait", wait_for, command_wait},
 	{"plan", path, command_plan},	       {"reload", none, command_reload},
 	{"detach", none, command_detach},      {"failover", instance, command_failover},
-	{"probe", probe, command_probe},
+	{"probe", probe, command_probe},       {"explain", explain, command_explain},
+	{"trace", trace, command_trace},
 };
 
 /* ---- answers ---- */
@@ -139,6 +153,11 @@ void client_more(struct client *client, json_t *answer)
 {
 	json_object_set_new(answer, "more", json_true());
 	answer_send(client, with_ok(answer, true));
+}
+
+size_t client_backlog(const struct client *client)
+{
+	return evbuffer_get_length(bufferevent_get_output(client->stream));
 }
 
 void client_hold(struct client *client, void (*cancel)(void *owner), void *owner)

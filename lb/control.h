@@ -52,10 +52,15 @@ __attribute__((format(printf, 2, 3))) void client_fail(struct client *client, co
 						       ...);
 /* client_more: an answer that others follow; takes @answer. */
 void client_more(struct client *client, json_t *answer);
+/* client_backlog: bytes of answers that it has not read yet. */
+size_t client_backlog(const struct client *client);
 /* client_hold: the handler returns, the answer comes later; cancel is called when the client goes
  * away before client_done() or client_fail(), which end it.
  */
 void client_hold(struct client *client, void (*cancel)(void *owner), void *owner);
+
+/* show_flows: in command_flows.c: the one kind of `show` that takes its time. */
+void show_flows(struct client *client, const json_t *request);
 
 /* ---- command_show.c, used by status too ---- */
 
@@ -78,6 +83,8 @@ void command_plan(struct client *client, const json_t *request);
 void command_reload(struct client *client, const json_t *request);
 void command_detach(struct client *client, const json_t *request);
 void command_failover(struct client *client, const json_t *request);
+void command_explain(struct client *client, const json_t *request);
+void command_trace(struct client *client, const json_t *request);
 void command_probe(struct client *client, const json_t *request);
 
 #endif

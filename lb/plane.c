@@ -187,7 +187,7 @@ int plane_open(const char *base, struct plane **ret_plane)
 	for (int i = 0; i < MAP_COUNT; i++)
 		plane->maps[i] = -1;
 	for (int i = 0; i < CURRENT_INTERFACES; i++)
-		plane->links[i] = -1;
+		plane->links[i] = plane->programs[i] = -1;
 	plane->old_flows = -1;
 	plane->cpus = cpus > 0 ? (uint32_t)cpus : 1;
 	snprintf(plane->base, sizeof(plane->base), "%.200s", base);
@@ -225,9 +225,12 @@ void plane_free(struct plane *plane)
 	lines_munmap(plane);
 	for (int i = 0; i < MAP_COUNT; i++)
 		fd_close(&plane->maps[i]);
-	for (int i = 0; i < CURRENT_INTERFACES; i++)
+	for (int i = 0; i < CURRENT_INTERFACES; i++) {
 		fd_close(&plane->links[i]);
+		fd_close(&plane->programs[i]);
+	}
 	fd_close(&plane->old_flows);
+	plane_explain_fini(plane);
 	explicit_bzero(&plane->settings, sizeof(plane->settings));
 	free(plane);
 }
@@ -247,8 +250,10 @@ void plane_remove(struct plane *plane)
 		closedir(dir);
 	rmdir(plane->dir);
 	rmdir(plane->base);
-	for (int i = 0; i < CURRENT_INTERFACES; i++)
+	for (int i = 0; i < CURRENT_INTERFACES; i++) {
 		fd_close(&plane->links[i]);
+		fd_close(&plane->programs[i]);
+	}
 }
 
 /* ---- settings ---- */

@@ -56,11 +56,14 @@ struct plane {
 	int maps[MAP_COUNT];   /* -1 = not there yet */
 	int old_flows;	       /* while the table is resized; else -1 */
 	int links[CURRENT_INTERFACES];
-	struct backend *backends;   /* BACKEND_MAX, the map itself */
-	struct clock *clock;	    /* likewise */
-	struct service_line *lines; /* SERVICE_LINES, likewise */
-	uint32_t cpus;		    /* possible ones */
-	struct settings settings;   /* that programs are loaded with */
+	int programs[CURRENT_INTERFACES]; /* in service there; -1 = not loaded by this process */
+	uint64_t programs_version;	  /* changes with each of them */
+	struct explainer *explainer;	  /* plane_seeing.c; NULL = none yet */
+	struct backend *backends;	  /* BACKEND_MAX, the map itself */
+	struct clock *clock;		  /* likewise */
+	struct service_line *lines;	  /* SERVICE_LINES, likewise */
+	uint32_t cpus;			  /* possible ones */
+	struct settings settings;	  /* that programs are loaded with */
 };
 
 /* ---- plane.c ---- */
@@ -128,8 +131,45 @@ int plane_detach(struct plane *plane, uint32_t number, const char *name);
 void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
 
 struct balancer;
+/* Maps of an instance that tells of its packets (bpf/explain.h); -1 = not needed. */
+struct seeing {
+	uint32_t how; /* SEEING_* */
+	int explanation, filter, events;
+};
+
+/* plane_program_load: for an interface; its descriptor or -errno.
+ * @seeing: NULL = the program in service
+ */
+int plane_program_load(const struct plane *plane, const struct current_interface *interface,
+		       const struct seeing *seeing);
 /* plane_skeleton: opened with our settings and those maps that are there; NULL with errno. */
 struct balancer *plane_skeleton(const struct plane *plane);
+
+/* ---- plane_seeing.c ---- */
+
+/* plane_explain: what would become of a frame that came in by the interface; changes nothing.
+ * @frame: *len_bytes of @size; both become what would go out
+ */
+int plane_explain(struct plane *plane, uint32_t number, const struct current_interface *interface,
+		  uint8_t *frame, uint32_t *len_bytes, uint32_t size,
+		  struct explanation *ret_explanation);
+void plane_explain_fini(struct plane *plane);
+
+/* A trace: a tracing instance in the place of the program at each interface. */
+struct plane_trace {
+	int explanation, filter, events; /* maps; events is a ring buffer */
+	bool tracing[CURRENT_INTERFACES];
+	uint64_t programs_version; /* that they took the place of */
+};
+
+int plane_trace_init(const struct trace_filter *filter, struct plane_trace *ret_trace);
+/* plane_trace_attach: at every interface that has the program; also again, when the programs were
+ * replaced meanwhile. How many, or -errno.
+ */
+int plane_trace_attach(struct plane *plane, const struct current *c, struct plane_trace *trace);
+uint64_t plane_trace_lost(const struct plane_trace *trace);
+/* plane_trace_fini: the programs in service are back. */
+void plane_trace_fini(const struct plane *plane, struct plane_trace *trace);
 
 /* ---- plane_adopt.c ---- */
 

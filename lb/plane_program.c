@@ -61,6 +61,10 @@ struct balancer *plane_skeleton(const struct plane *plane)
 		errno = -r;
 		return NULL;
 	}
+	/* of an instance that tells of its packets: who wants one brings its maps */
+	bpf_map__set_autocreate(skel->maps.explanation, false);
+	bpf_map__set_autocreate(skel->maps.trace_filter, false);
+	bpf_map__set_autocreate(skel->maps.trace_events, false);
 	skel->rodata->slots = plane->settings.slots;
 	skel->rodata->features = plane->settings.features;
 	skel->rodata->embryo_mask = EMBRYOS_DEFAULT - 1;
@@ -69,22 +73,51 @@ struct balancer *plane_skeleton(const struct plane *plane)
 	return skel;
 }
 
-/* program_load: for an interface; its descriptor or -errno. */
-static int program_load(const struct plane *plane, const struct current_interface *interface)
+static int map_bring(struct bpf_map *map, int fd)
+{
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = bpf_map__set_autocreate(map, true);
+	return r < 0 ? r : bpf_map__reuse_fd(map, fd);
+}
+
+static int seeing_set(struct balancer *skel, const struct seeing *seeing)
+{
+	int r = map_bring(skel->maps.explanation, seeing->explanation);
+
+	skel->rodata->seeing = seeing->how;
+	r = r < 0 ? r : map_bring(skel->maps.trace_filter, seeing->filter);
+	return r < 0 ? r : map_bring(skel->maps.trace_events, seeing->events);
+}
+
+int plane_program_load(const struct plane *plane, const struct current_interface *interface,
+		       const struct seeing *seeing)
 {
 	struct balancer *skel = plane_skeleton(plane);
 	int fd, r;
 
 	if (!skel)
 		return -errno;
+	r = seeing ? seeing_set(skel, seeing) : 0;
 	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
 	skel->rodata->ifindex = interface->ifindex;
-	r = balancer__load(skel);
+	r = r < 0 ? r : balancer__load(skel);
 	fd = r < 0 ? r : fcntl(bpf_program__fd(skel->progs.balancer), F_DUPFD_CLOEXEC, 3);
 	if (r == 0 && fd < 0)
 		fd = -errno;
 	balancer__destroy(skel);
 	return fd;
+}
+
+/* The program in service at an interface; taken. */
+static void program_keep(struct plane *plane, uint32_t number, int program)
+{
+	if (plane->programs[number] >= 0)
+		close(plane->programs[number]);
+	plane->programs[number] = program;
+	plane->programs_version++;
 }
 
 void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
@@ -129,7 +162,7 @@ static int link_create(int program, const struct current_interface *interface,
 int plane_attach(struct plane *plane, uint32_t number, const struct current_interface *interface,
 		 enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
 {
-	int program = program_load(plane, interface), link, r = 0;
+	int program = plane_program_load(plane, interface, NULL), link, r = 0;
 	char path[PLANE_PATH];
 
 	ret_problem[0] = '\0';
@@ -139,29 +172,35 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 		return program;
 	}
 	link = link_create(program, interface, ret_mode, ret_problem);
-	close(program);
-	if (link < 0)
+	if (link < 0) {
+		close(program);
 		return link;
+	}
 	plane_link_path(plane, interface->name, path);
 	unlink(path); /* of an interface that is gone */
 	if (bpf_obj_pin(link, path) < 0) {
 		r = -errno;
 		snprintf(ret_problem, PLANE_PROBLEM, "the link cannot be pinned: %s", strerror(-r));
 		close(link);
+		close(program);
 		return r;
 	}
 	plane->links[number] = link;
+	program_keep(plane, number, program);
 	return 0;
 }
 
 int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface)
 {
-	int program = program_load(plane, interface), r;
+	int program = plane_program_load(plane, interface, NULL), r;
 
 	if (program < 0)
 		return program;
 	r = bpf_link_update(plane->links[number], program, NULL);
-	close(program);
+	if (r < 0)
+		close(program);
+	else
+		program_keep(plane, number, program);
 	return r;
 }
 
@@ -175,5 +214,6 @@ int plane_detach(struct plane *plane, uint32_t number, const char *name)
 	if (plane->links[number] >= 0)
 		close(plane->links[number]);
 	plane->links[number] = -1;
+	program_keep(plane, number, -1);
 	return 0;
 }

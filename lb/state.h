@@ -32,6 +32,7 @@ struct plane;
 struct prod;
 struct reconciler;
 struct request;
+struct trace;
 
 /* ---- what the operator wants of a backend; survives a reload and a restart ---- */
 
@@ -171,6 +172,7 @@ struct lb {
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;
+	struct trace *trace; /* the one that runs, or NULL */
 };
 
 #endif

@@ -51,7 +51,7 @@ def test_exit_codes(lab):
 
 
 def test_every_command_has_help_with_an_example(lab):
-    for verb in ("status show drain undrain disable enable weight plan reload check failover probe detach").split():
+    for verb in ("status show drain undrain disable enable weight plan reload check failover probe detach explain trace").split():
         text = lab.sluice("lb1", verb, "--help")
         assert "Usage: sluice " + verb in text and "Example: sluice " in text, text
 
