@@ -118,6 +118,7 @@ static void program_keep(struct plane *plane, uint32_t number, int program)
 		close(plane->programs[number]);
 	plane->programs[number] = program;
 	plane->programs_version++;
+	plane_explain_fini(plane); /* it may hold maps that nobody needs any more */
 }
 
 void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])

@@ -20,7 +20,6 @@
 struct explainer {
 	int program, explanation;
 	uint32_t number; /* the interface's */
-	uint64_t programs_version;
 };
 
 static void fd_close(int *fd)
@@ -55,7 +54,7 @@ static int explainer_load(struct plane *plane, uint32_t number,
 	struct explainer *x = plane->explainer;
 	int program;
 
-	if (x && x->number == number && x->programs_version == plane->programs_version)
+	if (x && x->number == number)
 		return 0;
 	plane_explain_fini(plane);
 	x = calloc(1, sizeof(*x));
@@ -67,7 +66,7 @@ static int explainer_load(struct plane *plane, uint32_t number,
 		free(x);
 		return program;
 	}
-	*x = (struct explainer){program, seeing.explanation, number, plane->programs_version};
+	*x = (struct explainer){program, seeing.explanation, number};
 	plane->explainer = x;
 	return 0;
 }
