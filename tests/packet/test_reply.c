@@ -192,6 +192,28 @@ static void test_segment_to_nobody_is_reset_where_that_is_wanted(void **state)
 		resets_it(p, &resets[i], 26);
 }
 
+/* Behind destination options and the header of a packet that is its only fragment. */
+static void test_segment_behind_extension_headers_is_reset(void **state)
+{
+	static const uint8_t options[8] = {44, 0, 1, 4}, fragment[8] = {IPPROTO_TCP, 0, 0, 0, 1};
+	const struct reset_row row = {"options", .ipv6 = true, .rst_ack = 6 + 50,
+				      .rst_flags = RST_ACK};
+	const struct wire_tcp tcp = {.sport = 40000, .dport = 26, .seq = 5, .flags = TCP_SYN};
+	struct wire_ip ip = question(true, IPPROTO_TCP);
+	struct wire w = {0}, transport = {0}, expected;
+
+	wire_tcp(&transport, &ip, &tcp, 50);
+	ip.protocol = 60;
+	wire_eth(&w, frame_node_mac, frame_router_mac, 0, true);
+	wire_ip(&w, &ip, 16 + transport.len);
+	wire_add(&w, options, sizeof(options));
+	wire_add(&w, fragment, sizeof(fragment));
+	wire_add(&w, transport.b, transport.len);
+	put_reset(&row, 26, w.len, &expected);
+	assert_int_equal(wire_run(((struct plane *)*state)->fd, &w), XDP_TX);
+	wire_assert_equal(row.what, &w, &expected);
+}
+
 static void flow_put(struct plane *p, uint16_t backend)
 {
 	struct flow_key key = {.sport = htons(40000), .service = SERVICE};
@@ -345,6 +367,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_segment_to_nobody_is_reset_where_that_is_wanted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_segment_behind_extension_headers_is_reset,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flow_whose_backend_is_gone_is_reset, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_udp_to_nobody_is_told_where_that_is_wanted,
