@@ -127,6 +127,37 @@ def test_upload_and_download_of_100_mb_arrive_whole(lab):
         imap.logout()
 
 
+def mail_of_1_mb(lab, host, timeout):
+    with lab.client.network(), smtplib.SMTP(timeout=timeout) as smtp:
+        smtp.connect(host, 25)
+        smtp.sendmail(f"bob@{daemons.DOMAIN}", [f"{daemons.USER}@{daemons.DOMAIN}"],
+                      "Subject: one\r\n\r\n" + ("x" * 70 + "\r\n") * 14000)
+
+
+def test_advmss_of_the_backends_helps_clients_that_hear_no_icmp(lab):
+    """As etc/backend/README says. The router lets no ICMP from the VIPs through."""
+    deaf = (f"ip rule %s from {VIP} ipproto icmp pref 10 blackhole; "
+            f"ip -6 rule %s from {VIP6} ipproto ipv6-icmp pref 10 blackhole")
+    advmss = ("ip route change default via 10.79.0.1 %s; ip -6 route change default via fd79::1 %s")
+    lab.client.run("ip route flush cache; ip -6 route flush cache")
+    lab.router.run(deaf % ("add", "add"))
+    try:
+        for host in (VIP, VIP6):
+            try:
+                mail_of_1_mb(lab, host, 3)
+                raise AssertionError(f"it went through to {host}: what does this test prove?")
+            except (OSError, smtplib.SMTPException):
+                pass
+        for name in lab.backends:
+            lab.machines[name].run(advmss % ("advmss 1440", "advmss 1400"))
+        for host in (VIP, VIP6):
+            mail_of_1_mb(lab, host, 20)
+    finally:
+        for name in lab.backends:
+            lab.machines[name].run(advmss % ("", ""))
+        lab.router.run(deaf % ("del", "del"))
+
+
 def test_mail_of_8_mb_arrives_whole(lab):
     body = "\r\n".join(hashlib.sha256(b"%d" % i).hexdigest() for i in range(8 * (1 << 20) // 66))
     for n, host in enumerate((VIP, VIP6)):
