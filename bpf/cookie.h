@@ -167,12 +167,13 @@ __noinline int cookie_answered(struct xdp_md *ctx, struct scratch *s, struct tra
 		return REASON_DROP_INTERNAL;
 	if (s->p.kind == PACKET_RST) {
 		/* it has no number of its own yet: the client expects this one */
-		t->server_more = t->server_isn + 1 - s->seq;
+		if (!dry_run())
+			t->server_more = t->server_isn + 1 - s->seq;
 		return NEXT;
 	}
 	if (!(s->flags & TCP_FLAG_SYN) || !(s->flags & TCP_FLAG_ACK))
 		return REASON_DROP_EARLY;
-	if (t->flags & TRANSLATION_WAITING) {
+	if ((t->flags & TRANSLATION_WAITING) && !dry_run()) {
 		t->server_more = t->server_isn - s->seq;
 		t->server_isn = s->seq;
 		__sync_fetch_and_and(&t->flags, ~TRANSLATION_WAITING);

@@ -23,7 +23,7 @@
 /* client_marks: what the segment says of the connection's life. */
 static __always_inline void client_marks(struct scratch *s, struct translation *t)
 {
-	if (s->p.kind == PACKET_ICMP)
+	if (s->p.kind == PACKET_ICMP || dry_run())
 		return;
 	track_refresh(s, t);
 	if (s->p.kind == PACKET_SYN)
@@ -64,6 +64,7 @@ __noinline int client_send(struct xdp_md *ctx, struct scratch *s, struct transla
 	if (!s || !t)
 		return REASON_DROP_INTERNAL;
 	number = t->backend;
+	s->backend = number;
 	to = bpf_map_lookup_elem(&backends, &number);
 	if (!to)
 		return REASON_DROP_INTERNAL;
@@ -76,7 +77,7 @@ __noinline int client_send(struct xdp_md *ctx, struct scratch *s, struct transla
 		reason = rewrite_any(ctx, s);
 	if (reason == NEXT)
 		reason = leave_to(ctx, s, to);
-	if (reason == NEXT)
+	if (reason == NEXT && !dry_run())
 		count_backend(&s->p, number);
 	return (int)reason;
 }
@@ -107,7 +108,7 @@ __noinline int unknown_in(struct xdp_md *ctx, struct scratch *s)
 			if (reason != NEXT)
 				return (int)reason;
 			count_reason(REASON_COOKIE_VALID);
-			t = bpf_map_lookup_elem(&translations, &s->key);
+			t = track_kept(s);
 			return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
 		}
 		return s->service.flags & SERVICE_RESET && s->p.kind != PACKET_RST
@@ -119,7 +120,7 @@ __noinline int unknown_in(struct xdp_md *ctx, struct scratch *s)
 	reason = (enum reason)track_new(s);
 	if (reason != NEXT)
 		return (int)reason;
-	t = bpf_map_lookup_elem(&nascent, &s->key);
+	t = dry_run() ? &s->fresh : bpf_map_lookup_elem(&nascent, &s->key);
 	return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
 }
 
@@ -142,7 +143,7 @@ __noinline int nascent_in(struct xdp_md *ctx, struct scratch *s, struct translat
 	reason = (enum reason)track_keep(s);
 	if (reason != NEXT)
 		return (int)reason;
-	t = bpf_map_lookup_elem(&translations, &s->key);
+	t = track_kept(s);
 	return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
 }
 
@@ -180,7 +181,7 @@ __noinline int tracked_in(struct xdp_md *ctx, struct scratch *s)
 
 static __always_inline void backend_marks(struct scratch *s, struct translation *t)
 {
-	if (s->p.kind == PACKET_ICMP)
+	if (s->p.kind == PACKET_ICMP || dry_run())
 		return;
 	track_refresh(s, t);
 	if (s->p.protocol != IPPROTO_TCP) {

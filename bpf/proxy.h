@@ -158,7 +158,8 @@ __noinline int proxy_back(struct xdp_md *ctx, struct scratch *s, struct translat
 	}
 	if (!(s->flags & TCP_FLAG_ACK))
 		return 1;
-	if ((__s32)(s->ack - first - less) >= 0 && !(t->flags & TRANSLATION_ACKNOWLEDGED))
+	if ((__s32)(s->ack - first - less) >= 0 && !(t->flags & TRANSLATION_ACKNOWLEDGED) &&
+	    !dry_run())
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ACKNOWLEDGED);
 	if (!segment_patch(ctx, s, s->seq, number_down(s->ack, first, less)))
 		return 0;

@@ -146,6 +146,8 @@ static __always_inline void track_forget(struct scratch *s, const struct transla
 	if (f)
 		flow_forget(&s->key, f);
 	s->back = t->back;
+	if (dry_run())
+		return;
 	bpf_map_delete_elem(&reverse, &s->back);
 	bpf_map_delete_elem(&translations, &s->key);
 }
@@ -160,9 +162,13 @@ __noinline int track_keep(struct scratch *s)
 	s->back = s->fresh.back;
 	s->fresh.seen = (__u16)track_now();
 	claim = bpf_map_lookup_elem(&claims, &s->back);
+	if (!claim && dry_run())
+		return NEXT;
 	if (!claim || claim->sport != s->key.sport || claim->service != s->key.service ||
 	    !addr_same(claim->src, (const __u32 *)s->key.src))
 		return REASON_DROP_NO_FLOW; /* another flow took its port */
+	if (dry_run())
+		return NEXT;
 	if (bpf_map_update_elem(&reverse, &s->back, &s->key, BPF_NOEXIST))
 		return REASON_DROP_FLOWS_FULL;
 	if (bpf_map_update_elem(&translations, &s->key, &s->fresh, BPF_NOEXIST)) {
@@ -176,6 +182,12 @@ __noinline int track_keep(struct scratch *s)
 	bpf_map_delete_elem(&nascent, &s->key);
 	bpf_map_delete_elem(&claims, &s->back);
 	return NEXT;
+}
+
+/* track_kept: what track_keep() has kept; in a dry run, what it would have. */
+static __always_inline struct translation *track_kept(struct scratch *s)
+{
+	return dry_run() ? &s->fresh : bpf_map_lookup_elem(&translations, &s->key);
 }
 
 /* ---- a new one ---- */
@@ -195,7 +207,11 @@ static __always_inline __u32 track_owner(const struct packet *p, const struct se
 				    slots);
 	at = slot / 4;
 	word = bpf_map_lookup_elem(table, &at);
-	return word ? word->slot[slot % 4] & SLOT_BACKEND : BACKEND_NONE;
+	if (!word)
+		return BACKEND_NONE;
+	if (unlikely(seeing))
+		note_slot_of(hash, slot, word->slot[slot % 4], 0);
+	return word->slot[slot % 4] & SLOT_BACKEND;
 }
 
 /* source_index: below @n, which is NAT_SOURCES_MOST at most; so that the verifier sees it, too. */
@@ -236,6 +252,8 @@ static __always_inline int port_claim(struct scratch *s, __u32 port, __u64 flags
 	__builtin_memcpy(key.addr, s->back.dst, sizeof(key.addr));
 	if (bpf_map_lookup_elem(&reverse, &s->back) || bpf_map_lookup_elem(&services, &key))
 		return 0;
+	if (dry_run())
+		return flags == BPF_ANY || !bpf_map_lookup_elem(&claims, &s->back);
 	return !bpf_map_update_elem(&claims, &s->back, &s->key, flags);
 }
 
@@ -297,7 +315,7 @@ __noinline int track_new(struct scratch *s)
 	s->fresh.client_isn = s->seq;
 	if (s->service.flags & SERVICE_PROXY_V2 && s->p.protocol == IPPROTO_TCP)
 		s->fresh.flags = TRANSLATION_PROXY;
-	if (bpf_map_update_elem(&nascent, &s->key, &s->fresh, BPF_ANY))
+	if (!dry_run() && bpf_map_update_elem(&nascent, &s->key, &s->fresh, BPF_ANY))
 		return REASON_DROP_INTERNAL;
 	return NEXT;
 }

@@ -14,7 +14,10 @@
 
 static __always_inline int leave(const struct scratch *s, enum reason reason)
 {
-	return reason == NEXT ? (int)s->verdict : stop(reason);
+	if (reason != NEXT)
+		return stop(reason);
+	note_end(NEXT, s->backend, (int)s->verdict);
+	return (int)s->verdict;
 }
 
 /* leave_in: of a client's packet: the client may be told. */
@@ -105,6 +108,7 @@ int translator(struct xdp_md *ctx)
 	s->inner_seq_more = 0;
 	s->backend = BACKEND_NONE;
 	reason = (enum reason)look_closer(ctx, &s->p);
+	note_packet(&s->p);
 	if (reason != NEXT)
 		return stop(reason);
 	if (s->p.kind == PACKET_FRAGMENT)

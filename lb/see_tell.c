@@ -133,8 +133,10 @@ const char *see_why(const struct explanation *e)
 {
 	if (e->backend == BACKEND_NONE)
 		return see_reason_meaning(e->reason);
-	if (!(e->stages & STAGE_SLOT))
+	if (e->kind == PACKET_FRAGMENT)
 		return "where the first fragment went";
+	if (!(e->stages & STAGE_SLOT))
+		return "its translation says so";
 	if (e->stages & STAGE_FLOWS)
 		return why_looked_up(e);
 	if (e->kind == PACKET_SYN)

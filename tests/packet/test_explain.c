@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@
 
 #include "balancer.skel.h"
 #include "bpf/hash.h"
-#include "tests/packet/plane.h"
+#include "tests/packet/seer.h"
 
 enum {
 	SLOTS = 251,
@@ -38,8 +37,7 @@ enum {
 /* The plane, and a second instance of its program. */
 struct fixture {
 	struct plane plane;
-	struct balancer *seer;
-	int fd;
+	struct seer seer;
 	unsigned seed;
 };
 
@@ -47,53 +45,6 @@ static const struct frame_spec base4 = {
 	.protocol = IPPROTO_TCP, .tcp_flags = TCP_ACK, .client = 7, .sport = 40000, .dport = 25};
 
 /* ---- the fixture ---- */
-
-static bool is_its_own(const struct bpf_map *map)
-{
-	static const char *const own[] = {"explanation", "programs", "replies", "scratch"};
-	const char *name = bpf_map__name(map);
-
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-		if (strcmp(name, own[i]) == 0)
-			return true;
-	}
-	return strncmp(name, "trace_", 6) == 0 || bpf_map__is_internal(map);
-}
-
-static void seer_load(struct fixture *f, uint32_t seeing)
-{
-	struct bpf_map *map;
-
-	f->seer = balancer__open();
-	assert_non_null(f->seer);
-	memcpy((void *)f->seer->rodata, (const void *)f->plane.skel->rodata,
-	       sizeof(*f->seer->rodata));
-	f->seer->rodata->seeing = seeing;
-	bpf_object__for_each_map(map, f->seer->obj)
-	{
-		struct bpf_map *of_plane =
-			bpf_object__find_map_by_name(f->plane.skel->obj, bpf_map__name(map));
-
-		if (!is_its_own(map))
-			assert_int_equal(bpf_map__reuse_fd(map, bpf_map__fd(of_plane)), 0);
-	}
-	assert_int_equal(balancer__load(f->seer), 0);
-	f->fd = bpf_program__fd(f->seer->progs.balancer);
-}
-
-/* Stamps are a CPU's own: the dry run and the packet must meet the same. */
-static void stay_on_one_cpu(void)
-{
-	cpu_set_t all, one;
-
-	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
-	CPU_ZERO(&one);
-	for (size_t i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++) {
-		if (CPU_ISSET(i, &all))
-			CPU_SET(i, &one);
-	}
-	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-}
 
 static void services_set(struct plane *p)
 {
@@ -119,13 +70,13 @@ static int setup_seeing(void **state, uint32_t seeing)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	stay_on_one_cpu();
+	seer_stay_on_one_cpu();
 	assert_int_equal(plane_open(&sizes, &f->plane), 0);
 	services_set(&f->plane);
 	for (uint32_t b = 1; b <= BACKENDS; b++)
 		plane_backend_set(&f->plane, b, OWN_IFINDEX);
 	plane_clock_set(&f->plane, 1000);
-	seer_load(f, seeing);
+	seer_open(&f->plane, seeing, &f->seer);
 	f->seed = 1;
 	*state = f;
 	return 0;
@@ -145,7 +96,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	balancer__destroy(f->seer);
+	seer_close(&f->seer);
 	plane_close(&f->plane);
 	free(f);
 	return 0;
@@ -167,114 +118,7 @@ static void all_slots(struct fixture *f, uint16_t owner, uint16_t previous)
 	plane_table_set(&f->plane, 0, owners, before);
 }
 
-/* ---- what all maps hold, as one number ---- */
-
-static uint64_t digest(uint64_t h, const void *bytes, size_t n)
-{
-	const uint8_t *b = bytes;
-	uint64_t word;
-
-	for (; n >= sizeof(word); n -= sizeof(word), b += sizeof(word)) {
-		memcpy(&word, b, sizeof(word));
-		h = (h ^ word) * 0x100000001b3ULL;
-	}
-	for (; n > 0; n--)
-		h = (h ^ *b++) * 0x100000001b3ULL;
-	return h;
-}
-
-/* The kernel's walk of a map; @ret_entries: how many it has. */
-static uint64_t map_digest(const struct fixture *f, int fd, uint64_t h, uint32_t *ret_entries)
-{
-	struct bpf_map_info info = {0};
-	uint32_t size = sizeof(info), position, n;
-	size_t value;
-	void *keys, *values;
-	int r = 0;
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
-	value = info.value_size;
-	if (info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
-		value = (value + 7) / 8 * 8 * f->plane.cpus;
-	keys = calloc(info.max_entries, info.key_size);
-	values = calloc(info.max_entries, value);
-	assert_true(keys && values);
-	n = info.max_entries;
-	r = bpf_map_lookup_batch(fd, NULL, &position, keys, values, &n, NULL);
-	assert_true(r == 0 || r == -ENOENT);
-	h = digest(h, keys, (size_t)n * info.key_size);
-	h = digest(h, values, n * value);
-	free(keys);
-	free(values);
-	*ret_entries = n;
-	return h;
-}
-
-static uint64_t table_digest(const struct fixture *f, uint64_t h)
-{
-	uint32_t zero = 0, id, n;
-	int fd;
-
-	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(f->plane.skel->maps.tables), &zero, &id),
-			 0);
-	fd = bpf_map_get_fd_by_id(id);
-	assert_true(fd >= 0);
-	h = map_digest(f, fd, digest(h, &id, sizeof(id)), &n);
-	assert_int_equal(n, 2 * SLOTS_WORDS(SLOTS));
-	close(fd);
-	return h;
-}
-
-static uint64_t all_maps_digest(const struct fixture *f)
-{
-	uint64_t h = 0xcbf29ce484222325ULL;
-	struct bpf_map *map;
-	uint32_t n, maps = 0;
-
-	bpf_object__for_each_map(map, f->plane.skel->obj)
-	{
-		if (is_its_own(map))
-			continue;
-		maps++;
-		if (map == f->plane.skel->maps.tables)
-			h = table_digest(f, h);
-		else
-			h = map_digest(f, bpf_map__fd(map), h, &n);
-	}
-	assert_true(maps >= 12);
-	return h;
-}
-
 /* ---- explain ---- */
-
-static struct explanation record_get(const struct fixture *f)
-{
-	struct explanation records[CPU_MAX], found = {0};
-	uint32_t zero = 0, n = 0;
-
-	assert_int_equal(
-		bpf_map_lookup_elem(bpf_map__fd(f->seer->maps.explanation), &zero, records), 0);
-	for (uint32_t i = 0; i < f->plane.cpus; i++) {
-		if (records[i].stages & STAGE_END) {
-			found = records[i];
-			n++;
-		}
-	}
-	assert_int_equal(n, 1);
-	return found;
-}
-
-static struct explanation explain(const struct fixture *f, struct frame *frame, int *ret_verdict)
-{
-	struct explanation none[CPU_MAX] = {0};
-	uint32_t zero = 0;
-
-	assert_int_equal(
-		bpf_map_update_elem(bpf_map__fd(f->seer->maps.explanation), &zero, none, BPF_ANY),
-		0);
-	*ret_verdict = plane_run(f->fd, frame, NULL);
-	return record_get(f);
-}
 
 /* A situation: a table, a state of the flow or none, an embryo or none, who is alive. */
 static void situation_make(struct fixture *f, const struct frame_spec *spec, uint16_t service)
@@ -375,10 +219,10 @@ static void test_explain_says_what_the_program_then_does_and_changes_nothing(voi
 
 		situation_make(f, &spec, service);
 		frame_build(&spec, &frame);
-		before = i % LOOK_EVERY == 0 ? all_maps_digest(f) : 0;
-		e = explain(f, &frame, &verdict);
+		before = i % LOOK_EVERY == 0 ? seer_digest(&f->seer) : 0;
+		e = seer_explain(&f->seer, &frame, &verdict);
 		if (i % LOOK_EVERY == 0)
-			assert_int_equal(all_maps_digest(f), before);
+			assert_int_equal(seer_digest(&f->seer), before);
 		must_agree(f, &e, verdict, &frame, &spec);
 		met[0] += e.reason == REASON_FORWARDED && !(e.owner & SLOT_TRANSITION);
 		met[1] += e.reason == REASON_FORWARDED && (e.owner & SLOT_TRANSITION);
@@ -401,12 +245,12 @@ static void test_digest_sees_each_write_of_the_program_in_service(void **state)
 	all_slots(f, 1, BACKEND_NONE);
 	syn.tcp_flags = TCP_SYN;
 	reset.dport = UNSERVED_PORT;
-	before = all_maps_digest(f);
+	before = seer_digest(&f->seer);
 	for (int i = 0; i < 2; i++) {
 		frame_build(i ? &reset : &syn, &frame);
 		plane_run(f->plane.fd, &frame, NULL);
-		assert_int_not_equal(all_maps_digest(f), before);
-		before = all_maps_digest(f);
+		assert_int_not_equal(seer_digest(&f->seer), before);
+		before = seer_digest(&f->seer);
 	}
 }
 
@@ -424,7 +268,7 @@ static void test_explanation_of_a_flow_in_transition_has_every_stage(void **stat
 	frame_flow_key(&base4, 3, &key);
 	bpf_map_update_elem(bpf_map__fd(f->plane.skel->maps.flows), &key, &flow, BPF_ANY);
 	frame_build(&base4, &frame);
-	e = explain(f, &frame, &verdict);
+	e = seer_explain(&f->seer, &frame, &verdict);
 	frame_tuple(&base4, &tuple);
 	assert_int_equal(verdict, XDP_TX);
 	assert_memory_equal(&e.tuple, &tuple, sizeof(tuple));
@@ -453,7 +297,7 @@ static void test_unparsed_packet_is_told_as_far_as_it_could_be_read(void **state
 
 	spec.tcp_flags = TCP_SYN | TCP_FIN;
 	frame_build(&spec, &frame);
-	e = explain(f, &frame, &verdict);
+	e = seer_explain(&f->seer, &frame, &verdict);
 	frame_tuple(&spec, &tuple);
 	assert_int_equal(verdict, XDP_DROP);
 	assert_int_equal(e.reason, REASON_DROP_BAD_FLAGS);
@@ -482,8 +326,8 @@ static void filter_set(const struct fixture *f, const struct trace_filter *filte
 {
 	uint32_t zero = 0;
 
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(f->seer->maps.trace_filter), &zero, filter,
-					     BPF_ANY),
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(f->seer.skel->maps.trace_filter), &zero,
+					     filter, BPF_ANY),
 			 0);
 }
 
@@ -492,8 +336,8 @@ static struct events trace(const struct fixture *f, const struct trace_filter *f
 			   const struct frame_spec *specs, int n)
 {
 	struct events events = {0};
-	struct ring_buffer *ring =
-		ring_buffer__new(bpf_map__fd(f->seer->maps.trace_events), on_event, &events, NULL);
+	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(f->seer.skel->maps.trace_events),
+						    on_event, &events, NULL);
 
 	assert_non_null(ring);
 	filter_set(f, filter);
@@ -502,7 +346,7 @@ static struct events trace(const struct fixture *f, const struct trace_filter *f
 
 		frame_build(&specs[i], &traced);
 		served = traced;
-		assert_int_equal(plane_run(f->fd, &traced, NULL),
+		assert_int_equal(plane_run(f->seer.fd, &traced, NULL),
 				 plane_run(f->plane.fd, &served, NULL));
 		assert_memory_equal(traced.bytes, served.bytes, served.len_bytes);
 	}
@@ -559,7 +403,7 @@ static void many_run(const struct fixture *f, int n)
 	frame_build(&base4, &frame);
 	run.data_in = frame.bytes;
 	run.data_size_in = frame.len_bytes;
-	assert_int_equal(bpf_prog_test_run_opts(f->fd, &run), 0);
+	assert_int_equal(bpf_prog_test_run_opts(f->seer.fd, &run), 0);
 }
 
 static void test_full_ring_counts_what_is_lost(void **state)
@@ -567,8 +411,8 @@ static void test_full_ring_counts_what_is_lost(void **state)
 	struct fixture *f = *state;
 	struct trace_filter filter = {0};
 	struct events events = {0};
-	struct ring_buffer *ring =
-		ring_buffer__new(bpf_map__fd(f->seer->maps.trace_events), on_event, &events, NULL);
+	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(f->seer.skel->maps.trace_events),
+						    on_event, &events, NULL);
 	uint32_t zero = 0;
 
 	assert_non_null(ring);
@@ -577,7 +421,8 @@ static void test_full_ring_counts_what_is_lost(void **state)
 	many_run(f, 20000);
 	assert_true(ring_buffer__consume(ring) >= 0);
 	assert_int_equal(
-		bpf_map_lookup_elem(bpf_map__fd(f->seer->maps.trace_filter), &zero, &filter), 0);
+		bpf_map_lookup_elem(bpf_map__fd(f->seer.skel->maps.trace_filter), &zero, &filter),
+		0);
 	assert_true(filter.lost > 0);
 	assert_int_equal(events.n + filter.lost, 20000);
 	ring_buffer__free(ring);
@@ -588,8 +433,8 @@ static void test_sample_takes_about_its_share(void **state)
 	struct fixture *f = *state;
 	struct trace_filter filter = {.sample = 10};
 	struct events events = {0};
-	struct ring_buffer *ring =
-		ring_buffer__new(bpf_map__fd(f->seer->maps.trace_events), on_event, &events, NULL);
+	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(f->seer.skel->maps.trace_events),
+						    on_event, &events, NULL);
 
 	assert_non_null(ring);
 	all_slots(f, 1, BACKEND_NONE);
