@@ -132,7 +132,7 @@ static __always_inline enum reason parse_udp(struct cursor c, struct packet *p)
 
 	if (unlikely((void *)(udp + 1) > c.frame_end || c.left_bytes < sizeof(*udp)))
 		return REASON_DROP_TRUNCATED;
-	len_bytes = bpf_ntohs(udp->len);
+	len_bytes = (__u32)bpf_ntohs(udp->len);
 	if (unlikely(len_bytes < sizeof(*udp)))
 		return REASON_DROP_BAD_HEADER;
 	if (unlikely(len_bytes > c.left_bytes && !(p->flags & PACKET_FIRST_FRAGMENT)))
@@ -211,7 +211,7 @@ static __always_inline enum reason parse_icmp6(struct cursor c, struct packet *p
 	__builtin_memcpy(p->src, &ip->daddr, sizeof(p->src));
 	p->protocol = ip->nexthdr;
 	c.at += ICMP_BYTES + sizeof(*ip);
-	c.left_bytes -= ICMP_BYTES + sizeof(*ip);
+	c.left_bytes -= ICMP_BYTES + (__u32)sizeof(*ip);
 	return parse_icmp_ports(c, p);
 }
 
@@ -273,7 +273,7 @@ static __always_inline enum reason parse_ipv4(struct cursor c, struct packet *p,
 	    unlikely(*(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
 		return LOOK_CLOSER;
 	header_bytes = closely ? ip->ihl * 4U : sizeof(*ip);
-	total_bytes = bpf_ntohs(ip->tot_len);
+	total_bytes = (__u32)bpf_ntohs(ip->tot_len);
 	if (unlikely(ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes))
 		return REASON_DROP_BAD_HEADER;
 	if (unlikely(total_bytes > c.left_bytes))
@@ -289,7 +289,7 @@ static __always_inline enum reason parse_ipv4(struct cursor c, struct packet *p,
 	c.offset += header_bytes;
 	c.left_bytes = total_bytes - header_bytes;
 	if (closely && ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) {
-		__u32 bits = bpf_ntohs(ip->frag_off);
+		__u32 bits = (__u32)bpf_ntohs(ip->frag_off);
 
 		p->fragment_id = ip->id;
 		return parse_fragment(c, p, (bits & IP_OFFSET) * 8, bits & IP_MORE_FRAGMENTS);
@@ -339,7 +339,7 @@ static __always_inline enum reason parse_extension(struct cursor *c, struct pack
 	if (header == EXTENSION_ROUTING && (bpf_ntohs(x->offset) & 0xff))
 		return bpf_ntohs(x->offset) >> 8 ? REASON_PASS_PROTOCOL : REASON_DROP_EXTENSIONS;
 	if (header == IPPROTO_FRAGMENT) {
-		*ret_offset = bpf_ntohs(x->offset) & 0xfff9;
+		*ret_offset = (__u32)bpf_ntohs(x->offset) & 0xfff9;
 		p->fragment_id = x->id;
 	}
 	c->at += bytes;
@@ -377,7 +377,7 @@ static __always_inline enum reason parse_ipv6(struct cursor c, struct packet *p,
 		return REASON_DROP_TRUNCATED;
 	if (unlikely(ip->version != 6))
 		return REASON_DROP_BAD_HEADER;
-	payload_bytes = bpf_ntohs(ip->payload_len);
+	payload_bytes = (__u32)bpf_ntohs(ip->payload_len);
 	if (unlikely(payload_bytes > c.left_bytes - sizeof(*ip)))
 		return REASON_DROP_TRUNCATED;
 	p->ipv6 = 1;
