@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lb/returns.h"
 
 /* What a plan is carried out with. */
 struct application {
@@ -77,6 +78,26 @@ static int step_apply(const struct application *a, struct step *s)
 	return -EINVAL;
 }
 
+/* Where a backend answers from, and for which VIP. */
+static bool touches_returns(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		switch (plan->steps[i].kind) {
+		case STEP_SETTINGS:
+		case STEP_BACKEND_ADD:
+		case STEP_BACKEND_CHANGE:
+		case STEP_BACKEND_FREE:
+		case STEP_SERVICE_ADD:
+		case STEP_SERVICE_CHANGE:
+		case STEP_SERVICE_REMOVE:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
 static bool touches_vips(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
@@ -107,6 +128,12 @@ int plan_apply(struct plan *plan, struct plane *plane, struct current *current,
 	}
 	if (touches_vips(plan)) {
 		int r = plane_vips_set(plane, current);
+
+		if (r < 0)
+			return r;
+	}
+	if (touches_returns(plan)) {
+		int r = plane_returns_set(plane, current);
 
 		if (r < 0)
 			return r;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/abi_nat.h"
 #include "lb/state.h"
 #include "lb/table.h"
 
@@ -33,7 +34,8 @@ struct current_pool {
 	bool used;
 	char name[NAME_SIZE];
 	uint32_t idle_timeout_s;
-	uint64_t version; /* of the wanted owners that the table was made from; 0 = not known */
+	struct nat_pool nat; /* as in the map */
+	uint64_t version;    /* of the wanted owners that the table was made from; 0 = not known */
 	struct table table;
 };
 
@@ -59,6 +61,7 @@ struct settings {
 	uint32_t flow_limit;
 	uint32_t features;   /* FEATURE_* */
 	uint32_t vip_policy; /* VIP_* */
+	uint16_t nat_port_first, nat_port_last;
 	uint64_t hash_key[HASH_KEY_WORDS];
 	uint64_t key_print; /* tells two hash keys apart; kept in the data plane */
 };

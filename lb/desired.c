@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "lb/mode.h"
+#include "lb/returns.h"
 #include "lb/share.h"
 
 enum health backend_health(const struct config_pool *pool, const struct lb_backend *in)
@@ -311,8 +312,10 @@ static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
 	r = cache_put(cache, t, &table);
 	if (r < 0)
 		return r;
-	*ret = (struct desired_pool){
-		.conf = pool, .owners = table->owners, .version = table->version};
+	*ret = (struct desired_pool){.conf = pool,
+				     .owners = table->owners,
+				     .version = table->version,
+				     .nat = mode_pool(pool)};
 	return 0;
 }
 
@@ -340,11 +343,17 @@ int desired_build(const struct inputs *in, struct table_cache *cache, struct des
 			     .flow_limit = config->flow_limit,
 			     .features = mode_features(config),
 			     .vip_policy = mode_vip_policy(config),
+			     .nat_port_first = config->nat_port_first,
+			     .nat_port_last = config->nat_port_last,
 			     .key_print = in->key_print},
 		.backends =
 			calloc(config->n_backends ? config->n_backends : 1, sizeof(*d.backends)),
-		.pools = calloc(config->n_pools ? config->n_pools : 1, sizeof(*d.pools))};
-	int r = d.backends && d.pools ? 0 : -ENOMEM;
+		.pools = calloc(config->n_pools ? config->n_pools : 1, sizeof(*d.pools)),
+		.ambiguous = calloc(config->n_services ? config->n_services : 1, 1)};
+	int r = d.backends && d.pools && d.ambiguous ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = returns_ambiguous(config, d.ambiguous);
 
 	memcpy(d.settings.hash_key, in->hash_key, sizeof(d.settings.hash_key));
 	desired_interfaces_init(in, &d);
@@ -365,6 +374,7 @@ void desired_fini(struct desired *d)
 {
 	free(d->backends);
 	free(d->pools);
+	free(d->ambiguous);
 	explicit_bzero(&d->settings, sizeof(d->settings));
 	*d = (struct desired){0};
 }

@@ -22,6 +22,7 @@ struct desired_pool {
 	const struct config_pool *conf;
 	const uint16_t *owners; /* of each slot: index into the pool's backends, or BACKEND_NONE */
 	uint64_t version;	/* equal versions are equal owners */
+	struct nat_pool nat;	/* as in the data plane */
 };
 
 struct desired_interface {
@@ -36,6 +37,7 @@ struct desired {
 	struct settings settings;
 	struct desired_backend *backends; /* config->n_backends */
 	struct desired_pool *pools;	  /* config->n_pools */
+	uint8_t *ambiguous;		  /* config->n_services; see returns.h */
 	uint32_t n_interfaces;
 	struct desired_interface interfaces[CONFIG_INTERFACES];
 };

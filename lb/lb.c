@@ -25,6 +25,8 @@
 #include "lb/prod.h"
 #include "lb/reconciler.h"
 #include "lb/requests.h"
+#include "lb/syn_watch.h"
+#include "lb/translations.h"
 
 /* libcap's headers of Debian 12 know them; the kernel's may not. */
 enum { PERFMON = 38, BPF = 39, READY_LOOK_MS = 50 };
@@ -233,12 +235,14 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->channel = channel_new(lb->loop, channel_fd, on_message, on_closed, lb);
 	lb->neighbours = neighbours_new(lb->loop, on_ways, lb);
 	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, on_lost, lb);
+	lb->translations = translation_sweep_new(lb->loop, lb->plane);
+	lb->syn_watch = syn_watch_new(lb);
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
-	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->reconciler ||
-	    !lb->balance || !parts->ready_look)
+	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
+	    !lb->syn_watch || !lb->reconciler || !lb->balance || !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -264,6 +268,8 @@ static void parts_free(struct lb_process_parts *parts)
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);
+	syn_watch_free(lb->syn_watch);
+	translation_sweep_free(lb->translations);
 	flow_sweep_free(lb->sweep);
 	prod_free(lb->prod);
 	neighbours_free(lb->neighbours);

@@ -43,6 +43,36 @@ bool mode_is_routed(enum config_mode mode)
 	return modes[mode].routed;
 }
 
+/* A SYN cookie's connection has numbers of its own: nat must remember it. */
+static uint8_t cookie_flags(const struct config_pool *pool, const struct config_service *s)
+{
+	uint8_t flags = SERVICE_COOKIES_OUT;
+
+	if (s->protocol != IPPROTO_TCP || pool->syn_cookies == SYN_COOKIES_NEVER ||
+	    (pool->mode != MODE_NAT && pool->mode != MODE_FULLNAT))
+		return 0;
+	if (pool->mode == MODE_NAT)
+		flags |= SERVICE_STATEFUL;
+	if (pool->syn_cookies == SYN_COOKIES_ALWAYS)
+		flags |= SERVICE_SYN_COOKIES;
+	return flags;
+}
+
+struct nat_pool mode_pool(const struct config_pool *pool)
+{
+	struct nat_pool nat = {0};
+
+	for (uint32_t i = 0; pool->mode == MODE_FULLNAT && i < pool->n_nat_sources; i++) {
+		const uint8_t *addr = pool->nat_sources[i].in6.s6_addr;
+
+		if (addr_is_ipv4(&pool->nat_sources[i]))
+			memcpy(nat.source4[nat.n4++], addr + 12, 4);
+		else
+			memcpy(nat.source6[nat.n6++], addr, 16);
+	}
+	return nat;
+}
+
 struct service mode_service(const struct config *c, const struct config_service *s)
 {
 	const struct config_pool *pool = config_pool(c, s->pool);
@@ -50,6 +80,9 @@ struct service mode_service(const struct config *c, const struct config_service 
 
 	if (pool->on_down == ON_DOWN_RESET)
 		service.flags |= SERVICE_RESET;
+	if (pool->mode == MODE_FULLNAT && pool->proxy_v2)
+		service.flags |= SERVICE_PROXY_V2;
+	service.flags |= cookie_flags(pool, s);
 	service.source_bits = addr_is_ipv4(&s->vip) ? pool->persist_bits4 : pool->persist_bits6;
 	return service;
 }

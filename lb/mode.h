@@ -17,6 +17,9 @@ struct service mode_service(const struct config *c, const struct config_service 
 /* mode_backend_fill: the members of @plane that are the mode's own; the others stay. */
 void mode_backend_fill(const struct desired_backend *b, struct backend *plane);
 
+/* mode_pool: where packets to its backends come from. */
+struct nat_pool mode_pool(const struct config_pool *pool);
+
 uint32_t mode_features(const struct config *c);	  /* FEATURE_* */
 uint32_t mode_vip_policy(const struct config *c); /* VIP_* */
 

@@ -72,6 +72,8 @@ static int settings_compare(struct diff *d)
 	d->settings_differ = d->slots_differ || have->flow_limit != want->flow_limit ||
 			     have->features != want->features ||
 			     have->vip_policy != want->vip_policy ||
+			     have->nat_port_first != want->nat_port_first ||
+			     have->nat_port_last != want->nat_port_last ||
 			     memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
 	if (!d->settings_differ)
 		return 0;
@@ -253,9 +255,9 @@ static uint64_t live_moved(const struct diff *d, const struct table *old, const 
 static bool table_may_differ(const struct diff *d, const struct current_pool *have, uint32_t number,
 			     const struct desired_pool *want)
 {
-	return !have->used || d->slots_differ || d->unsettle[number] ||
-	       have->version != want->version || have->table.n_transition > 0 ||
-	       have->idle_timeout_s != want->conf->idle_timeout_s;
+	return memcmp(&have->nat, &want->nat, sizeof(want->nat)) != 0 || !have->used ||
+	       d->slots_differ || d->unsettle[number] || have->version != want->version ||
+	       have->table.n_transition > 0 || have->idle_timeout_s != want->conf->idle_timeout_s;
 }
 
 /* NULL when the sweep was of tables of another size. */
@@ -300,10 +302,13 @@ static int table_compare(struct diff *d, uint32_t i)
 	s->pool = (struct current_pool){.used = true,
 					.idle_timeout_s = want->conf->idle_timeout_s,
 					.version = want->version,
+					.nat = want->nat,
 					.table = table};
 	memcpy(s->pool.name, want->conf->name, sizeof(s->pool.name));
 	s->differs = change.differs || d->slots_differ;
-	s->silent = have->used && !s->differs && have->idle_timeout_s == s->pool.idle_timeout_s;
+	s->silent = have->used && !s->differs &&
+		    memcmp(&have->nat, &want->nat, sizeof(want->nat)) == 0 &&
+		    have->idle_timeout_s == s->pool.idle_timeout_s;
 	s->settled = change.settled;
 	s->moved = change.moved;
 	s->live = change.moved > 0 ? live_moved(d, &have->table, &s->pool.table) : 0;
@@ -340,6 +345,11 @@ static struct current_service service_wanted(const struct diff *d, uint32_t i)
 
 	memcpy(want.name, conf->name, sizeof(want.name));
 	want.plane = mode_service(d->desired->config, conf);
+	if (d->desired->ambiguous[i])
+		want.plane.flags |= SERVICE_STATEFUL;
+	if (want.plane.flags & SERVICE_COOKIES_OUT && d->facts->flooded &&
+	    d->facts->flooded[d->services[i]])
+		want.plane.flags |= SERVICE_SYN_COOKIES;
 	want.plane.id = d->services[i];
 	want.plane.pool = d->pools[conf->pool];
 	return want;

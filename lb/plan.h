@@ -66,6 +66,7 @@ struct plan_facts {
 	uint32_t now_s;
 	const struct flow_facts *flows; /* NULL = no whole pass yet */
 	const uint64_t *live;		/* connections by backend number; NULL = not asked */
+	const uint8_t *flooded;		/* by service id: too many SYNs; NULL = none */
 	bool unserved; /* this node has not served anybody yet: see struct table_wish */
 };
 

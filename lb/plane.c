@@ -36,10 +36,14 @@ const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_SERVICE_STATS] = "service_stats",
 	[MAP_BACKEND_STATS] = "backend_stats",
 	[MAP_REASONS] = "reasons",
+	[MAP_RETURNS] = "returns",
+	[MAP_NAT_POOLS] = "nat_pools",
+	[MAP_TRANSLATIONS] = "translations",
+	[MAP_REVERSE] = "reverse",
+	[MAP_NASCENT] = "nascent",
+	[MAP_CLAIMS] = "claims",
 	[MAP_NAMES] = "names",
 };
-
-enum { COPY_BATCH = 4096, COPY_LIMIT_MS = 5000 };
 
 /* ---- pins ---- */
 
@@ -116,7 +120,7 @@ static int maps_open(struct plane *plane)
 
 static bool is_link(const char *name)
 {
-	return strncmp(name, "link_", 5) == 0;
+	return strncmp(name, "link_", 5) == 0 || strncmp(name, "tail_", 5) == 0;
 }
 
 /* Another version's folder: its links become ours (their programs are replaced soon), its maps, of
@@ -188,7 +192,7 @@ int plane_open(const char *base, struct plane **ret_plane)
 		plane->maps[i] = -1;
 	for (int i = 0; i < CURRENT_INTERFACES; i++)
 		plane->links[i] = plane->programs[i] = -1;
-	plane->old_flows = -1;
+	plane->old_flows = plane->old_translations = plane->old_reverse = -1;
 	plane->cpus = cpus > 0 ? (uint32_t)cpus : 1;
 	snprintf(plane->base, sizeof(plane->base), "%.200s", base);
 	snprintf(plane->dir, sizeof(plane->dir), "%.200s/v%d", base, SLUICE_ABI_VERSION);
@@ -231,6 +235,8 @@ void plane_free(struct plane *plane)
 	}
 	fd_close(&plane->old_flows);
 	plane_explain_fini(plane);
+	fd_close(&plane->old_translations);
+	fd_close(&plane->old_reverse);
 	explicit_bzero(&plane->settings, sizeof(plane->settings));
 	free(plane);
 }
@@ -257,57 +263,6 @@ void plane_remove(struct plane *plane)
 }
 
 /* ---- settings ---- */
-
-static uint32_t map_entries(int fd)
-{
-	struct bpf_map_info info = {0};
-	uint32_t size = sizeof(info);
-
-	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.max_entries : 0;
-}
-
-/* copy_batch: how many of @n entries are in @to then. */
-static uint32_t copy_batch(int to, const struct flow_key *keys, const struct flow *flows,
-			   uint32_t n)
-{
-	uint32_t copied = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		int r = bpf_map_update_elem(to, &keys[i], &flows[i], BPF_NOEXIST);
-
-		copied += r == 0 || r == -EEXIST;
-	}
-	return copied;
-}
-
-/* Bounded in time: a flow that is left out is sent to its slot's owner with its next packet, or in
- * transition to the previous owner.
- */
-static void flows_copy(int from, int to)
-{
-	struct flow_key *keys = calloc(COPY_BATCH, sizeof(*keys));
-	struct flow *flows = calloc(COPY_BATCH, sizeof(*flows));
-	uint64_t until = clock_ms() + COPY_LIMIT_MS;
-	uint32_t position, n, copied = 0, seen = 0;
-	int r = keys && flows ? 0 : -ENOMEM;
-
-	for (bool first = true; r == 0 && clock_ms() < until; first = false) {
-		n = COPY_BATCH;
-		r = bpf_map_lookup_batch(from, first ? NULL : &position, &position, keys, flows, &n,
-					 NULL);
-		if (r < 0 && r != -ENOENT)
-			break;
-		copied += copy_batch(to, keys, flows, n);
-		seen += n;
-	}
-	free(keys);
-	free(flows);
-	if (r == -ENOENT && copied == seen)
-		log_info("flow table copied: flows=%u", copied);
-	else
-		log_warning("flow table copied in part: flows=%u of=%u%s", copied, seen,
-			    r == -ENOENT ? "" : "+");
-}
 
 /* fd is a new map's, or -errno: pin and keep it. */
 static int map_keep(struct plane *plane, enum plane_map map, int fd)
@@ -395,19 +350,31 @@ int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* What has not begun yet may begin again: nothing is copied. */
+static void nascent_drop(struct plane *plane, const struct settings *settings)
+{
+	int old = -1;
+
+	plane_map_outgrow(plane, MAP_NASCENT, plane_nascent(settings), &old);
+	plane_map_outgrow(plane, MAP_CLAIMS, plane_nascent(settings), &old);
+	fd_close(&old);
+}
+
 int plane_settings_set(struct plane *plane, const struct settings *settings)
 {
-	struct name_record record = {.slots = settings->slots, .key_print = settings->key_print};
+	struct name_record record = {.slots = settings->slots,
+				     .key_print = settings->key_print,
+				     .nat_port_first = settings->nat_port_first,
+				     .nat_port_last = settings->nat_port_last};
 	bool new_key = memcmp(plane->settings.hash_key, settings->hash_key,
 			      sizeof(settings->hash_key)) != 0;
 	int old_tables = -1, r;
 
-	if (plane->maps[MAP_FLOWS] >= 0 &&
-	    map_entries(plane->maps[MAP_FLOWS]) != settings->flow_limit) {
-		fd_close(&plane->old_flows);
-		plane->old_flows = plane->maps[MAP_FLOWS];
-		plane->maps[MAP_FLOWS] = -1;
-	}
+	plane_map_outgrow(plane, MAP_FLOWS, settings->flow_limit, &plane->old_flows);
+	plane_map_outgrow(plane, MAP_TRANSLATIONS, plane_translations(settings),
+			  &plane->old_translations);
+	nascent_drop(plane, settings);
+	plane_map_outgrow(plane, MAP_REVERSE, plane_translations(settings), &plane->old_reverse);
 	if (plane->settings.slots != settings->slots) {
 		old_tables = plane->maps[MAP_TABLES];
 		plane->maps[MAP_TABLES] = -1;
@@ -428,16 +395,21 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 	if (r == 0 && new_key)
 		plane_lines_fill(plane);
 	if (r == 0 && plane->old_flows >= 0)
-		flows_copy(plane->old_flows, plane->maps[MAP_FLOWS]);
+		plane_flows_copy(plane);
+	if (r == 0)
+		plane_translations_copy(plane);
 	return r < 0 ? r : plane_name_set(plane, NAME_SETTINGS, 0, &record);
 }
 
 void plane_settled(struct plane *plane)
 {
+	plane_translations_copy(plane);
+	fd_close(&plane->old_translations);
+	fd_close(&plane->old_reverse);
 	if (plane->old_flows < 0)
 		return;
 	/* what the old programs still put there */
-	flows_copy(plane->old_flows, plane->maps[MAP_FLOWS]);
+	plane_flows_copy(plane);
 	fd_close(&plane->old_flows);
 }
 
@@ -526,6 +498,8 @@ int plane_pool_set(struct plane *plane, uint32_t number, const struct current_po
 
 	memcpy(record.name, pool->name, sizeof(record.name));
 	r = plane_name_set(plane, NAME_POOL, number, &record);
+	if (r == 0)
+		r = bpf_map_update_elem(plane->maps[MAP_NAT_POOLS], &number, &pool->nat, BPF_ANY);
 	if (r < 0 || !table)
 		return r;
 	r = table_create(table, &fd);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bpf/abi_nat.h"
 #include "lb/current.h"
 
 enum { PLANE_PATH = 256, PLANE_PROBLEM = 160 };
@@ -29,6 +30,12 @@ enum plane_map {
 	MAP_SERVICE_STATS,
 	MAP_BACKEND_STATS,
 	MAP_REASONS,
+	MAP_RETURNS,
+	MAP_NAT_POOLS,
+	MAP_TRANSLATIONS,
+	MAP_REVERSE,
+	MAP_NASCENT,
+	MAP_CLAIMS,
 	MAP_NAMES, /* ours */
 	MAP_COUNT
 };
@@ -47,14 +54,18 @@ struct name_record {
 	uint32_t idle_timeout_s; /* of a pool */
 	uint32_t slots;		 /* of the settings */
 	uint64_t key_print;	 /* likewise */
+	uint16_t nat_port_first, nat_port_last;
+	uint32_t pad;
 };
-_Static_assert(sizeof(struct name_record) == 144, "name_record");
+_Static_assert(sizeof(struct name_record) == 152, "name_record");
 
 struct plane {
 	char base[PLANE_PATH]; /* SLUICE_PIN_DIR */
 	char dir[PLANE_PATH];  /* base/v1 */
 	int maps[MAP_COUNT];   /* -1 = not there yet */
 	int old_flows;	       /* while the table is resized; else -1 */
+	int old_translations;  /* likewise */
+	int old_reverse;
 	int links[CURRENT_INTERFACES];
 	int programs[CURRENT_INTERFACES]; /* in service there; -1 = not loaded by this process */
 	uint64_t programs_version;	  /* changes with each of them */
@@ -117,6 +128,18 @@ int plane_name_set(struct plane *plane, enum name_kind kind, uint32_t number,
 int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number);
 int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size_t size);
 
+/* ---- plane_resize.c ---- */
+
+/* plane_translations, plane_nascent: entries of the tables of translations: one is the least that a
+ * map can have.
+ */
+uint32_t plane_translations(const struct settings *settings);
+uint32_t plane_nascent(const struct settings *settings);
+/* plane_map_outgrow: a map of another size than @entries goes to *old, and is -1. */
+void plane_map_outgrow(struct plane *plane, enum plane_map map, uint32_t entries, int *old);
+void plane_flows_copy(struct plane *plane);
+void plane_translations_copy(const struct plane *plane);
+
 /* ---- plane_program.c ---- */
 
 /* plane_attach: load a program for the interface and attach it: native, else generic.
@@ -127,6 +150,8 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 /* plane_replace: load a program and put it in the place of the one that is attached. */
 int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface);
 int plane_detach(struct plane *plane, uint32_t number, const char *name);
+/* plane_tail_path: likewise, of the jump to the second program, which must not end with us. */
+void plane_tail_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
 /* plane_link_path: where an interface's link is pinned; bpffs refuses names with dots. */
 void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
 

@@ -53,6 +53,7 @@ static void name_adopt(const struct plane *plane, uint32_t key, const struct nam
 			break;
 		c->pools[number].used = true;
 		c->pools[number].idle_timeout_s = record->idle_timeout_s;
+		bpf_map_lookup_elem(plane->maps[MAP_NAT_POOLS], &number, &c->pools[number].nat);
 		memcpy(c->pools[number].name, record->name, sizeof(record->name));
 		break;
 	case NAME_SERVICE: /* used is said by the map `services` */
@@ -64,6 +65,8 @@ static void name_adopt(const struct plane *plane, uint32_t key, const struct nam
 			break;
 		c->settings.slots = record->slots;
 		c->settings.key_print = record->key_print;
+		c->settings.nat_port_first = record->nat_port_first;
+		c->settings.nat_port_last = record->nat_port_last;
 		break;
 	}
 }

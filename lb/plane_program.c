@@ -47,6 +47,16 @@ static int sizes_set(const struct plane *plane, struct balancer *skel)
 
 	if (plane->maps[MAP_FLOWS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.flows, plane->settings.flow_limit);
+	if (r == 0 && plane->maps[MAP_TRANSLATIONS] < 0)
+		r = bpf_map__set_max_entries(skel->maps.translations,
+					     plane_translations(&plane->settings));
+	if (r == 0 && plane->maps[MAP_REVERSE] < 0)
+		r = bpf_map__set_max_entries(skel->maps.reverse,
+					     plane_translations(&plane->settings));
+	if (r == 0 && plane->maps[MAP_NASCENT] < 0)
+		r = bpf_map__set_max_entries(skel->maps.nascent, plane_nascent(&plane->settings));
+	if (r == 0 && plane->maps[MAP_CLAIMS] < 0)
+		r = bpf_map__set_max_entries(skel->maps.claims, plane_nascent(&plane->settings));
 	if (r == 0 && plane->maps[MAP_EMBRYOS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.embryos, EMBRYOS_DEFAULT);
 	if (r == 0 && plane->maps[MAP_RECENT] < 0)
@@ -75,6 +85,8 @@ struct balancer *plane_skeleton(const struct plane *plane)
 	bpf_map__set_autocreate(skel->maps.trace_events, false);
 	skel->rodata->slots = plane->settings.slots;
 	skel->rodata->features = plane->settings.features;
+	skel->rodata->nat_port_first = plane->settings.nat_port_first;
+	skel->rodata->nat_port_last = plane->settings.nat_port_last;
 	skel->rodata->embryo_mask = EMBRYOS_DEFAULT - 1;
 	memcpy((void *)(uintptr_t)skel->rodata->hash_key, plane->settings.hash_key,
 	       sizeof(skel->rodata->hash_key));
@@ -145,6 +157,47 @@ static int frames_set(struct balancer *skel)
 	return r;
 }
 
+/* The kernel empties an array of programs that no process and no pin holds: so it is pinned, first
+ * under a name that nobody else has, and in its place once its program is.
+ */
+#define TAIL_FRESH "%fresh"
+
+static int tail_pin(const struct plane *plane, const struct balancer *skel)
+{
+	char path[PLANE_PATH];
+
+	plane_tail_path(plane, TAIL_FRESH, path);
+	unlink(path);
+	return bpf_obj_pin(bpf_map__fd(skel->maps.programs), path) < 0 ? -errno : 0;
+}
+
+static int tail_settle(const struct plane *plane, const char *name)
+{
+	char from[PLANE_PATH], to[PLANE_PATH];
+
+	plane_tail_path(plane, TAIL_FRESH, from);
+	plane_tail_path(plane, name, to);
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
+/* An instance that explains or traces has its own, until there is another one. */
+static int tail_settle_seeing(const struct plane *plane, const struct current_interface *interface,
+			      const struct seeing *seeing)
+{
+	char name[IFNAMSIZ + 16];
+
+	snprintf(name, sizeof(name), "%%see%u%s", seeing->how, interface->name);
+	return tail_settle(plane, name);
+}
+
+static void tail_discard(const struct plane *plane)
+{
+	char path[PLANE_PATH];
+
+	plane_tail_path(plane, TAIL_FRESH, path);
+	unlink(path);
+}
+
 int plane_program_load(const struct plane *plane, const struct current_interface *interface,
 		       const struct seeing *seeing)
 {
@@ -162,6 +215,13 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	fd = r < 0 ? r : fcntl(bpf_program__fd(skel->progs.balancer), F_DUPFD_CLOEXEC, 3);
 	if (r == 0 && fd < 0)
 		fd = -errno;
+	r = fd < 0 ? 0 : tail_pin(plane, skel);
+	if (r == 0 && fd >= 0 && seeing)
+		r = tail_settle_seeing(plane, interface, seeing);
+	if (r < 0) {
+		close(fd);
+		fd = r;
+	}
 	balancer__destroy(skel);
 	return fd;
 }
@@ -176,13 +236,24 @@ static void program_keep(struct plane *plane, uint32_t number, int program)
 	plane_explain_fini(plane); /* it may hold maps that nobody needs any more */
 }
 
-void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
+static void pin_path(const struct plane *plane, const char *kind, const char *name,
+		     char ret_path[static PLANE_PATH])
 {
-	int n = snprintf(ret_path, PLANE_PATH, "%.180s/link_", plane->dir);
+	int n = snprintf(ret_path, PLANE_PATH, "%.180s/%s_", plane->dir, kind);
 	char *at = ret_path + n;
 
 	for (; *name; name++)
 		at += sprintf(at, *name == '.' || *name == '%' ? "%%%02x" : "%c", *name);
+}
+
+void plane_link_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
+{
+	pin_path(plane, "link", name, ret_path);
+}
+
+void plane_tail_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
+{
+	pin_path(plane, "tail", name, ret_path);
 }
 
 /* What stands in the way of native XDP, and the cure. Generic XDP comes behind GRO, whose merged
@@ -254,6 +325,7 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 	}
 	link = link_create(program, interface, ret_mode, ret_problem);
 	if (link < 0) {
+		tail_discard(plane);
 		close(program);
 		return link;
 	}
@@ -268,7 +340,7 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 	}
 	plane->links[number] = link;
 	program_keep(plane, number, program);
-	return 0;
+	return tail_settle(plane, interface->name);
 }
 
 int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface)
@@ -278,11 +350,13 @@ int plane_replace(struct plane *plane, uint32_t number, const struct current_int
 	if (program < 0)
 		return program;
 	r = bpf_link_update(plane->links[number], program, NULL);
-	if (r < 0)
+	if (r < 0) {
+		tail_discard(plane);
 		close(program);
-	else
-		program_keep(plane, number, program);
-	return r;
+		return r;
+	}
+	program_keep(plane, number, program);
+	return tail_settle(plane, interface->name);
 }
 
 int plane_detach(struct plane *plane, uint32_t number, const char *name)
@@ -292,6 +366,8 @@ int plane_detach(struct plane *plane, uint32_t number, const char *name)
 	plane_link_path(plane, name, path);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
+	plane_tail_path(plane, name, path);
+	unlink(path);
 	if (plane->links[number] >= 0)
 		close(plane->links[number]);
 	plane->links[number] = -1;

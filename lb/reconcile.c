@@ -15,6 +15,7 @@
 #include "lb/flows.h"
 #include "lb/operator.h"
 #include "lb/reconciler.h"
+#include "lb/syn_watch.h"
 
 enum { RETRY_S = 2 };
 
@@ -106,7 +107,10 @@ static int plan_for(struct lb *lb, const struct inputs *in, struct table_cache *
 	struct plan_facts facts = {.now_s = clock_now_s(),
 				   .unserved = !lb->served,
 				   .flows = flow_sweep_facts(lb->sweep),
-				   .live = live};
+				   .live = live,
+				   .flooded = in->config == lb->config && lb->syn_watch
+						      ? syn_watch_flooded(lb->syn_watch)
+						      : NULL};
 	struct desired desired;
 	int r = desired_build(in, cache, &desired);
 

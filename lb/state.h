@@ -165,6 +165,8 @@ struct lb {
 	struct plane *plane;
 	struct neighbours *neighbours;
 	struct flow_sweep *sweep;
+	struct translation_sweep *translations;
+	struct syn_watch *syn_watch;
 	struct prod *prod; /* NULL: clients of lost flows are not told */
 	struct clock_writer *clock;
 	struct reconciler *reconciler;

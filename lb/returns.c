@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* returns.c: see returns.h. Both questions are answered by one sorted list of what each service's
+ * backends answer from: neighbours in it that are equal are the ambiguous ones.
+ */
+#include "lb/returns.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+struct return_entry {
+	struct service_key key; /* of the backend */
+	struct return_to to;
+	uint32_t service; /* whose */
+};
+
+struct return_list {
+	struct return_entry *entries;
+	size_t n, room;
+};
+
+static int entry_compare(const void *a, const void *b)
+{
+	const struct return_entry *x = a, *y = b;
+	int r = memcmp(&x->key, &y->key, sizeof(x->key));
+
+	return r ? r : (x->service > y->service) - (x->service < y->service);
+}
+
+static int list_add(struct return_list *list, const struct return_entry *entry)
+{
+	if (list->n == list->room) {
+		size_t room = list->room ? 2 * list->room : 64;
+		struct return_entry *more = reallocarray(list->entries, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		list->entries = more;
+		list->room = room;
+	}
+	list->entries[list->n++] = *entry;
+	return 0;
+}
+
+static void list_sort(struct return_list *list)
+{
+	if (list->n)
+		qsort(list->entries, list->n, sizeof(*list->entries), entry_compare);
+}
+
+static bool same_family(const void *a, const void *b)
+{
+	return addr_is_ipv4(a) == addr_is_ipv4(b);
+}
+
+/* ---- of a configuration ---- */
+
+static int config_entries(const struct config *c, uint32_t i, struct return_list *list)
+{
+	const struct config_service *s = config_service(c, i);
+	const struct config_pool *pool = config_pool(c, s->pool);
+	int r = 0;
+
+	for (uint32_t k = 0; r == 0 && pool->mode == MODE_NAT && k < pool->n_backends; k++) {
+		const struct config_backend *b = config_backend(c, pool->first_backend + k);
+		struct return_entry entry = {.service = i};
+
+		if (!same_family(&b->addr, &s->vip))
+			continue;
+		memcpy(entry.key.addr, &b->addr, sizeof(entry.key.addr));
+		entry.key.port = htons(b->port ? b->port : s->port);
+		entry.key.protocol = s->protocol;
+		r = list_add(list, &entry);
+	}
+	return r;
+}
+
+int returns_ambiguous(const struct config *c, uint8_t *ret_ambiguous)
+{
+	struct return_list list = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < c->n_services; i++)
+		r = config_entries(c, i, &list);
+	list_sort(&list);
+	for (size_t i = 1; r == 0 && i < list.n; i++) {
+		const struct return_entry *a = &list.entries[i - 1], *b = &list.entries[i];
+
+		if (memcmp(&a->key, &b->key, sizeof(a->key)) == 0 && a->service != b->service)
+			ret_ambiguous[a->service] = ret_ambiguous[b->service] = 1;
+	}
+	free(list.entries);
+	return r;
+}
+
+/* ---- of what the data plane has ---- */
+
+static bool is_translated(const struct current_service *s)
+{
+	return s->used && s->plane.mode >= FORWARD_NAT;
+}
+
+static bool is_tracked(const struct current_service *s)
+{
+	return s->plane.mode == FORWARD_FULLNAT || s->plane.flags & SERVICE_STATEFUL;
+}
+
+static int current_entries(const struct current *c, const struct current_service *s,
+			   struct return_list *list)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < CURRENT_BACKENDS; i++) {
+		const struct current_backend *b = &c->backends[i];
+		struct return_entry entry = {.service = s->plane.id};
+
+		if (!b->used || b->plane.pool != s->plane.pool ||
+		    !same_family(b->plane.addr, s->key.addr))
+			continue;
+		memcpy(entry.key.addr, b->plane.addr, sizeof(entry.key.addr));
+		entry.key.port = b->plane.port ? b->plane.port : s->key.port;
+		entry.key.protocol = s->key.protocol;
+		memcpy(entry.to.vip, s->key.addr, sizeof(entry.to.vip));
+		entry.to.port = s->key.port;
+		entry.to.service = s->plane.id;
+		entry.to.flags = is_tracked(s) ? RETURN_TRACKED : RETURN_ALONE;
+		r = list_add(list, &entry);
+	}
+	return r;
+}
+
+/* Several services' backend stays once, and is nobody's alone. */
+static void list_merge(struct return_list *list)
+{
+	size_t n = 0;
+
+	list_sort(list);
+	for (size_t i = 0; i < list->n; i++) {
+		struct return_entry *last = n ? &list->entries[n - 1] : NULL;
+
+		if (last && memcmp(&last->key, &list->entries[i].key, sizeof(last->key)) == 0) {
+			if (last->service != list->entries[i].service)
+				last->to.flags = RETURN_TRACKED;
+			continue;
+		}
+		list->entries[n++] = list->entries[i];
+	}
+	list->n = n;
+}
+
+static bool list_has(const struct return_list *list, const struct service_key *key)
+{
+	struct return_entry entry = {.key = *key};
+	size_t low = 0, high = list->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		int r = memcmp(&list->entries[middle].key, &entry.key, sizeof(entry.key));
+
+		if (r == 0)
+			return true;
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+static void map_trim(int map, const struct return_list *list)
+{
+	struct service_key key, next, *from = NULL;
+
+	while (bpf_map_get_next_key(map, from, &next) == 0) {
+		key = next;
+		if (!list_has(list, &key)) {
+			bpf_map_delete_elem(map, &key); /* and begin again: it was our place */
+			from = NULL;
+			continue;
+		}
+		from = &key;
+	}
+}
+
+static int map_fill(int map, const struct return_list *list)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->n; i++) {
+		const struct return_entry *e = &list->entries[i];
+		struct return_to have;
+
+		if (bpf_map_lookup_elem(map, &e->key, &have) < 0 ||
+		    memcmp(&have, &e->to, sizeof(have)) != 0)
+			r = bpf_map_update_elem(map, &e->key, &e->to, BPF_ANY);
+	}
+	return r;
+}
+
+int plane_returns_set(struct plane *plane, const struct current *c)
+{
+	struct return_list list = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < SERVICE_MAX; i++) {
+		if (is_translated(&c->services[i]))
+			r = current_entries(c, &c->services[i], &list);
+	}
+	list_merge(&list);
+	if (r == 0 && list.n > RETURNS_MAX) {
+		log_err("too many pairs of service and backend in nat and fullnat: pairs=%zu "
+			"most=%u",
+			list.n, RETURNS_MAX);
+		r = -E2BIG;
+	}
+	if (r == 0) {
+		map_trim(plane->maps[MAP_RETURNS], &list);
+		r = map_fill(plane->maps[MAP_RETURNS], &list);
+	}
+	free(list.entries);
+	return r;
+}

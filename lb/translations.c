@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* translations.c: see translations.h. */
+#include "lb/translations.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "lb/flows.h"
+
+/* A translation is there a moment before its flow is. */
+enum { YOUNG_EPOCHS = 2 };
+
+struct walk {
+	uint32_t position;
+	bool begun;
+	struct flow_key keys[TRANSLATIONS_BATCH];
+	struct translation values[TRANSLATIONS_BATCH];
+};
+
+struct translation_sweep {
+	const struct plane *plane;
+	struct event *timer;
+	struct walk walk;
+};
+
+static bool is_over(const struct plane *plane, const struct flow_key *key,
+		    const struct translation *t, uint32_t now_s)
+{
+	struct flow flow;
+
+	if ((uint16_t)(FLOW_EPOCH(now_s) - t->seen) < YOUNG_EPOCHS)
+		return false;
+	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &flow) == -ENOENT;
+}
+
+/* One batch. 1 = there is more, 0 = that was all, or -errno. */
+static int walk_step(const struct plane *plane, struct walk *w, uint32_t now_s, int *deleted)
+{
+	uint32_t n = TRANSLATIONS_BATCH;
+	int r = bpf_map_lookup_batch(plane->maps[MAP_TRANSLATIONS], w->begun ? &w->position : NULL,
+				     &w->position, w->keys, w->values, &n, NULL);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	w->begun = true;
+	for (uint32_t i = 0; i < n; i++) {
+		if (!is_over(plane, &w->keys[i], &w->values[i], now_s))
+			continue;
+		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &w->values[i].back);
+		*deleted += bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &w->keys[i]) == 0;
+	}
+	return r == 0;
+}
+
+int translations_pass(const struct plane *plane, uint32_t now_s)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	int deleted = 0, r;
+
+	if (!w)
+		return -ENOMEM;
+	do {
+		r = walk_step(plane, w, now_s, &deleted);
+	} while (r > 0);
+	free(w);
+	return r < 0 ? r : deleted;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct translation_sweep *w = arg;
+	uint32_t next_ms = TRANSLATIONS_PASS_MS;
+	int deleted = 0, r = 0;
+
+	(void)fd;
+	(void)what;
+	if (w->plane->maps[MAP_TRANSLATIONS] >= 0 && w->plane->maps[MAP_FLOWS] >= 0)
+		r = walk_step(w->plane, &w->walk, clock_now_s(), &deleted);
+	if (r > 0)
+		next_ms = TRANSLATIONS_TICK_MS;
+	else
+		w->walk.begun = false;
+	event_add(w->timer,
+		  &(struct timeval){.tv_sec = next_ms / 1000, .tv_usec = next_ms % 1000 * 1000});
+}
+
+struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane)
+{
+	struct translation_sweep *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->plane = plane;
+	w->timer = event_new(loop, -1, 0, on_tick, w);
+	if (!w->timer) {
+		free(w);
+		return NULL;
+	}
+	event_add(w->timer, &(struct timeval){.tv_sec = TRANSLATIONS_PASS_MS / 1000});
+	return w;
+}
+
+void translation_sweep_free(struct translation_sweep *w)
+{
+	if (!w)
+		return;
+	event_free(w->timer);
+	free(w);
+}
