@@ -23,7 +23,7 @@
 #include "tests/packet/nat_site.h"
 #include "tests/packet/seer.h"
 
-enum { ROUNDS = 400, CONNECTIONS = 6, LOOK_EVERY = 20, SERVER_ISN = 9000 };
+enum { ROUNDS = 200, CONNECTIONS = 40, LOOK_EVERY = 5, SERVER_ISN = 9000 };
 
 /* The last packet of each connection as the backend saw it, to answer. */
 struct talk {
