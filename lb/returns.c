@@ -54,7 +54,10 @@ static void list_sort(struct return_list *list)
 
 static bool same_family(const void *a, const void *b)
 {
-	return addr_is_ipv4(a) == addr_is_ipv4(b);
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	/* not addr_is_ipv4(): a key may lie anywhere */
+	return !memcmp(a, mapped, sizeof(mapped)) == !memcmp(b, mapped, sizeof(mapped));
 }
 
 /* ---- of a configuration ---- */

@@ -147,7 +147,7 @@ def test_unresolved_next_hop_loses_nothing(lab):
 def test_killed_balancer_process_cuts_nothing(lab):
     """Also what jumps to the second program is still there."""
     imap = clients.imap_open(lab.client, VIP)
-    lab.lb1.kill("sluiced lb|sluiced: lb", "KILL")
+    lab.lb1.kill("--child lb", "KILL")
     assert clients.imap_works(imap)
     assert clients.http_get(lab.client, VIP).startswith("mx")
     wait_until(lambda: lab.show("lb1", "pools"), 20, "lb is back")
