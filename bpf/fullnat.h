@@ -63,8 +63,7 @@ __noinline int client_send(struct xdp_md *ctx, struct scratch *s, struct transla
 
 	if (!s || !t)
 		return REASON_DROP_INTERNAL;
-	number = t->backend;
-	s->backend = number;
+	s->backend = number = t->backend;
 	to = bpf_map_lookup_elem(&backends, &number);
 	if (!to)
 		return REASON_DROP_INTERNAL;
@@ -77,8 +76,6 @@ __noinline int client_send(struct xdp_md *ctx, struct scratch *s, struct transla
 		reason = rewrite_any(ctx, s);
 	if (reason == NEXT)
 		reason = leave_to(ctx, s, to);
-	if (reason == NEXT && !dry_run())
-		count_backend(&s->p, number);
 	return (int)reason;
 }
 
@@ -145,6 +142,30 @@ __noinline int nascent_in(struct xdp_md *ctx, struct scratch *s, struct translat
 		return (int)reason;
 	t = track_kept(s);
 	return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
+}
+
+/* tracked_look: a dry run: where the packet would go, without a trace. */
+__noinline int tracked_look(struct scratch *s)
+{
+	const struct translation *t;
+
+	if (!s)
+		return REASON_DROP_INTERNAL;
+	flow_key_make(&s->p, s->service.id, &s->key);
+	t = bpf_map_lookup_elem(&translations, &s->key);
+	if (!t)
+		t = bpf_map_lookup_elem(&nascent, &s->key);
+	s->verdict = XDP_TX;
+	if (t && track_backend_good(t)) {
+		s->backend = t->backend;
+		return NEXT;
+	}
+	if (s->p.protocol == IPPROTO_TCP && s->p.kind != PACKET_SYN)
+		return s->service.flags & SERVICE_RESET ? REASON_REPLY_RESET : REASON_DROP_NO_FLOW;
+	if (s->p.protocol == IPPROTO_TCP && s->service.flags & SERVICE_SYN_COOKIES)
+		return REASON_REPLY_COOKIE;
+	s->backend = track_owner(&s->p, &s->service, packet_hash(hash_key, &s->p));
+	return s->backend == BACKEND_NONE ? REASON_DROP_NO_BACKEND : NEXT;
 }
 
 /* reopens: after a connection that ended, from the same port. */
@@ -251,6 +272,18 @@ __noinline int unknown_back(struct xdp_md *ctx, struct scratch *s)
 	__builtin_memcpy(s->to.dst, s->p.dst, sizeof(s->to.dst));
 	return route_ask(ctx, s) == BPF_FIB_LKUP_RET_NOT_FWDED ? REASON_PASS_NO_SERVICE
 							       : REASON_DROP_NO_FLOW;
+}
+
+/* tracked_back_look: a dry run, likewise: is there a flow? */
+__noinline int tracked_back_look(struct scratch *s)
+{
+	if (!s)
+		return REASON_DROP_INTERNAL;
+	track_tuple(&s->p, &s->back);
+	s->verdict = XDP_TX;
+	return bpf_map_lookup_elem(&reverse, &s->back) || bpf_map_lookup_elem(&claims, &s->back)
+		       ? NEXT
+		       : REASON_DROP_NO_FLOW;
 }
 
 /* tracked_back: from a backend of such services. */

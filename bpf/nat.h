@@ -417,8 +417,6 @@ __noinline int nat_in(struct xdp_md *ctx, struct scratch *s)
 	reason = rewrite_any(ctx, s);
 	if (reason == NEXT)
 		reason = leave_to(ctx, s, to);
-	if (reason == NEXT && !dry_run())
-		count_backend(&s->p, number);
 	return (int)reason;
 }
 

@@ -16,7 +16,10 @@ static __always_inline int leave(const struct scratch *s, enum reason reason)
 {
 	if (reason != NEXT)
 		return stop(reason);
-	note_end(NEXT, s->backend, (int)s->verdict);
+	if (note_end(NEXT, s->backend, (int)s->verdict))
+		return (int)s->verdict;
+	if (s->backend != BACKEND_NONE)
+		count_backend(&s->p, s->backend);
 	return (int)s->verdict;
 }
 
@@ -40,8 +43,10 @@ static __always_inline int is_tracked(const struct service *service)
 /* A fragment that is not the first: addresses only, as the first one went. */
 static __always_inline int translate_fragment(struct xdp_md *ctx, struct scratch *s)
 {
-	enum reason reason = fragment_find(&s->p, &s->service, &s->backend);
+	enum reason reason;
 
+	note_packet(&s->p);
+	reason = fragment_find(&s->p, &s->service, &s->backend);
 	if (reason != NEXT)
 		return stop(reason);
 	if (s->service.flags & SERVICE_RETURN)
@@ -63,7 +68,8 @@ static __always_inline int translate_in(struct xdp_md *ctx, struct scratch *s)
 	if (is_tracked(&s->service)) {
 		if (s->p.flags & PACKET_FIRST_FRAGMENT)
 			return stop(REASON_DROP_FRAGMENT);
-		return leave_in(ctx, s, (enum reason)tracked_in(ctx, s));
+		return leave_in(ctx, s,
+				(enum reason)(dry_run() ? tracked_look(s) : tracked_in(ctx, s)));
 	}
 	reason = flow_pick(&s->p, &s->service, &s->backend);
 	if (reason != NEXT)
@@ -78,13 +84,14 @@ static __always_inline int translate_back(struct xdp_md *ctx, struct scratch *s)
 {
 	__u32 port = s->p.ports & 0xffff;
 	const struct return_to *to = return_find(&s->p, port);
-
 	enum reason reason;
+
+	note_packet(&s->p);
 
 	if (!to)
 		return balance_unserved(ctx, &s->p);
 	if (to->flags & RETURN_TRACKED) {
-		reason = (enum reason)tracked_back(ctx, s);
+		reason = (enum reason)(dry_run() ? tracked_back_look(s) : tracked_back(ctx, s));
 		if (reason != REASON_DROP_NO_FLOW)
 			return leave(s, reason);
 		if (!(to->flags & RETURN_ALONE))

@@ -36,6 +36,24 @@ static int interface_replace(const struct application *a, struct step *s)
 	return r;
 }
 
+/* Whose answers come from it has to be known before it is asked. */
+static int backend_add(const struct application *a, const struct step *s)
+{
+	int r = plane_returns_add_backend(a->plane, a->current, &s->backend);
+
+	return r < 0 ? r : plane_backend_new(a->plane, s->number, &s->backend);
+}
+
+static int service_put(const struct application *a, const struct step *s)
+{
+	int r = plane_returns_add_service(a->plane, a->current, &s->service);
+
+	if (r < 0)
+		return r;
+	return s->kind == STEP_SERVICE_ADD ? plane_service_new(a->plane, &s->service)
+					   : plane_service_set(a->plane, &s->service);
+}
+
 static int step_apply(const struct application *a, struct step *s)
 {
 	struct plane *plane = a->plane;
@@ -45,7 +63,7 @@ static int step_apply(const struct application *a, struct step *s)
 	case STEP_SETTINGS:
 		return plane_settings_set(plane, &s->settings);
 	case STEP_BACKEND_ADD:
-		return plane_backend_new(plane, s->number, &s->backend);
+		return backend_add(a, s);
 	case STEP_BACKEND_CHANGE:
 	case STEP_BACKEND_LOSE:
 		return plane_backend_set(plane, s->number, &s->backend);
@@ -63,9 +81,8 @@ static int step_apply(const struct application *a, struct step *s)
 	case STEP_POOL_REMOVE:
 		return plane_pool_clear(plane, s->number);
 	case STEP_SERVICE_ADD:
-		return plane_service_new(plane, &s->service);
 	case STEP_SERVICE_CHANGE:
-		return plane_service_set(plane, &s->service);
+		return service_put(a, s);
 	case STEP_SERVICE_REMOVE:
 		return plane_service_clear(plane, &c->services[s->number]);
 	case STEP_PROGRAM:

@@ -112,27 +112,30 @@ static bool is_tracked(const struct current_service *s)
 	return s->plane.mode == FORWARD_FULLNAT || s->plane.flags & SERVICE_STATEFUL;
 }
 
+static int pair_add(const struct current_service *s, const struct current_backend *b,
+		    struct return_list *list)
+{
+	struct return_entry entry = {.service = s->plane.id};
+
+	if (!b->used || b->plane.pool != s->plane.pool || !same_family(b->plane.addr, s->key.addr))
+		return 0;
+	memcpy(entry.key.addr, b->plane.addr, sizeof(entry.key.addr));
+	entry.key.port = b->plane.port ? b->plane.port : s->key.port;
+	entry.key.protocol = s->key.protocol;
+	memcpy(entry.to.vip, s->key.addr, sizeof(entry.to.vip));
+	entry.to.port = s->key.port;
+	entry.to.service = s->plane.id;
+	entry.to.flags = is_tracked(s) ? RETURN_TRACKED : RETURN_ALONE;
+	return list_add(list, &entry);
+}
+
 static int current_entries(const struct current *c, const struct current_service *s,
 			   struct return_list *list)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; r == 0 && i < CURRENT_BACKENDS; i++) {
-		const struct current_backend *b = &c->backends[i];
-		struct return_entry entry = {.service = s->plane.id};
-
-		if (!b->used || b->plane.pool != s->plane.pool ||
-		    !same_family(b->plane.addr, s->key.addr))
-			continue;
-		memcpy(entry.key.addr, b->plane.addr, sizeof(entry.key.addr));
-		entry.key.port = b->plane.port ? b->plane.port : s->key.port;
-		entry.key.protocol = s->key.protocol;
-		memcpy(entry.to.vip, s->key.addr, sizeof(entry.to.vip));
-		entry.to.port = s->key.port;
-		entry.to.service = s->plane.id;
-		entry.to.flags = is_tracked(s) ? RETURN_TRACKED : RETURN_ALONE;
-		r = list_add(list, &entry);
-	}
+	for (uint32_t i = 0; r == 0 && i < CURRENT_BACKENDS; i++)
+		r = pair_add(s, &c->backends[i], list);
 	return r;
 }
 
@@ -201,6 +204,48 @@ static int map_fill(int map, const struct return_list *list)
 		    memcmp(&have, &e->to, sizeof(have)) != 0)
 			r = bpf_map_update_elem(map, &e->key, &e->to, BPF_ANY);
 	}
+	return r;
+}
+
+/* An entry of another service stays, too: from then on it is nobody's alone. */
+static int map_add(int map, const struct return_list *list)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->n; i++) {
+		struct return_to to = list->entries[i].to, have;
+
+		if (bpf_map_lookup_elem(map, &list->entries[i].key, &have) == 0 &&
+		    have.service != to.service)
+			to.flags = RETURN_TRACKED | (have.flags & RETURN_ALONE);
+		r = bpf_map_update_elem(map, &list->entries[i].key, &to, BPF_ANY);
+	}
+	return r;
+}
+
+int plane_returns_add_service(struct plane *plane, const struct current *c,
+			      const struct current_service *s)
+{
+	struct return_list list = {0};
+	int r = is_translated(s) ? current_entries(c, s, &list) : 0;
+
+	r = r < 0 ? r : map_add(plane->maps[MAP_RETURNS], &list);
+	free(list.entries);
+	return r;
+}
+
+int plane_returns_add_backend(struct plane *plane, const struct current *c,
+			      const struct current_backend *b)
+{
+	struct return_list list = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < SERVICE_MAX; i++) {
+		if (is_translated(&c->services[i]))
+			r = pair_add(&c->services[i], b, &list);
+	}
+	r = r < 0 ? r : map_add(plane->maps[MAP_RETURNS], &list);
+	free(list.entries);
 	return r;
 }
 

@@ -19,4 +19,13 @@ int returns_ambiguous(const struct config *c, uint8_t *ret_ambiguous);
  */
 int plane_returns_set(struct plane *plane, const struct current *c);
 
+/* plane_returns_add_service, plane_returns_add_backend: what one that is about to be put in place
+ * needs, so that no answer comes before it is known whose it is. What is not needed any more stays
+ * until plane_returns_set().
+ */
+int plane_returns_add_service(struct plane *plane, const struct current *c,
+			      const struct current_service *s);
+int plane_returns_add_backend(struct plane *plane, const struct current *c,
+			      const struct current_backend *b);
+
 #endif
