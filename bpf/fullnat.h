@@ -148,10 +148,16 @@ __noinline int nascent_in(struct xdp_md *ctx, struct scratch *s, struct translat
 __noinline int tracked_look(struct scratch *s)
 {
 	const struct translation *t;
+	const struct flow *f;
+	__u32 owner;
 
 	if (!s)
 		return REASON_DROP_INTERNAL;
+	owner = track_owner(&s->p, &s->service, packet_hash(hash_key, &s->p));
 	flow_key_make(&s->p, s->service.id, &s->key);
+	f = bpf_map_lookup_elem(&flows, &s->key);
+	if (f)
+		note_flow(f);
 	t = bpf_map_lookup_elem(&translations, &s->key);
 	if (!t)
 		t = bpf_map_lookup_elem(&nascent, &s->key);
@@ -164,8 +170,8 @@ __noinline int tracked_look(struct scratch *s)
 		return s->service.flags & SERVICE_RESET ? REASON_REPLY_RESET : REASON_DROP_NO_FLOW;
 	if (s->p.protocol == IPPROTO_TCP && s->service.flags & SERVICE_SYN_COOKIES)
 		return REASON_REPLY_COOKIE;
-	s->backend = track_owner(&s->p, &s->service, packet_hash(hash_key, &s->p));
-	return s->backend == BACKEND_NONE ? REASON_DROP_NO_BACKEND : NEXT;
+	s->backend = owner;
+	return owner == BACKEND_NONE ? REASON_DROP_NO_BACKEND : NEXT;
 }
 
 /* reopens: after a connection that ended, from the same port. */

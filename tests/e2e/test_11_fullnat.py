@@ -144,3 +144,14 @@ def test_cookies_begin_with_a_flood_and_end_after_it(lab):
         wait_until(calm, 30, "no cookies in quiet times")
     finally:
         cookies(lab, "")
+
+
+def test_explain_finds_the_flow_and_changes_nothing(lab):
+    imap = clients.imap_open(lab.client, VIP)
+    port = imap.sock.getsockname()[1]
+    told = lab.sluice("lb1", "explain", f"{CLIENT}:{port}", f"{VIP}:143")
+    assert imap.server in told, told
+    told = lab.sluice("lb1", "explain", f"{CLIENT}:9", f"{VIP}:143", "--flags", "ack")
+    assert "reply_reset" in told, told
+    assert clients.imap_works(imap)
+    imap.logout()

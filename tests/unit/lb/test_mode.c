@@ -175,10 +175,58 @@ static void test_only_routed_modes_go_through_gateways(void **state)
 	assert_true(mode_is_routed(MODE_FULLNAT));
 }
 
+static void test_nat_remembers_where_a_backend_answers_for_two_services(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_configure(w, POOL("mode = \"nat\";", "198.51.100.21"), smtp_to_mx);
+	world_go(w);
+	assert_int_equal(w->current->services[0].plane.mode, FORWARD_NAT);
+	assert_int_equal(w->current->services[0].plane.flags & SERVICE_STATEFUL, 0);
+	assert_int_equal(w->current->settings.features, FEATURE_RETURN);
+	world_configure(w, POOL("mode = \"nat\";", "198.51.100.21"),
+			"services = ( { name = \"smtp\"; vip = \"192.0.2.10\"; "
+			"ports = [ 25, 587 ]; pool = \"mx\"; } );");
+	world_go(w);
+	assert_int_equal(w->current->services[0].plane.flags & SERVICE_STATEFUL, SERVICE_STATEFUL);
+	assert_int_equal(w->current->services[1].plane.flags & SERVICE_STATEFUL, SERVICE_STATEFUL);
+	world_free(w);
+}
+
+static void test_fullnat_has_its_sources_ports_and_flags(void **state)
+{
+	const uint8_t source[4] = {192, 0, 2, 77};
+	struct world *w = world_new();
+	uint8_t flags;
+
+	(void)state;
+	world_configure(w,
+			POOL("mode = \"fullnat\"; proxy = \"v2\"; syn_cookies = \"always\"; "
+			     "nat_sources = [ \"192.0.2.77\" ];",
+			     "198.51.100.21"),
+			smtp_to_mx);
+	world_go(w);
+	flags = w->current->services[0].plane.flags;
+	assert_int_equal(w->current->services[0].plane.mode, FORWARD_FULLNAT);
+	assert_true(flags & SERVICE_PROXY_V2 && flags & SERVICE_SYN_COOKIES &&
+		    flags & SERVICE_COOKIES_OUT);
+	assert_int_equal(w->current->pools[0].nat.n4, 1);
+	assert_memory_equal(w->current->pools[0].nat.source4[0], source, 4);
+	assert_true(w->current->settings.nat_port_first >= 1024 &&
+		    w->current->settings.nat_port_last <= 32767);
+	world_configure(w, POOL("mode = \"fullnat\";", "198.51.100.21"), smtp_to_mx);
+	assert_non_null(strstr(world_go(w), "table")); /* the pool's record is another */
+	assert_int_equal(w->current->pools[0].nat.n4, 0);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dsr_needs_nothing_more),
+		cmocka_unit_test(test_nat_remembers_where_a_backend_answers_for_two_services),
+		cmocka_unit_test(test_fullnat_has_its_sources_ports_and_flags),
 		cmocka_unit_test(test_tunnel_goes_out_from_our_own_address_or_from_a_prefix),
 		cmocka_unit_test(test_tunnel_to_an_ipv6_backend_takes_an_ipv6_source),
 		cmocka_unit_test(test_change_of_mode_changes_service_and_backend_only),

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_translations.c: what user space does for nat and fullnat: when SYN cookies are due, whose
+ * answers are ambiguous, and which translations are over.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lb/syn_watch.h"
+#include "lb/translations.h"
+
+enum { SKIP = 77 };
+
+static void test_cookies_begin_above_the_rate(void **state)
+{
+	struct syn_state s = {0};
+
+	(void)state;
+	assert_false(syn_judge(&s, 1000000, 100)); /* counted before we looked */
+	assert_false(syn_judge(&s, 1000100, 100));
+	assert_false(s.flooded);
+	assert_true(syn_judge(&s, 1000201, 100));
+	assert_true(s.flooded);
+	assert_false(syn_judge(&s, 1000401, 100));
+}
+
+static void test_cookies_end_when_it_was_calm_for_a_while(void **state)
+{
+	struct syn_state s = {.looked = true};
+	uint64_t syns = 1000;
+
+	(void)state;
+	assert_true(syn_judge(&s, syns, 100));
+	for (int wave = 0; wave < 3; wave++) {
+		for (int i = 0; i < SYN_CALM_S - 1; i++)
+			assert_false(syn_judge(&s, syns += 10, 100));
+		assert_false(syn_judge(&s, syns += 80, 100)); /* below the rate, not calm */
+	}
+	for (int i = 0; i < SYN_CALM_S - 1; i++)
+		assert_false(syn_judge(&s, syns += 50, 100));
+	assert_true(syn_judge(&s, syns += 50, 100));
+	assert_false(s.flooded);
+}
+
+static void test_counter_that_begins_anew_is_no_flood(void **state)
+{
+	struct syn_state s = {.looked = true, .syns = 1000000};
+
+	(void)state;
+	assert_false(syn_judge(&s, 5, 100));
+	assert_false(s.flooded);
+}
+
+static int map_new(const char *name, uint32_t key, uint32_t value)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, name, key, value, 4096, NULL);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void put(const struct plane *p, uint16_t port, uint16_t seen, bool with_flow)
+{
+	struct flow_key key = {.sport = port, .service = 1};
+	struct translation t = {.back = {.dport = port, .protocol = 6}, .seen = seen};
+	struct flow flow = {.backend = 1};
+
+	assert_int_equal(bpf_map_update_elem(p->maps[MAP_TRANSLATIONS], &key, &t, 0), 0);
+	assert_int_equal(bpf_map_update_elem(p->maps[MAP_REVERSE], &t.back, &key, 0), 0);
+	if (with_flow)
+		assert_int_equal(bpf_map_update_elem(p->maps[MAP_FLOWS], &key, &flow, 0), 0);
+}
+
+static uint32_t count(int map)
+{
+	uint8_t key[64], next[64], *from = NULL;
+	uint32_t n = 0;
+
+	for (; bpf_map_get_next_key(map, from, next) == 0; n++) {
+		memcpy(key, next, sizeof(key));
+		from = key;
+	}
+	return n;
+}
+
+static void test_translation_goes_after_its_flow(void **state)
+{
+	struct plane p = {0};
+	uint32_t now_s = 100 * EPOCH_SECONDS;
+
+	(void)state;
+	p.maps[MAP_TRANSLATIONS] =
+		map_new("translations", sizeof(struct flow_key), sizeof(struct translation));
+	p.maps[MAP_REVERSE] = map_new("reverse", sizeof(struct tuple), sizeof(struct flow_key));
+	p.maps[MAP_FLOWS] = map_new("flows", sizeof(struct flow_key), sizeof(struct flow));
+	for (uint16_t i = 0; i < 3000; i++)
+		put(&p, i, 10, i % 3 == 0); /* silent, some with a flow */
+	put(&p, 5000, 100, false);	    /* its flow comes in a moment */
+	assert_int_equal(translations_pass(&p, now_s), 2000);
+	assert_int_equal(count(p.maps[MAP_TRANSLATIONS]), 1001);
+	assert_int_equal(count(p.maps[MAP_REVERSE]), 1001);
+	assert_int_equal(count(p.maps[MAP_FLOWS]), 1000);
+	assert_int_equal(translations_pass(&p, now_s), 0);
+	close(p.maps[MAP_TRANSLATIONS]);
+	close(p.maps[MAP_REVERSE]);
+	close(p.maps[MAP_FLOWS]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cookies_begin_above_the_rate),
+		cmocka_unit_test(test_cookies_end_when_it_was_calm_for_a_while),
+		cmocka_unit_test(test_counter_that_begins_anew_is_no_flood),
+		cmocka_unit_test(test_translation_goes_after_its_flow),
+	};
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "skipped: not root\n");
+		return SKIP;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
