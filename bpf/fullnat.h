@@ -144,36 +144,6 @@ __noinline int nascent_in(struct xdp_md *ctx, struct scratch *s, struct translat
 	return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
 }
 
-/* tracked_look: a dry run: where the packet would go, without a trace. */
-__noinline int tracked_look(struct scratch *s)
-{
-	const struct translation *t;
-	const struct flow *f;
-	__u32 owner;
-
-	if (!s)
-		return REASON_DROP_INTERNAL;
-	owner = track_owner(&s->p, &s->service, packet_hash(hash_key, &s->p));
-	flow_key_make(&s->p, s->service.id, &s->key);
-	f = bpf_map_lookup_elem(&flows, &s->key);
-	if (f)
-		note_flow(f);
-	t = bpf_map_lookup_elem(&translations, &s->key);
-	if (!t)
-		t = bpf_map_lookup_elem(&nascent, &s->key);
-	s->verdict = XDP_TX;
-	if (t && track_backend_good(t)) {
-		s->backend = t->backend;
-		return NEXT;
-	}
-	if (s->p.protocol == IPPROTO_TCP && s->p.kind != PACKET_SYN)
-		return s->service.flags & SERVICE_RESET ? REASON_REPLY_RESET : REASON_DROP_NO_FLOW;
-	if (s->p.protocol == IPPROTO_TCP && s->service.flags & SERVICE_SYN_COOKIES)
-		return REASON_REPLY_COOKIE;
-	s->backend = owner;
-	return owner == BACKEND_NONE ? REASON_DROP_NO_BACKEND : NEXT;
-}
-
 /* reopens: after a connection that ended, from the same port. */
 static __always_inline int reopens(struct xdp_md *ctx, struct scratch *s,
 				   const struct translation *t)
@@ -278,18 +248,6 @@ __noinline int unknown_back(struct xdp_md *ctx, struct scratch *s)
 	__builtin_memcpy(s->to.dst, s->p.dst, sizeof(s->to.dst));
 	return route_ask(ctx, s) == BPF_FIB_LKUP_RET_NOT_FWDED ? REASON_PASS_NO_SERVICE
 							       : REASON_DROP_NO_FLOW;
-}
-
-/* tracked_back_look: a dry run, likewise: is there a flow? */
-__noinline int tracked_back_look(struct scratch *s)
-{
-	if (!s)
-		return REASON_DROP_INTERNAL;
-	track_tuple(&s->p, &s->back);
-	s->verdict = XDP_TX;
-	return bpf_map_lookup_elem(&reverse, &s->back) || bpf_map_lookup_elem(&claims, &s->back)
-		       ? NEXT
-		       : REASON_DROP_NO_FLOW;
 }
 
 /* tracked_back: from a backend of such services. */

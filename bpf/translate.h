@@ -68,8 +68,7 @@ static __always_inline int translate_in(struct xdp_md *ctx, struct scratch *s)
 	if (is_tracked(&s->service)) {
 		if (s->p.flags & PACKET_FIRST_FRAGMENT)
 			return stop(REASON_DROP_FRAGMENT);
-		return leave_in(ctx, s,
-				(enum reason)(dry_run() ? tracked_look(s) : tracked_in(ctx, s)));
+		return leave_in(ctx, s, (enum reason)tracked_in(ctx, s));
 	}
 	reason = flow_pick(&s->p, &s->service, &s->backend);
 	if (reason != NEXT)
@@ -87,11 +86,10 @@ static __always_inline int translate_back(struct xdp_md *ctx, struct scratch *s)
 	enum reason reason;
 
 	note_packet(&s->p);
-
 	if (!to)
 		return balance_unserved(ctx, &s->p);
 	if (to->flags & RETURN_TRACKED) {
-		reason = (enum reason)(dry_run() ? tracked_back_look(s) : tracked_back(ctx, s));
+		reason = (enum reason)tracked_back(ctx, s);
 		if (reason != REASON_DROP_NO_FLOW)
 			return leave(s, reason);
 		if (!(to->flags & RETURN_ALONE))
