@@ -10,6 +10,7 @@
  * slower than a wire by far, and with the true time it would show mostly what happens once an
  * epoch. What that costs has a row of its own, in which every packet meets a new epoch.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -23,6 +24,7 @@
 #include <bpf/libbpf.h>
 
 #include "balancer.skel.h"
+#include "bpf/abi_nat.h"
 #include "bpf/hash.h"
 #include "lru.skel.h"
 #include "tests/packet/plane.h"
@@ -46,25 +48,59 @@ struct workload {
 	uint32_t services; /* over which the packets are spread; 0 = 1 */
 	uint32_t backends; /* 0 = BACKENDS */
 	bool epochs;	   /* every packet is the first of its bucket in an epoch */
+	uint8_t mode;	   /* enum forward_mode */
+	bool gue;	   /* of mode tunnel */
 };
 
 enum { PORT = 25, PORT_UNSERVED = 20 };
 
 static const struct workload workloads[] = {
-	{"established TCP, 1 flow", 1, false, TCP_ACK, PORT, 99, 109, 0, 0, false},
-	{"established TCP, 1,000 flows", 1000, false, TCP_ACK, PORT, 116, 169, 0, 0, false},
-	{"established TCP, 100,000 flows", 100000, false, TCP_ACK, PORT, 287, 423, 0, 0, false},
-	{"established TCP, 1,000,000 flows", 1000000, false, TCP_ACK, PORT, 338, 459, 0, 0, false},
-	{"established TCP, 10,000,000 flows", 10000000, false, TCP_ACK, PORT, 0, 0, 0, 0, false},
-	{"the same, first in an epoch", 10000000, false, TCP_ACK, PORT, 0, 0, 0, 0, true},
-	{"established TCP, IPv6, 1,000 flows", 1000, true, TCP_ACK, PORT, 175, 244, 0, 0, false},
-	{"SYN, each a new flow", 0, false, TCP_SYN, PORT, 121, 640, 0, 0, false},
-	{"no service", 1000, false, TCP_ACK, PORT_UNSERVED, 35, 70, 0, 0, false},
-	{"1,000 flows, 100 services", 1000, false, TCP_ACK, PORT, 0, 0, 100, 0, false},
-	{"1,000 flows, 10,000 services", 1000, false, TCP_ACK, PORT, 0, 0, 10000, 0, false},
-	{"1,000 flows, 10 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 10, false},
-	{"1,000 flows, 1,000 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 1000, false},
-	{"1,000 flows, 10,000 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 10000, false},
+	{"established TCP, 1 flow", 1, false, TCP_ACK, PORT, 99, 109, 0, 0, false, 0, false},
+	{"established TCP, 1,000 flows", 1000, false, TCP_ACK, PORT, 116, 169, 0, 0, false, 0,
+	 false},
+	{"established TCP, 100,000 flows", 100000, false, TCP_ACK, PORT, 287, 423, 0, 0, false, 0,
+	 false},
+	{"established TCP, 1,000,000 flows", 1000000, false, TCP_ACK, PORT, 338, 459, 0, 0, false,
+	 0, false},
+	{"established TCP, 10,000,000 flows", 10000000, false, TCP_ACK, PORT, 0, 0, 0, 0, false, 0,
+	 false},
+	{"the same, first in an epoch", 10000000, false, TCP_ACK, PORT, 0, 0, 0, 0, true, 0, false},
+	{"established TCP, IPv6, 1,000 flows", 1000, true, TCP_ACK, PORT, 175, 244, 0, 0, false, 0,
+	 false},
+	{"SYN, each a new flow", 0, false, TCP_SYN, PORT, 121, 640, 0, 0, false, 0, false},
+	{"no service", 1000, false, TCP_ACK, PORT_UNSERVED, 35, 70, 0, 0, false, 0, false},
+	{"1,000 flows, 100 services", 1000, false, TCP_ACK, PORT, 0, 0, 100, 0, false, 0, false},
+	{"1,000 flows, 10,000 services", 1000, false, TCP_ACK, PORT, 0, 0, 10000, 0, false, 0,
+	 false},
+	{"1,000 flows, 10 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 10, false, 0, false},
+	{"1,000 flows, 1,000 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 1000, false, 0, false},
+	{"1,000 flows, 10,000 backends", 1000, false, TCP_ACK, PORT, 0, 0, 0, 10000, false, 0,
+	 false},
+	{.name = "tunnel, IPIP, 1,000 flows",
+	 .flows = 1000,
+	 .tcp_flags = TCP_ACK,
+	 .dport = PORT,
+	 .katran_low = 116,
+	 .katran_high = 169,
+	 .mode = FORWARD_TUNNEL},
+	{.name = "tunnel, GUE, 1,000 flows",
+	 .flows = 1000,
+	 .tcp_flags = TCP_ACK,
+	 .dport = PORT,
+	 .katran_low = 116,
+	 .katran_high = 169,
+	 .mode = FORWARD_TUNNEL,
+	 .gue = true},
+	{.name = "nat, 1,000 flows",
+	 .flows = 1000,
+	 .tcp_flags = TCP_ACK,
+	 .dport = PORT,
+	 .mode = FORWARD_NAT},
+	{.name = "fullnat, 1,000 flows",
+	 .flows = 1000,
+	 .tcp_flags = TCP_ACK,
+	 .dport = PORT,
+	 .mode = FORWARD_FULLNAT},
 };
 
 struct result {
@@ -140,6 +176,32 @@ static void flows_fill(struct plane *plane, const struct workload *w)
 	free(flows);
 }
 
+/* Mode fullnat: the translations of established flows, in both maps. */
+static void translations_fill(struct plane *plane, const struct workload *w)
+{
+	for (uint32_t i = 0; w->mode == FORWARD_FULLNAT && i < w->flows; i++) {
+		struct frame_spec spec = spec_of(w, i);
+		struct translation t = {.vip_port = htons(w->dport),
+					.seen = FLOW_EPOCH(1000),
+					.flags = TRANSLATION_ANSWERED};
+		struct flow_key key;
+		struct tuple tuple;
+
+		frame_flow_key(&spec, 0, &key);
+		frame_tuple(&spec, &tuple);
+		t.backend = plane->owners[flow_slot((const __u64 *)plane->key, &tuple, 0,
+						    plane->slots)];
+		memcpy(t.vip, tuple.dst, sizeof(t.vip));
+		t.back = (struct tuple){.sport = htons(25),
+					.dport = htons((uint16_t)(1024 + i)),
+					.protocol = IPPROTO_TCP};
+		memcpy(t.back.src, plane->backends[t.backend].addr, sizeof(t.back.src));
+		memcpy(t.back.dst, tuple.dst, sizeof(t.back.dst));
+		bpf_map_update_elem(bpf_map__fd(plane->skel->maps.translations), &key, &t, 0);
+		bpf_map_update_elem(bpf_map__fd(plane->skel->maps.reverse), &t.back, &key, 0);
+	}
+}
+
 /* Two packets of each flow, or of so many that every bucket is stamped. */
 static void warm(struct plane *plane, const struct workload *w, int program)
 {
@@ -160,6 +222,7 @@ static void establish(struct plane *plane, const struct workload *w, const int p
 	if (!w->flows || w->dport == PORT_UNSERVED)
 		return;
 	flows_fill(plane, w);
+	translations_fill(plane, w);
 	warm(plane, w, programs[1]);
 	warm(plane, w, programs[2]);
 }
@@ -204,8 +267,9 @@ static void print(const struct workload *w, const struct result r[static 2], boo
 		       r[1].median, r[0].median / r[1].median, w->katran_low, w->katran_high);
 		return;
 	}
-	printf("%-36s %6.1f  %6.1f..%-6.1f %8.1f %6.2f", w->name, r[0].median, r[0].least,
-	       r[0].most, r[1].median, r[0].median / r[1].median);
+	printf("%-36s %6.1f  %6.1f..%-6.1f", w->name, r[0].median, r[0].least, r[0].most);
+	if (w->mode < FORWARD_NAT) /* the yardstick knows no translation */
+		printf(" %8.1f %6.2f", r[1].median, r[0].median / r[1].median);
 	if (w->katran_low)
 		printf("   %4u - %-4u %6.2f", w->katran_low, w->katran_high,
 		       r[0].median / w->katran_low);
@@ -267,12 +331,42 @@ static int backends_set(struct plane *plane, uint32_t backends)
 	return 0;
 }
 
+/* What the modes other than dsr look at. */
+static void backends_address(struct plane *plane, const struct workload *w, uint32_t backends)
+{
+	for (uint32_t b = 0; b < backends; b++) {
+		struct backend *to = &plane->backends[b];
+		const uint8_t addr[16] = {[10] = 0xff,	     0xff,	198, 18,
+					  (uint8_t)(b >> 8), (uint8_t)b};
+		const uint8_t source[16] = {[10] = 0xff, 0xff, 10, 9, 0, 0};
+
+		memcpy(to->addr, addr, sizeof(addr));
+		memcpy(to->tunnel_src, source, sizeof(source));
+		to->port = htons(25);
+		to->tunnel_mtu = 1500;
+		to->tunnel_bits = 16;
+		to->tunnel_port = w->gue ? htons(6080) : 0;
+	}
+}
+
+static void service_make(struct plane *plane, const struct workload *w, uint32_t i)
+{
+	const struct service service = {.id = (uint16_t)i, .mode = w->mode};
+	struct frame_spec spec = {
+		.ipv6 = w->ipv6, .protocol = IPPROTO_TCP, .dport = (uint16_t)(PORT + i)};
+	struct service_key key;
+
+	frame_service_key(&spec, &key);
+	plane_record_set(plane, &key, &service);
+}
+
 /* A row has a plane of its own: nothing of another row is in its maps. */
 static int workload_run(const struct workload *w, const struct setting *s, bool first)
 {
 	const struct plane_sizes sizes = {.slots = SLOTS_DEFAULT,
 					  .flows = w->flows < 900000 ? 1000000 : w->flows / 8 * 9,
-					  .embryos = EMBRYOS_DEFAULT};
+					  .embryos = EMBRYOS_DEFAULT,
+					  .features = w->mode >= FORWARD_NAT ? FEATURE_RETURN : 0};
 	struct result results[2];
 	struct lru *lru = NULL;
 	struct plane plane;
@@ -283,12 +377,10 @@ static int workload_run(const struct workload *w, const struct setting *s, bool 
 	error = lru_open(&plane, &lru);
 	if (!error)
 		error = backends_set(&plane, w->backends ? w->backends : BACKENDS);
-	for (uint32_t i = 0; !error && i < (w->services ? w->services : 1); i++) {
-		struct frame_spec spec = {
-			.ipv6 = w->ipv6, .protocol = IPPROTO_TCP, .dport = (uint16_t)(PORT + i)};
-
-		plane_service_set(&plane, &spec, (uint16_t)i, 0);
-	}
+	if (!error)
+		backends_address(&plane, w, w->backends ? w->backends : BACKENDS);
+	for (uint32_t i = 0; !error && i < (w->services ? w->services : 1); i++)
+		service_make(&plane, w, i);
 	if (!error) {
 		const int programs[] = {bpf_program__fd(lru->progs.empty), plane.fd,
 					bpf_program__fd(lru->progs.lru_balancer)};
