@@ -81,20 +81,22 @@ static void *map_mmap(int fd, size_t bytes)
 
 #define FIRST_MULTIPLIER 0x9e3779b97f4a7c15ULL /* odd; the clock's writer takes another soon */
 
+/* Those that are there. */
 static int maps_mmap(struct plane *plane)
 {
-	if (!plane->backends)
-		plane->backends =
-			map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends));
-	if (!plane->clock)
-		plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock));
-	if (!plane->lines)
-		plane->lines = map_mmap(plane->maps[MAP_SERVICE_LINES],
-					SERVICE_LINES * sizeof(*plane->lines));
-	if (!plane->backends || !plane->clock || !plane->lines)
+	if (!plane->backends && plane->maps[MAP_BACKENDS] >= 0 &&
+	    !(plane->backends =
+		      map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends))))
+		return -errno;
+	if (!plane->clock && plane->maps[MAP_CLOCK] >= 0 &&
+	    !(plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock))))
+		return -errno;
+	if (!plane->lines && plane->maps[MAP_SERVICE_LINES] >= 0 &&
+	    !(plane->lines = map_mmap(plane->maps[MAP_SERVICE_LINES],
+				      SERVICE_LINES * sizeof(*plane->lines))))
 		return -errno;
 	/* Stamp 0 is "never": a clock that has not begun would take every flow for refreshed. */
-	if (plane->clock->stamp == 0) {
+	if (plane->clock && plane->clock->stamp == 0) {
 		plane->clock->bucket_multiplier = FIRST_MULTIPLIER;
 		plane->clock->now_s = (uint32_t)(clock_ms() / 1000);
 		plane->clock->stamp = 1;
@@ -112,56 +114,11 @@ static int maps_open(struct plane *plane)
 		if (plane->maps[map] < 0 && errno != ENOENT)
 			return -errno;
 	}
-	if (plane->maps[MAP_BACKENDS] >= 0 && plane->maps[MAP_CLOCK] >= 0 &&
-	    plane->maps[MAP_SERVICE_LINES] >= 0)
-		return maps_mmap(plane);
-	return 0;
-}
-
-static bool is_link(const char *name)
-{
-	return strncmp(name, "link_", 5) == 0 || strncmp(name, "tail_", 5) == 0;
-}
-
-/* Another version's folder: its links become ours (their programs are replaced soon), its maps, of
- * which we do not know the meaning, go.
- */
-static void version_take_over(const struct plane *plane, const char *version)
-{
-	char from[2 * PLANE_PATH], to[2 * PLANE_PATH], old[PLANE_PATH];
-	struct dirent *e;
-	DIR *dir;
-
-	snprintf(old, sizeof(old), "%.200s/%.50s", plane->base, version);
-	dir = opendir(old);
-	if (!dir)
-		return;
-	while ((e = readdir(dir)) != NULL) {
-		snprintf(from, sizeof(from), "%s/%s", old, e->d_name);
-		snprintf(to, sizeof(to), "%s/%s", plane->dir, e->d_name);
-		if (e->d_name[0] == '.')
-			continue;
-		if (is_link(e->d_name) && rename(from, to) == 0)
-			log_notice("taken over from another version: pin=%s", from);
-		else
-			unlink(from);
-	}
-	closedir(dir);
-	rmdir(old);
-}
-
-static void versions_take_over(const struct plane *plane)
-{
-	DIR *dir = opendir(plane->base);
-	struct dirent *e;
-
-	if (!dir)
-		return;
-	while ((e = readdir(dir)) != NULL) {
-		if (e->d_name[0] == 'v' && strcmp(strrchr(plane->dir, '/') + 1, e->d_name) != 0)
-			version_take_over(plane, e->d_name);
-	}
-	closedir(dir);
+	map_path(plane, PLANE_OLD_FLOWS, path);
+	plane->old_flows = bpf_obj_get(path);
+	if (plane->old_flows < 0)
+		plane->old_flows = -1;
+	return maps_mmap(plane);
 }
 
 static int folder_make(struct plane *plane)
@@ -199,10 +156,10 @@ int plane_open(const char *base, struct plane **ret_plane)
 	r = strchr(plane->base, '/') ? folder_make(plane) : -EINVAL;
 	if (r == 0 && plane->cpus > CPU_MAX)
 		r = -E2BIG;
-	if (r == 0) {
-		versions_take_over(plane);
+	if (r == 0)
+		r = plane_versions_take(plane);
+	if (r == 0)
 		r = maps_open(plane);
-	}
 	if (r < 0) {
 		plane_free(plane);
 		return r;
@@ -284,8 +241,7 @@ static int names_create(struct plane *plane)
 		return 0;
 	return map_keep(plane, MAP_NAMES,
 			bpf_map_create(BPF_MAP_TYPE_HASH, "names", sizeof(uint32_t),
-				       sizeof(struct name_record),
-				       BACKEND_MAX + POOL_MAX + SERVICE_MAX + 1, &opts));
+				       sizeof(struct name_record), PLANE_NAMES, &opts));
 }
 
 static int inner_create(uint32_t slots)
@@ -403,6 +359,8 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 
 void plane_settled(struct plane *plane)
 {
+	char path[PLANE_PATH];
+
 	plane_translations_copy(plane);
 	fd_close(&plane->old_translations);
 	fd_close(&plane->old_reverse);
@@ -411,6 +369,8 @@ void plane_settled(struct plane *plane)
 	/* what the old programs still put there */
 	plane_flows_copy(plane);
 	fd_close(&plane->old_flows);
+	map_path(plane, PLANE_OLD_FLOWS, path);
+	unlink(path);
 }
 
 /* ---- elements ---- */

@@ -48,6 +48,8 @@ enum name_kind { NAME_BACKEND, NAME_POOL, NAME_SERVICE, NAME_SETTINGS };
 
 #define NAME_KEY(kind, number) ((uint32_t)(kind) << 16 | (number))
 
+enum { PLANE_NAMES = BACKEND_MAX + POOL_MAX + SERVICE_MAX + 1 };
+
 struct name_record {
 	char pool[NAME_SIZE]; /* of a backend */
 	char name[NAME_SIZE];
@@ -59,11 +61,13 @@ struct name_record {
 };
 _Static_assert(sizeof(struct name_record) == 152, "name_record");
 
+struct bpf_map_info;
+
 struct plane {
 	char base[PLANE_PATH]; /* SLUICE_PIN_DIR */
 	char dir[PLANE_PATH];  /* base/v1 */
 	int maps[MAP_COUNT];   /* -1 = not there yet */
-	int old_flows;	       /* while the table is resized; else -1 */
+	int old_flows;	       /* while the table is resized, or got a new layout; else -1 */
 	int old_translations;  /* likewise */
 	int old_reverse;
 	int links[CURRENT_INTERFACES];
@@ -80,7 +84,8 @@ struct plane {
 /* ---- plane.c ---- */
 
 /* plane_open: make the folder, open what is pinned there. 0, -ENODEV when @base is not on a BPF
- * file system (told in the log with its cure), or another -errno.
+ * file system, -EEXIST when a newer version's data plane is there (both told in the log with
+ * their cure), or another -errno.
  */
 int plane_open(const char *base, struct plane **ret_plane);
 void plane_free(struct plane *plane); /* all that is pinned stays */
@@ -121,7 +126,18 @@ int plane_vips_set(struct plane *plane, const struct current *c);
 /* plane_lines_fill: of an empty map, from `services`. */
 void plane_lines_fill(struct plane *plane);
 
+/* ---- plane_version.c ---- */
+
+#define PLANE_OLD_FLOWS "flows_before" /* pin of an older version's flow table, to be copied */
+
+/* plane_versions_take: what other versions left beside our folder; 0, or -EEXIST as above. */
+int plane_versions_take(struct plane *plane);
+
 /* ---- for plane*.c ---- */
+
+/* plane_flows_older: is it a flow table of an older layout that plane_flows_copy() knows? */
+bool plane_flows_older(const struct bpf_map_info *info);
+struct bpf_map_info plane_map_info(int fd); /* all 0 when there is none */
 
 int plane_name_set(struct plane *plane, enum name_kind kind, uint32_t number,
 		   const struct name_record *record);

@@ -274,10 +274,9 @@ int plane_adopt(struct plane *plane, uint32_t now_s, struct current *c)
 	int r = 0;
 
 	links = links_adopt(plane, c);
-	for (int map = 0; map < MAP_COUNT; map++) {
-		if (plane->maps[map] < 0)
-			return links > 0;
-	}
+	if (plane->maps[MAP_NAMES] < 0 || plane->maps[MAP_SERVICES] < 0 ||
+	    plane->maps[MAP_TABLES] < 0 || plane->maps[MAP_BACKENDS] < 0)
+		return links > 0;
 	names_adopt(plane, c);
 	if (c->settings.slots == 0) {
 		memset(c->pools, 0, sizeof(c->pools));

@@ -67,15 +67,64 @@ void plane_translations_copy(const struct plane *plane)
 		 sizeof(struct translation));
 }
 
+/* As in version 1. */
+struct flow_key_1 {
+	uint8_t src[16], dst[16];
+	__be16 sport, dport;
+	uint8_t protocol, pad[3];
+};
+_Static_assert(sizeof(struct flow_key_1) == 40, "flow_key_1");
+
+struct flow_1 {
+	uint16_t backend, service;
+	uint32_t flags, seen_s, slot;
+};
+_Static_assert(sizeof(struct flow_1) == 16, "flow_1");
+
+struct bpf_map_info plane_map_info(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		memset(&info, 0, sizeof(info));
+	return info;
+}
+
+bool plane_flows_older(const struct bpf_map_info *info)
+{
+	return info->type == BPF_MAP_TYPE_HASH && info->key_size == sizeof(struct flow_key_1) &&
+	       info->value_size == sizeof(struct flow_1);
+}
+
+static void flow_of_1(const struct flow_key_1 *key_1, const struct flow_1 *flow_1,
+		      struct flow_key *ret_key, struct flow *ret_flow)
+{
+	*ret_key = (struct flow_key){.sport = key_1->sport, .service = flow_1->service};
+	memcpy(ret_key->src, key_1->src, sizeof(ret_key->src));
+	*ret_flow = (struct flow){.flags = flow_1->flags & FLOW_CLOSING,
+				  .backend = flow_1->backend,
+				  .seen = FLOW_EPOCH(flow_1->seen_s)};
+}
+
 /* copy_batch: how many of @n entries are in @to then. */
-static uint32_t copy_batch(int to, const struct flow_key *keys, const struct flow *flows,
-			   uint32_t n)
+static uint32_t copy_batch(int to, bool layout_1, const void *keys, const void *flows, uint32_t n)
 {
 	uint32_t copied = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		int r = bpf_map_update_elem(to, &keys[i], &flows[i], BPF_NOEXIST);
+		struct flow_key key;
+		struct flow flow;
+		int r;
 
+		if (layout_1) {
+			flow_of_1((const struct flow_key_1 *)keys + i,
+				  (const struct flow_1 *)flows + i, &key, &flow);
+		} else {
+			key = ((const struct flow_key *)keys)[i];
+			flow = ((const struct flow *)flows)[i];
+		}
+		r = bpf_map_update_elem(to, &key, &flow, BPF_NOEXIST);
 		copied += r == 0 || r == -EEXIST;
 	}
 	return copied;
@@ -87,11 +136,12 @@ static uint32_t copy_batch(int to, const struct flow_key *keys, const struct flo
 void plane_flows_copy(struct plane *plane)
 {
 	int from = plane->old_flows, to = plane->maps[MAP_FLOWS];
-	struct flow_key *keys = calloc(COPY_BATCH, sizeof(*keys));
-	struct flow *flows = calloc(COPY_BATCH, sizeof(*flows));
+	struct bpf_map_info info = plane_map_info(from);
+	void *keys = calloc(COPY_BATCH, info.key_size ? info.key_size : 1);
+	void *flows = calloc(COPY_BATCH, info.value_size ? info.value_size : 1);
 	uint64_t until = clock_ms() + COPY_LIMIT_MS;
 	uint32_t position, n, copied = 0, seen = 0;
-	int r = keys && flows ? 0 : -ENOMEM;
+	int r = !keys || !flows ? -ENOMEM : info.key_size ? 0 : -EBADF;
 
 	for (bool first = true; r == 0 && clock_ms() < until; first = false) {
 		n = COPY_BATCH;
@@ -99,7 +149,7 @@ void plane_flows_copy(struct plane *plane)
 					 NULL);
 		if (r < 0 && r != -ENOENT)
 			break;
-		copied += copy_batch(to, keys, flows, n);
+		copied += copy_batch(to, plane_flows_older(&info), keys, flows, n);
 		seen += n;
 	}
 	free(keys);
