@@ -52,7 +52,7 @@ def test_imap_pop3_and_http_work_over_both_families(lab):
 
 def test_big_transfer_arrives_whole(lab):
     for backend in lab.backends:
-        lab.machines[backend].run("mkdir -p /var/www-big && yes sluice | head -c 20000000 > /var/www-big/f")
+        lab.machines[backend].run("mkdir -p /var/www-big && yes sluice | head -c 100000000 > /var/www-big/f")
     digest = lab.client.run(f"python3 -c \"import urllib.request,hashlib;"
                             f"print(hashlib.sha256(urllib.request.urlopen('http://{VIP}/big/f').read()).hexdigest())\"")
     assert digest == lab.mx1.run("sha256sum < /var/www-big/f").replace("  -", ""), digest
