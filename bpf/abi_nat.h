@@ -64,7 +64,7 @@ struct translation {
 	__u32 server_more; /* COOKIE: added to the backend's numbers, for the client */
 	__u16 mss;	   /* COOKIE: the client's */
 	__u16 window;	   /* COOKIE: the client's, in its last packet before the backend's first */
-	__u8 pad[4];
+	__u32 client_next; /* the client's number that the backend expects, by its last segment */
 };
 _Static_assert(sizeof(struct translation) == 88, "translation");
 

@@ -26,11 +26,11 @@ static __always_inline void client_marks(struct scratch *s, struct translation *
 	if (s->p.kind == PACKET_ICMP || dry_run())
 		return;
 	track_refresh(s, t);
-	if (s->p.kind == PACKET_SYN)
-		t->client_isn = s->seq;
 	if (s->p.kind == PACKET_FIN)
 		__sync_fetch_and_or(&t->flags, TRANSLATION_CLIENT_FIN);
-	if (s->p.kind == PACKET_RST || (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
+	/* the backend believes a RST only if it has this number (RFC 5961 3.2): so do we */
+	if ((s->p.kind == PACKET_RST && s->seq == t->client_next) ||
+	    (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
 		track_close(s, t);
 }
 
@@ -190,6 +190,10 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 		t->server_isn = s->seq;
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 	}
+	if (s->flags & TCP_FLAG_ACK)
+		t->client_next = t->flags & TRANSLATION_PROXY
+					 ? number_down(s->ack, t->client_isn + 1, proxy_bytes(s))
+					 : s->ack;
 	if (s->p.kind == PACKET_FIN)
 		__sync_fetch_and_or(&t->flags, TRANSLATION_BACKEND_FIN);
 	if (s->p.kind == PACKET_RST || (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)

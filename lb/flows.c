@@ -64,20 +64,6 @@ uint32_t flow_silent_s(const struct flow *f, uint32_t now_s)
 	return epochs > UINT16_MAX / 2 ? 0 : epochs * EPOCH_SECONDS;
 }
 
-static bool is_over(const struct flow_sweep *w, const struct flow *f, uint32_t now_s)
-{
-	const struct current_backend *b = &w->current->backends[f->backend];
-	uint32_t silent_s = flow_silent_s(f, now_s), running_s = now_s - w->since_s;
-
-	if (silent_s > running_s)
-		silent_s = running_s;
-	if (!b->used || !(b->plane.flags & BACKEND_ALIVE))
-		return true;
-	if (f->flags & FLOW_CLOSING)
-		return silent_s > CLOSING_S;
-	return silent_s > idle_timeout_of(w, f);
-}
-
 /* NULL: it is gone. */
 static const struct current_service *service_of(const struct flow_sweep *w,
 						const struct flow_key *key)
@@ -98,29 +84,73 @@ static struct tuple tuple_of(const struct flow_key *key, const struct current_se
 	return tuple;
 }
 
-/* The slot of a flow that does not live at its owner stays in transition: in the table of its
- * service, which may have got another pool since.
+/* slot_find: of a flow, in the table of its service, which may have got another pool since; NULL:
+ * no packet can come for it.
  */
-static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
+static const struct slot *slot_find(const struct flow_sweep *w, const struct flow_key *key,
+				    uint32_t *ret_pool, uint32_t *ret_slot)
 {
 	const struct settings *settings = &w->current->settings;
 	const struct current_service *service = service_of(w, key);
-	struct tuple tuple;
 	const struct table *t;
-	uint32_t pool, slot;
+	struct tuple tuple;
 
-	if (!service)
-		return; /* no packet can come for it */
-	pool = service->plane.pool;
-	if (pool >= POOL_MAX || !w->running->foreign[pool])
-		return;
+	if (!service || service->plane.pool >= POOL_MAX)
+		return NULL;
 	tuple = tuple_of(key, service);
-	slot = flow_slot((const __u64 *)settings->hash_key, &tuple, service->plane.source_bits,
-			 settings->slots);
-	t = &w->current->pools[pool].table;
-	if (t->n == w->running->slots && slot < t->n &&
-	    (t->slots[slot].owner & SLOT_BACKEND) != f->backend)
-		w->running->foreign[pool][slot / 8] |= (uint8_t)(1U << slot % 8);
+	t = &w->current->pools[service->plane.pool].table;
+	*ret_pool = service->plane.pool;
+	*ret_slot = flow_slot((const __u64 *)settings->hash_key, &tuple, service->plane.source_bits,
+			      settings->slots);
+	return *ret_slot < t->n ? &t->slots[*ret_slot] : NULL;
+}
+
+/* For how long is a flow kept whose end was seen? Anybody can send a FIN or a RST that looks like
+ * the client's. Without its entry a flow goes to the previous owner of its slot, if the slot is in
+ * transition; so one that lives elsewhere is kept as if it had not ended, while there is room.
+ */
+static uint32_t closing_timeout_of(const struct flow_sweep *w, const struct flow_key *key,
+				   const struct flow *f)
+{
+	const struct current_service *service = service_of(w, key);
+	const struct slot *slot;
+	uint32_t pool, at;
+
+	if (!service || service->plane.mode >= FORWARD_NAT ||
+	    flow_sweep_used(w) > w->current->settings.flow_limit / 2)
+		return CLOSING_S;
+	slot = slot_find(w, key, &pool, &at);
+	return slot && slot->owner & SLOT_TRANSITION && slot->previous != f->backend
+		       ? idle_timeout_of(w, f)
+		       : CLOSING_S;
+}
+
+static bool is_over(const struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
+		    uint32_t now_s)
+{
+	const struct current_backend *b = &w->current->backends[f->backend];
+	uint32_t silent_s = flow_silent_s(f, now_s), running_s = now_s - w->since_s;
+
+	if (silent_s > running_s)
+		silent_s = running_s;
+	if (!b->used || !(b->plane.flags & BACKEND_ALIVE))
+		return true;
+	if (f->flags & FLOW_CLOSING)
+		return silent_s > closing_timeout_of(w, key, f);
+	return silent_s > idle_timeout_of(w, f);
+}
+
+/* The slot of a flow that does not live at its owner stays in transition. */
+static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const struct flow *f)
+{
+	uint32_t pool, at;
+	const struct slot *slot = slot_find(w, key, &pool, &at);
+
+	if (!slot || !w->running->foreign[pool] || at >= w->running->slots ||
+	    w->current->pools[pool].table.n != w->running->slots)
+		return;
+	if ((slot->owner & SLOT_BACKEND) != f->backend)
+		w->running->foreign[pool][at / 8] |= (uint8_t)(1U << at % 8);
 }
 
 /* A live flow whose backend is gone, while its client may not know it. */
@@ -144,7 +174,7 @@ static void entry_look(struct flow_sweep *w, const struct flow_key *key, const s
 		bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key);
 		return;
 	}
-	if (is_over(w, f, now_s)) {
+	if (is_over(w, key, f, now_s)) {
 		if (bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key) == 0 &&
 		    !(f->flags & FLOW_CLOSING)) {
 			w->expired[f->backend]++;

@@ -265,6 +265,28 @@ static void test_reset_from_either_side_closes_the_flow(void **state)
 	assert_int_equal(live(p, SITE_FOUR), 0);
 }
 
+/* RFC 5961 3.2: a server believes a RST only if it has the very number that it expects. */
+static void test_reset_with_another_number_closes_nothing(void **state)
+{
+	static const int32_t off[] = {-1, 1, 1000, -70000};
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d;
+
+	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
+		d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1 + (uint32_t)off[i], 0);
+		assert_int_equal(in(p, &d).sport, seen.sport); /* it answers by a challenge */
+		assert_int_equal(live(p, SITE_FOUR), 1);
+	}
+	d = site_answer(&seen, TCP_ACK, SERVER_ISN + 1, CLIENT_ISN + 101);
+	back(p, &d, &syn4);
+	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1, 0); /* right, a hundred bytes ago */
+	in(p, &d);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 101, 0);
+	in(p, &d);
+	assert_int_equal(live(p, SITE_FOUR), 0);
+}
+
 static void test_same_client_port_opens_anew_after_the_end(void **state)
 {
 	struct plane *p = *state;
@@ -452,6 +474,7 @@ int main(void)
 		TEST(repeated_syn_keeps_its_port),
 		TEST(fins_of_both_close_the_flow),
 		TEST(reset_from_either_side_closes_the_flow),
+		TEST(reset_with_another_number_closes_nothing),
 		TEST(same_client_port_opens_anew_after_the_end),
 		TEST(flow_of_a_dead_backend_is_forgotten),
 		TEST(full_table_refuses_new_flows_and_keeps_the_old),

@@ -190,6 +190,18 @@ static void test_later_bytes_are_behind_the_header(void **state)
 	assert_int_equal(d.payload_bytes, 5);
 }
 
+/* From it, the node would count from another first byte. */
+static void test_spoofed_syn_does_not_shift_a_live_flow(void **state)
+{
+	struct talk t = begin(*state, false);
+
+	in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "");
+	ack_back(&t, ISN + 1 + BYTES4);
+	in(&t, TCP_SYN, ISN + 12345, 0, "");
+	assert_int_equal(in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "more").seq, ISN + 1 + BYTES4);
+	assert_int_equal(ack_back(&t, ISN + 1 + BYTES4 + 4), ISN + 5);
+}
+
 static void test_keepalive_before_the_first_byte_stays(void **state)
 {
 	struct talk t = begin(*state, false);
@@ -343,6 +355,7 @@ int main(void)
 		TEST(header_of_every_payload_length_has_the_right_checksum),
 		TEST(header_is_repeated_until_it_is_acknowledged),
 		TEST(later_bytes_are_behind_the_header),
+		TEST(spoofed_syn_does_not_shift_a_live_flow),
 		TEST(keepalive_before_the_first_byte_stays),
 		TEST(acknowledgements_are_the_clients_own),
 		TEST(numbers_may_wrap),
