@@ -176,7 +176,15 @@ struct embryo {
 _Static_assert(sizeof(struct embryo) == 8, "embryo");
 
 #define EMBRYO_TAG(hash) ((hash) & ~0xffffULL)
-#define EMBRYOS_DEFAULT	 (1U << 20)
+
+/* Instead of a backend's number: this UDP flow is in `flows`, and was refreshed in this epoch. UDP
+ * has no SYN that would tell a new flow from the others of its bucket (see `recent`), so it is told
+ * here.
+ */
+#define EMBRYO_KNOWN 0x8000U
+#define EMBRYO_KNOWN_AT(hash, now_s)                                                               \
+	(EMBRYO_TAG(hash) | EMBRYO_KNOWN | (FLOW_EPOCH(now_s) & 0x7fffU))
+#define EMBRYOS_DEFAULT (1U << 20)
 
 /* ---- fragments: ARRAY of struct fragment: where first fragments went ----
  *

@@ -79,7 +79,9 @@ static __always_inline __u32 embryo_backend(const struct pick *k)
 {
 	__u64 tag = k->embryo->tag;
 
-	return tag && EMBRYO_TAG(tag) == EMBRYO_TAG(k->hash) ? (__u32)tag & 0xffff : BACKEND_NONE;
+	if (!tag || tag & EMBRYO_KNOWN || EMBRYO_TAG(tag) != EMBRYO_TAG(k->hash))
+		return BACKEND_NONE;
+	return (__u32)tag & 0xffff;
 }
 
 static __always_inline void embryo_write(struct embryo *embryo, __u64 hash, __u32 backend)
@@ -134,6 +136,15 @@ static __always_inline __u32 unknown_backend(const struct pick *k, const struct 
 	return k->previous;
 }
 
+/* looked_at: not again in this epoch. */
+static __always_inline void looked_at(const struct pick *k, const struct packet *p)
+{
+	if (p->protocol == IPPROTO_TCP)
+		stamp_write(k->stamp, k->clock->stamp);
+	else if (!dry_run())
+		k->embryo->tag = EMBRYO_KNOWN_AT(k->hash, k->clock->now_s);
+}
+
 /* flow_unknown: a packet whose flow is not in `flows`. */
 static __always_inline __u32 flow_unknown(const struct pick *k, const struct packet *p,
 					  const struct flow_key *key, __u32 embryo)
@@ -148,7 +159,7 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 	if (embryo != BACKEND_NONE && usable(k, embryo)) {
 		if (p->kind == PACKET_OTHER) {
 			flow_insert(k, key, embryo);
-			stamp_write(k->stamp, k->clock->stamp);
+			looked_at(k, p);
 		}
 		return embryo;
 	}
@@ -173,7 +184,7 @@ static __always_inline __u32 flow_known(const struct pick *k, const struct packe
 	if (f->seen != FLOW_EPOCH(k->clock->now_s) && !dry_run())
 		f->seen = FLOW_EPOCH(k->clock->now_s);
 	if (!k->transition && p->kind == PACKET_OTHER)
-		stamp_write(k->stamp, k->clock->stamp);
+		looked_at(k, p);
 	return backend;
 }
 
@@ -286,16 +297,20 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	owner = slot_read(word, slot);
 	*ret_backend = owner;
 	note_slot(hash, slot, owner, stamp, now);
-	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
+	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp &&
+		   p->protocol == IPPROTO_TCP))
 		return NEXT;
 
-	/* here only: a flow that was let in needs not be asked again */
-	if (unlikely(source_bad(p)))
-		return REASON_DROP_BAD_ADDRESS;
 	at = (__u32)hash & embryo_mask;
 	embryo = bpf_map_lookup_elem(&embryos, &at);
 	if (unlikely(!embryo))
 		return REASON_DROP_INTERNAL;
+	if (embryo->tag == EMBRYO_KNOWN_AT(hash, now->now_s) && p->kind == PACKET_OTHER &&
+	    !(owner & SLOT_TRANSITION))
+		return NEXT;
+	/* here only: a flow that was let in needs not be asked again */
+	if (unlikely(source_bad(p)))
+		return REASON_DROP_BAD_ADDRESS;
 	if (p->kind == PACKET_SYN && !(owner & SLOT_TRANSITION)) {
 		embryo_write(embryo, hash, owner);
 		stamp_write(stamp, 0);

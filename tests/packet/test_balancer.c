@@ -506,6 +506,32 @@ static void test_unknown_udp_flow_in_transition_is_new(void **state)
 	assert_int_equal(sent_to(p, &s), OWNER);
 }
 
+/* UDP has no SYN that clears the bucket's stamp: a flow that begins in an epoch in which another
+ * one of its bucket was refreshed must be remembered all the same, or a change would move it.
+ */
+static void test_udp_flow_of_a_stamped_bucket_is_remembered_from_its_second_packet(void **state)
+{
+	struct plane *p = *state;
+	struct frame_spec s = base4;
+	struct flow f;
+
+	for (uint32_t line = 0; line < RECENT_LINES * p->cpus; line++) {
+		struct recent64 all;
+
+		memset(all.stamp, p->clock->stamp, sizeof(all.stamp));
+		assert_int_equal(bpf_map_update_elem(bpf_map__fd(p->skel->maps.recent), &line, &all,
+						     BPF_ANY),
+				 0);
+	}
+	s.protocol = IPPROTO_UDP;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(sent_to(p, &s), OWNER);
+	assert_true(flow_get(p, &s, &f) && f.backend == OWNER);
+	assert_int_equal(plane_backend_stats(p, OWNER).opened, 1);
+	table_fill(p, THIRD | SLOT_TRANSITION, OWNER);
+	assert_int_equal(sent_to(p, &s), OWNER);
+}
+
 static void test_dead_previous_owner_gets_nothing(void **state)
 {
 	struct plane *p = *state;
@@ -599,6 +625,7 @@ int main(void)
 		TEST(test_new_connection_in_transition_goes_to_the_owner_and_stays),
 		TEST(test_silent_flow_that_is_not_known_belongs_to_the_previous_owner),
 		TEST(test_unknown_udp_flow_in_transition_is_new),
+		TEST(test_udp_flow_of_a_stamped_bucket_is_remembered_from_its_second_packet),
 		TEST(test_dead_previous_owner_gets_nothing),
 		TEST(test_syn_of_a_live_flow_goes_where_the_flow_lives),
 		TEST(test_handshake_that_began_before_a_change_ends_where_it_began),
