@@ -5,9 +5,9 @@
  *
  * The generator (live frames of BPF_PROG_TEST_RUN) and the sink (an XDP program that counts and
  * drops) have one CPU, the NAPI thread of the middle's interface the other. What is in the middle
- * sends each packet back by the way it came. Every round measures all of them in turn; the medians
- * over the rounds are compared. Needs two CPUs and root; everything is in two network namespaces of
- * its own. Asserts nothing.
+ * sends each packet back by the way it came. Every round measures all of them in turn and compares
+ * them; what is printed are medians over the rounds. Needs two CPUs and root; everything is in two
+ *network namespaces of its own. Asserts nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -286,6 +286,17 @@ static void rig_stop(struct rig *rig)
 
 /* ---- measuring ---- */
 
+struct stream {
+	const char *name;
+	uint32_t flows, udp; /* as in pps.bpf.c */
+};
+
+static const struct stream streams[] = {
+	{"TCP, 1,000 established flows", 1000, 0},
+	{"UDP, 1,000 flows", 1000, 1},
+	{"TCP, each packet a new flow", 0, 0},
+};
+
 static double now(void)
 {
 	struct timespec ts;
@@ -306,7 +317,7 @@ static uint64_t counted(const struct rig *rig)
 }
 
 /* Packets a second that came back (or, for the ceiling, that were dropped in the middle). */
-static double rate(struct rig *rig, uint32_t flows, uint32_t ms)
+static double rate(struct rig *rig, const struct stream *stream, uint32_t ms)
 {
 	uint8_t frame[FRAME_BYTES] = {0};
 	struct xdp_md where = {.data_end = sizeof(frame),
@@ -317,7 +328,8 @@ static double rate(struct rig *rig, uint32_t flows, uint32_t ms)
 	double start, end;
 	uint64_t before;
 
-	rig->pps->bss->stream.flows = flows;
+	rig->pps->bss->stream.flows = stream->flows;
+	rig->pps->bss->stream.udp = stream->udp;
 	rig->pps->bss->salt += 1ULL << 40;
 	if (bpf_prog_test_run_opts(bpf_program__fd(rig->pps->progs.generate), &run) < 0)
 		return 0; /* the first also warms the caches */
@@ -336,11 +348,26 @@ static int double_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* The median of what @m reached for each that @other reached in the same round. */
+static double ratio(double rates[MIDDLES][ROUNDS_MOST], int m, int other, uint32_t rounds)
+{
+	double ratios[ROUNDS_MOST];
+
+	for (uint32_t i = 0; i < rounds; i++)
+		ratios[i] = rates[m][i] / rates[other][i];
+	qsort(ratios, rounds, sizeof(double), double_compare);
+	return ratios[rounds / 2];
+}
+
 static void print(const struct setting *s, const char *what, double rates[MIDDLES][ROUNDS_MOST],
 		  bool first)
 {
-	double median[MIDDLES];
+	double to_rewrite[MIDDLES], to_dnat[MIDDLES], median[MIDDLES];
 
+	for (int m = 0; m < MIDDLES; m++) {
+		to_rewrite[m] = ratio(rates, m, REWRITE, s->rounds);
+		to_dnat[m] = ratio(rates, m, DNAT, s->rounds);
+	}
 	for (int m = 0; m < MIDDLES; m++) {
 		qsort(rates[m], s->rounds, sizeof(double), double_compare);
 		median[m] = rates[m][s->rounds / 2];
@@ -353,17 +380,15 @@ static void print(const struct setting *s, const char *what, double rates[MIDDLE
 			printf("%s{\"packets\":\"%s\",\"middle\":\"%s\",\"per_s\":%.0f,\"least\":%.0f,"
 			       "\"most\":%.0f,\"to_rewrite\":%.2f,\"to_dnat\":%.2f}",
 			       first && m == 0 ? "[" : ",\n", what, middles[m].name, median[m],
-			       rates[m][0], rates[m][s->rounds - 1], median[m] / median[REWRITE],
-			       median[m] / median[DNAT]);
+			       rates[m][0], rates[m][s->rounds - 1], to_rewrite[m], to_dnat[m]);
 		else
 			printf("  %-32s %9.2f  %6.2f..%-7.2f %10.2f %10.2f\n", middles[m].name,
 			       median[m] / 1e6, rates[m][0] / 1e6, rates[m][s->rounds - 1] / 1e6,
-			       median[m] / median[REWRITE], median[m] / median[DNAT]);
+			       to_rewrite[m], to_dnat[m]);
 	}
 }
 
-static int measure(struct rig *rig, const struct setting *s, const char *what, uint32_t flows,
-		   bool first)
+static int measure(struct rig *rig, const struct setting *s, const struct stream *stream)
 {
 	static double rates[MIDDLES][ROUNDS_MOST];
 
@@ -376,11 +401,11 @@ static int measure(struct rig *rig, const struct setting *s, const char *what, u
 					strerror(-r));
 				return r;
 			}
-			rates[m][round] = rate(rig, flows, s->ms);
+			rates[m][round] = rate(rig, stream, s->ms);
 			middles[m].stop(rig);
 		}
 	}
-	print(s, what, rates, first);
+	print(s, stream->name, rates, stream == streams);
 	return 0;
 }
 
@@ -412,10 +437,8 @@ int main(int argc, char **argv)
 	if (r == 0 && !s.json)
 		printf("packets a second, one core for the middle; %u rounds of %u ms, medians\n",
 		       s.rounds, s.ms);
-	if (r == 0)
-		r = measure(&rig, &s, "UDP, 1,000 flows", 1000, true);
-	if (r == 0)
-		r = measure(&rig, &s, "TCP, each packet a new flow", 0, false);
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]) && r == 0; i++)
+		r = measure(&rig, &s, &streams[i]);
 	if (r == 0 && s.json)
 		puts("]");
 	if (r < 0)

@@ -21,7 +21,8 @@
 struct {
 	__u8 dst_mac[6], src_mac[6];
 	__be32 vip;
-	__u32 flows; /* 0: every packet is a SYN of a new flow; else UDP of so many flows */
+	__u32 flows; /* 0: every packet is a SYN of a new flow; else of so many flows */
+	__u32 udp;   /* of these; 0: TCP, established */
 } stream = {};
 
 __u64 sequence = 0; /* one generator, on one CPU */
@@ -65,11 +66,11 @@ int generate(struct xdp_md *ctx)
 	ip->ihl = 5;
 	ip->ttl = 64;
 	ip->tot_len = bpf_htons(FRAME_BYTES - sizeof(*eth));
-	ip->protocol = stream.flows ? IPPROTO_UDP : IPPROTO_TCP;
+	ip->protocol = stream.udp ? IPPROTO_UDP : IPPROTO_TCP;
 	ip->saddr = bpf_htonl(0x0a800000 | (client & 0x7fffff)); /* 10.128.0.0/9 */
 	ip->daddr = stream.vip;
 	ip->check = ip_checksum(ip);
-	if (stream.flows) {
+	if (stream.udp) {
 		udp->source = bpf_htons(1024 + client % 50000);
 		udp->dest = bpf_htons(25);
 		udp->len = bpf_htons(FRAME_BYTES - sizeof(*eth) - sizeof(*ip));
@@ -77,11 +78,12 @@ int generate(struct xdp_md *ctx)
 		return XDP_TX;
 	}
 	__builtin_memset(tcp, 0, sizeof(*tcp));
-	tcp->source = bpf_htons(1024 + (client >> 23) % 50000);
+	tcp->source = bpf_htons(1024 + (stream.flows ? client : client >> 23) % 50000);
 	tcp->dest = bpf_htons(25);
 	tcp->seq = (__u32)n;
 	tcp->doff = 5;
-	tcp->syn = 1;
+	tcp->syn = !stream.flows;
+	tcp->ack = !tcp->syn;
 	tcp->window = 0xffff;
 	return XDP_TX;
 }

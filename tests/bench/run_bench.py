@@ -22,7 +22,7 @@ BENCHES = {
     "packet": ("ns a packet over an empty XDP_TX program, by BPF_PROG_TEST_RUN",
                ["--calls", "20000", "--rounds", "5"], []),
     "pps": ("packets a second, one core for what is in the middle",
-            ["--rounds", "3", "--ms", "700"], ["--rounds", "9"]),
+            ["--rounds", "9", "--ms", "200"], ["--rounds", "31", "--ms", "300"]),
     "connections": ("whole connections, nginx behind, 64 clients at once",
                     ["--rounds", "3", "--seconds", "2"], ["--rounds", "7", "--seconds", "5"]),
     "tables": ("slots that a change moves, time to make a table, memory of each map",
