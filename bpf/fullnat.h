@@ -191,9 +191,8 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 	}
 	if (s->flags & TCP_FLAG_ACK)
-		t->client_next = t->flags & TRANSLATION_PROXY
-					 ? number_down(s->ack, t->client_isn + 1, proxy_bytes(s))
-					 : s->ack;
+		t->client_next =
+			t->flags & TRANSLATION_PROXY ? proxy_down(s, t, s->ack) : s->ack;
 	if (s->p.kind == PACKET_FIN)
 		__sync_fetch_and_or(&t->flags, TRANSLATION_BACKEND_FIN);
 	if (s->p.kind == PACKET_RST || (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)

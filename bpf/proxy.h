@@ -6,14 +6,17 @@
  *
  * | from the client, number     | becomes                                                       |
  * | before ISN + 1 (keepalive)  | as it is                                                      |
- * | ISN + 1, header not         | the header is put before its data, also of a bare ACK (a      |
- * | acknowledged                | server that speaks first waits for it), and in repetitions    |
- * | ISN + 1 or behind           | n more                                                        |
+ * | ISN + 1                     | the header is put before its data, also of a bare ACK (a      |
+ * |                             | server that speaks first waits for it), and in repetitions    |
+ * | behind                      | n more                                                        |
  *
  * | from the backend, ACK, SACK | becomes                                                       |
  * | up to ISN + 1               | as it is                                                      |
  * | within the header           | ISN + 1                                                       |
  * | behind                      | n less; from then on, the header is acknowledged              |
+ *
+ * Once the header is acknowledged nothing is compared any more, as 2 GiB later "behind" would be
+ * "before" (RFC 9293 3.4): every number of the client's becomes n more, of the backend's n less.
  *
  * The header has no state but these numbers: lost, it is sent again with the client's repetition,
  * which the client makes because what it sent is not acknowledged, or because the backend repeats
@@ -31,6 +34,16 @@
 static __always_inline __u32 proxy_bytes(const struct scratch *s)
 {
 	return s->p.ipv6 ? PROXY_BYTES6 : PROXY_BYTES4;
+}
+
+/* proxy_down: a number of the client's stream as the backend counts, as the client counts. */
+static __always_inline __u32 proxy_down(const struct scratch *s, const struct translation *t,
+					__u32 n)
+{
+	__u32 less = proxy_bytes(s);
+
+	return t->flags & TRANSLATION_ACKNOWLEDGED ? n - less
+						   : number_down(n, t->client_isn + 1, less);
 }
 
 /* proxy_text: the header, in s->front at @at; its sum. */
@@ -116,11 +129,9 @@ __noinline int proxy_in(struct xdp_md *ctx, struct scratch *s, const struct tran
 	if (s->p.kind == PACKET_SYN)
 		return proxy_syn(ctx, s);
 	behind = (__s32)(s->seq - t->client_isn - 1);
-	if (behind < 0)
-		return 1;
 	if (behind > 0 || t->flags & TRANSLATION_ACKNOWLEDGED)
 		return segment_patch(ctx, s, s->seq + proxy_bytes(s), s->ack);
-	if (s->p.kind == PACKET_RST)
+	if (behind < 0 || s->p.kind == PACKET_RST)
 		return 1;
 	return proxy_insert(ctx, s, t);
 }
@@ -158,13 +169,13 @@ __noinline int proxy_back(struct xdp_md *ctx, struct scratch *s, struct translat
 	}
 	if (!(s->flags & TCP_FLAG_ACK))
 		return 1;
-	if ((__s32)(s->ack - first - less) >= 0 && !(t->flags & TRANSLATION_ACKNOWLEDGED) &&
-	    !dry_run())
-		__sync_fetch_and_or(&t->flags, TRANSLATION_ACKNOWLEDGED);
-	if (!segment_patch(ctx, s, s->seq, number_down(s->ack, first, less)))
-		return 0;
 	change.sack_first = first;
 	change.sack_less = less;
+	change.sack_all = t->flags & TRANSLATION_ACKNOWLEDGED;
+	if (!segment_patch(ctx, s, s->seq, proxy_down(s, t, s->ack)))
+		return 0;
+	if (!change.sack_all && (__s32)(s->ack - first - less) >= 0 && !dry_run())
+		__sync_fetch_and_or(&t->flags, TRANSLATION_ACKNOWLEDGED);
 	return options_edit(ctx, s, &change);
 }
 

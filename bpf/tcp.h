@@ -152,6 +152,7 @@ struct options_change {
 	__u32 sack_first; /* SACK edges behind this are moved down by sack_less, but not before it
 			   */
 	__u32 sack_less;
+	__u32 sack_all; /* wherever they are */
 	__u32 no_fast_open;
 };
 
@@ -168,7 +169,9 @@ static __always_inline void option_put32(__u8 *at, __u32 v)
 	at[3] = (__u8)v;
 }
 
-/* number_down: a number in what has @less bytes more behind @first than the other side knows. */
+/* number_down: a number in what has @less bytes more behind @first than the other side knows. It
+ * has to be within 2 GiB of @first.
+ */
 static __always_inline __u32 number_down(__u32 n, __u32 first, __u32 less)
 {
 	if ((__s32)(n - first) <= 0)
@@ -182,13 +185,15 @@ static __always_inline void sack_edit(struct scratch *s, const struct options_ch
 {
 #pragma clang loop unroll(disable)
 	for (__u32 j = 2; j + 4 <= len && j < 34; j += 4) {
-		__u32 at = i + j;
+		__u32 at = i + j, n;
 		__u8 *edge;
 
 		if (at > OPTIONS_MOST)
 			break;
 		edge = &s->becomes[at & 63];
-		option_put32(edge, number_down(option_get32(edge), c->sack_first, c->sack_less));
+		n = option_get32(edge);
+		n = c->sack_all ? n - c->sack_less : number_down(n, c->sack_first, c->sack_less);
+		option_put32(edge, n);
 	}
 }
 

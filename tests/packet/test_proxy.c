@@ -251,6 +251,44 @@ static uint32_t get32(const uint8_t *at)
 	return ntohl(v);
 }
 
+/* Sequence numbers are compared within 2 GiB (RFC 9293 3.4); a connection goes on for longer. */
+static void test_numbers_fit_wherever_the_stream_has_come_to(void **state)
+{
+	struct talk t = begin(*state, false);
+	struct datagram d, out;
+
+	in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "");
+	for (uint64_t at = ISN + 1; at < 0x300000000U; at += 0x10000001U) {
+		uint32_t seq = (uint32_t)at;
+
+		assert_int_equal(ack_back(&t, seq + BYTES4), seq);
+		assert_int_equal(in(&t, TCP_ACK, seq, SERVER_ISN + 1, "x").seq, seq + BYTES4);
+		d = site_answer(&t.seen, TCP_ACK, SERVER_ISN + 1, seq + BYTES4);
+		d.options_bytes = 12;
+		memcpy(d.options, "\1\1\5\12", 4);
+		put32(d.options + 4, seq + BYTES4 + 10);
+		put32(d.options + 8, seq + BYTES4 + 20);
+		out = back(&t, &d);
+		assert_int_equal(out.ack, seq);
+		assert_int_equal(get32(out.options + 4), seq + 10);
+		assert_int_equal(get32(out.options + 8), seq + 20);
+	}
+}
+
+/* The client did not get the acknowledgement of what it repeats, nor of what its keepalive asks. */
+static void test_first_byte_again_and_keepalive_are_behind_the_acknowledged_header(void **state)
+{
+	struct talk t = begin(*state, false);
+	struct datagram d;
+
+	in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "E");
+	ack_back(&t, ISN + 1 + BYTES4 + 1);
+	d = in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "E");
+	assert_int_equal(d.seq, ISN + 1 + BYTES4);
+	assert_int_equal(d.payload_bytes, 1);
+	assert_int_equal(in(&t, TCP_ACK, ISN, SERVER_ISN + 1, "").seq, ISN + BYTES4);
+}
+
 /* At each alignment, with other options before. */
 static void test_sack_blocks_are_the_clients_own(void **state)
 {
@@ -359,6 +397,8 @@ int main(void)
 		TEST(keepalive_before_the_first_byte_stays),
 		TEST(acknowledgements_are_the_clients_own),
 		TEST(numbers_may_wrap),
+		TEST(numbers_fit_wherever_the_stream_has_come_to),
+		TEST(first_byte_again_and_keepalive_are_behind_the_acknowledged_header),
 		TEST(sack_blocks_are_the_clients_own),
 		TEST(full_segment_leaves_room_for_the_header),
 		TEST(fast_open_is_declined),
