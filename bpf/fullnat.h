@@ -206,7 +206,7 @@ static __always_inline enum reason backend_edit(struct xdp_md *ctx, struct scrat
 		return NEXT;
 	if (s->p.kind == PACKET_ICMP) {
 		if (t->flags & TRANSLATION_PROXY)
-			s->inner_seq_more = 0U - proxy_bytes(s);
+			s->inner_seq_more = proxy_quoted(ctx, s, t);
 		return NEXT;
 	}
 	if ((t->flags & TRANSLATION_PROXY) && !proxy_back(ctx, s, t))

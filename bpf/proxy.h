@@ -46,6 +46,26 @@ static __always_inline __u32 proxy_down(const struct scratch *s, const struct tr
 						   : number_down(n, t->client_isn + 1, less);
 }
 
+/* proxy_quoted: what is to be added to the number that an ICMP error quotes of what the backend was
+ * sent. The segment that began with the header had the client's own number.
+ */
+static __always_inline __u32 proxy_quoted(struct xdp_md *ctx, const struct scratch *s,
+					  const struct translation *t)
+{
+	__u32 at = s->p.transport_at + ICMP_BYTES, n;
+	const struct iphdr *ip = packet_at(ctx, at, sizeof(*ip));
+	const __be32 *seq;
+
+	if (!ip)
+		return 0;
+	at += s->p.ipv6 ? (__u32)sizeof(struct ipv6hdr) : ip->ihl * 4U;
+	seq = packet_at(ctx, at + 4, 4);
+	if (!seq)
+		return 0;
+	n = bpf_ntohl(*seq);
+	return proxy_down(s, t, n) - n;
+}
+
 /* proxy_text: the header, in s->front at @at; its sum. */
 static __always_inline __u64 proxy_text(struct scratch *s, const struct translation *t)
 {

@@ -317,6 +317,31 @@ static void test_sack_blocks_are_the_clients_own(void **state)
 	}
 }
 
+static uint32_t quoted_back(struct talk *t, const struct datagram *about)
+{
+	struct datagram e = {.protocol = IPPROTO_ICMP, .type = 3, .code = 4}, out, quoted;
+
+	strcpy(e.src, "198.51.100.254");
+	strcpy(e.dst, about->src);
+	datagram_quote(about, 28, &e);
+	assert_int_equal(datagram_run(t->p, &e, &out), XDP_REDIRECT);
+	datagram_read_quoted(&out, &quoted);
+	return quoted.seq;
+}
+
+/* Else the client takes it for no error of its own (RFC 5927 4.1). */
+static void test_icmp_error_quotes_the_number_that_the_client_sent(void **state)
+{
+	struct talk t = begin(*state, false);
+	struct datagram first = in(&t, TCP_ACK, ISN + 1, SERVER_ISN + 1, "E"), later;
+
+	assert_int_equal(quoted_back(&t, &first), ISN + 1);
+	later = in(&t, TCP_ACK, ISN + 2, SERVER_ISN + 1, "H");
+	assert_int_equal(quoted_back(&t, &later), ISN + 2);
+	ack_back(&t, ISN + 1 + BYTES4);
+	assert_int_equal(quoted_back(&t, &later), ISN + 2);
+}
+
 static void test_full_segment_leaves_room_for_the_header(void **state)
 {
 	struct talk t = {.p = *state, .syn = syn4};
@@ -400,6 +425,7 @@ int main(void)
 		TEST(numbers_fit_wherever_the_stream_has_come_to),
 		TEST(first_byte_again_and_keepalive_are_behind_the_acknowledged_header),
 		TEST(sack_blocks_are_the_clients_own),
+		TEST(icmp_error_quotes_the_number_that_the_client_sent),
 		TEST(full_segment_leaves_room_for_the_header),
 		TEST(fast_open_is_declined),
 		TEST(reset_finds_the_backend_where_it_is),
