@@ -268,7 +268,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(DROP_NOT_SERVED, drop_not_served, "to a VIP, but no service listens there")              \
 	X(DROP_NO_BACKEND, drop_no_backend, "the pool has no backend that takes connections")      \
 	X(DROP_TOO_BIG, drop_too_big,                                                              \
-	  "does not fit into the tunnel; the sender was told, or may not be")                      \
+	  "does not fit on its way; the sender was told, or may not be")                           \
 	X(DROP_TTL, drop_ttl, "time to live is over; the sender was told, or may not be")          \
 	X(DROP_REPLY_LIMIT, drop_reply_limit,                                                      \
 	  "an answer of the node's own was due, but too many were")                                \
@@ -289,7 +289,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(COOKIE_VALID, cookie_valid, "a connection opened by the right SYN cookie")               \
 	X(REPLY_RESET, reply_reset, "answered by RST: its backend is gone, or nobody listens")     \
 	X(REPLY_UNREACHABLE, reply_unreachable, "answered by ICMP: nobody listens there")          \
-	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for the tunnel")         \
+	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for its way")            \
 	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")                                 \
 	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")
 

@@ -191,8 +191,7 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 	}
 	if (s->flags & TCP_FLAG_ACK)
-		t->client_next =
-			t->flags & TRANSLATION_PROXY ? proxy_down(s, t, s->ack) : s->ack;
+		t->client_next = t->flags & TRANSLATION_PROXY ? proxy_down(s, t, s->ack) : s->ack;
 	if (s->p.kind == PACKET_FIN)
 		__sync_fetch_and_or(&t->flags, TRANSLATION_BACKEND_FIN);
 	if (s->p.kind == PACKET_RST || (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
@@ -232,12 +231,16 @@ __noinline int backend_send(struct xdp_md *ctx, struct scratch *s, struct transl
 		if (reason != NEXT || s->verdict != XDP_PASS)
 			return (int)reason;
 	}
-	backend_marks(s, t);
 	addr_get(s->to.src, t->vip);
 	addr_get(s->to.dst, s->key.src);
 	s->to.ports = t->vip_port | (__u32)s->key.sport << 16;
+	s->to_node = !addr_same(t->back.dst, (const __u32 *)s->key.src);
+	reason = (enum reason)route_look(ctx, s);
+	if (reason != NEXT)
+		return (int)reason;
+	backend_marks(s, t);
 	reason = backend_edit(ctx, s, t);
-	return reason == NEXT ? route_back(ctx, s) : (int)reason;
+	return reason == NEXT ? route_take(ctx, s) : (int)reason;
 }
 
 /* unknown_back: from a backend, but of no flow: to the node itself (our own probes' answers), it

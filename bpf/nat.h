@@ -6,7 +6,8 @@
  *			it quotes (RFC 5508)
  *	nat_in()	mode nat: a client's packet to its backend
  *	nat_back()	and what comes from there to the client
- *	route_back()	the next hop to a client, as the kernel routes
+ *	route_look()	the next hop to a client, as the kernel routes
+ *	route_take()	and there the packet goes
  *
  * All of it runs in a program of its own (translate.h), with what is known of a packet in `scratch`
  * instead of the short stack. The functions are global: the kernel verifies each once, by itself.
@@ -23,6 +24,7 @@
 #include "bpf/forward.h"
 #include "bpf/fragment.h"
 #include "bpf/parse.h"
+#include "bpf/reply.h"
 #include "bpf/service.h"
 
 #define FAMILY_INET  2
@@ -43,6 +45,7 @@ struct scratch {
 	__u32 backend;
 	__u32 verdict; /* of XDP */
 	__u32 keep_ttl;
+	__u32 to_node; /* a backend's packet that was sent to an address of the node's: fullnat */
 	struct ends to;
 	struct flow_key key;
 	struct tuple back;
@@ -348,15 +351,36 @@ static __always_inline enum reason macs_put(struct xdp_md *ctx, const struct scr
 	return NEXT;
 }
 
-/* route_back: translate, and send to the client by the kernel's routes.
- *
- * Where the next hop's MAC is not known, the translated packet is passed up: the kernel sends it
- * and resolves the MAC; its own decrement of the time to live is enough. What the kernel is to
- * answer (too big, no time left) or to take itself (our own probes' answers) it gets as it came.
- */
-__noinline int route_back(struct xdp_md *ctx, struct scratch *s)
+/* ttl_over: does the packet's time to live end at this node? */
+static __always_inline int ttl_over(struct xdp_md *ctx, const struct scratch *s)
 {
-	enum reason reason;
+	const __u8 *ttl = packet_at(ctx, s->p.ip_at + (s->p.ipv6 ? 7U : 8U), 1);
+
+	return ttl && *ttl <= 1;
+}
+
+/* route_refuse: a packet that cannot go on, of which its sender is to know. The kernel does that,
+ * but not where the packet is addressed to the node: its TCP would answer by a RST.
+ */
+static __always_inline enum reason route_refuse(struct xdp_md *ctx, const struct scratch *s,
+						enum reason reply)
+{
+	const struct place at = place_of(&s->p);
+
+	if (s->to_node)
+		return (enum reason)reply_icmp(ctx, &at, reply, s->fib.mtu_result);
+	return s->p.kind == PACKET_ICMP && reply == REASON_REPLY_TTL ? REASON_DROP_TTL
+								     : REASON_PASS_NO_SERVICE;
+}
+
+/* route_look: the way to the client, by the kernel's routes, while the packet is still as it came.
+ * NEXT: route_take() it.
+ *
+ * What the kernel is to answer (too big, no time left, unreachable) or to take itself (our own
+ * probes' answers) it gets as it came; but see route_refuse().
+ */
+__noinline int route_look(struct xdp_md *ctx, struct scratch *s)
+{
 	long way;
 
 	if (!s)
@@ -365,15 +389,27 @@ __noinline int route_back(struct xdp_md *ctx, struct scratch *s)
 	way = route_ask(ctx, s);
 	if (way == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return REASON_DROP_NO_ROUTE;
-	if (way == BPF_FIB_LKUP_RET_FRAG_NEEDED && (s->p.flags & PACKET_DONT_FRAGMENT))
-		return REASON_PASS_NO_SERVICE;
+	if (way == BPF_FIB_LKUP_RET_FRAG_NEEDED && s->p.flags & PACKET_DONT_FRAGMENT)
+		return (int)route_refuse(ctx, s, REASON_REPLY_TOO_BIG);
 	s->keep_ttl = way != BPF_FIB_LKUP_RET_SUCCESS;
 	if (s->keep_ttl && way != BPF_FIB_LKUP_RET_NO_NEIGH &&
 	    way != BPF_FIB_LKUP_RET_FRAG_NEEDED && way != BPF_FIB_LKUP_RET_UNSUPP_LWT)
-		return REASON_PASS_NO_SERVICE;
+		return s->to_node ? REASON_DROP_NO_ROUTE : REASON_PASS_NO_SERVICE;
+	return ttl_over(ctx, s) ? (int)route_refuse(ctx, s, REASON_REPLY_TTL) : NEXT;
+}
+
+/* route_take: translate, and send to the client.
+ *
+ * Where the next hop's MAC is not known, the translated packet is passed up: the kernel sends it
+ * and resolves the MAC; its own decrement of the time to live is enough.
+ */
+__noinline int route_take(struct xdp_md *ctx, struct scratch *s)
+{
+	enum reason reason;
+
+	if (!s)
+		return REASON_DROP_INTERNAL;
 	reason = rewrite_any(ctx, s);
-	if (reason == REASON_DROP_TTL && s->p.kind != PACKET_ICMP)
-		return REASON_PASS_NO_SERVICE;
 	if (reason != NEXT)
 		return (int)reason;
 	count_reason(REASON_RETURNED);
@@ -451,6 +487,7 @@ static __always_inline void nat_back_remember(const struct scratch *s)
 __noinline int nat_back(struct xdp_md *ctx, struct scratch *s, __u32 port)
 {
 	const struct return_to *to;
+	enum reason reason;
 
 	if (!s)
 		return REASON_DROP_INTERNAL;
@@ -462,7 +499,9 @@ __noinline int nat_back(struct xdp_md *ctx, struct scratch *s, __u32 port)
 	s->to.ports = (s->p.ports & 0xffff0000) | to->port;
 	if (s->p.flags & PACKET_FIRST_FRAGMENT)
 		nat_back_remember(s);
-	return route_back(ctx, s);
+	s->to_node = 0;
+	reason = (enum reason)route_look(ctx, s);
+	return reason == NEXT ? route_take(ctx, s) : (int)reason;
 }
 
 #endif

@@ -139,7 +139,7 @@ static uint32_t put_ip(const struct datagram *w, uint8_t *ip)
 		ip[0] = 0x45;
 		put16(ip + 2, bytes + header);
 		put16(ip + 4, w->id);
-		put16(ip + 6, w->offset / 8U | (w->more ? 0x2000U : 0));
+		put16(ip + 6, (w->df ? 0x4000U : 0) | (w->more ? 0x2000U : 0) | w->offset / 8U);
 		ip[8] = ttl;
 		ip[9] = w->protocol;
 		assert_int_equal(inet_pton(AF_INET, w->src, ip + 12), 1);
@@ -224,6 +224,7 @@ static const uint8_t *get_ip(const uint8_t *ip, struct datagram *w, uint32_t *re
 		assert_int_equal(sum(0, ip, 20), 0xffff);
 		w->offset = (uint16_t)((get16(ip + 6) & 0x1fff) * 8);
 		w->more = get16(ip + 6) & 0x2000;
+		w->df = get16(ip + 6) & 0x4000;
 		w->id = (uint16_t)get16(ip + 4);
 		*ret_bytes = get16(ip + 2) - 20;
 		return ip + 20;
@@ -305,6 +306,9 @@ unsigned int datagram_network(void)
 		"ip address add 2001:db8:1::fffe/48 dev clients nodad",
 		"ip neighbour add 10.0.0.7 lladdr 02:00:00:00:77:77 dev clients",
 		"ip neighbour add 2001:db8:1::7 lladdr 02:00:00:00:77:77 dev clients",
+		"ip neighbour add 10.66.0.7 lladdr 02:00:00:00:77:77 dev clients",
+		"ip route add 10.66.0.0/16 dev clients mtu lock 100",
+		"ip route add unreachable 10.77.0.0/16",
 		"ip address add 192.0.2.10/32 dev lo",
 		"ip address add 192.0.2.1/24 dev lo",
 	};

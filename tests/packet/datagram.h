@@ -25,6 +25,7 @@ struct datagram {
 	uint16_t window, urgent;
 	uint8_t flags;
 	bool no_checksum;   /* UDP over IPv4 */
+	bool df;	    /* IPv4 */
 	bool more;	    /* a fragment that is not the last */
 	uint16_t offset;    /* of a fragment, in bytes: no transport header */
 	uint16_t id;	    /* likewise */
@@ -50,7 +51,8 @@ int datagram_run(struct plane *plane, const struct datagram *w, struct datagram 
 
 /* datagram_network: a network of this process's own: forwarding is on, and 10.0.0.0/8 and
  * 2001:db8:1::/48 are behind another interface, where two clients, 10.0.0.7 and 2001:db8:1::7, are
- * known by the MAC `datagram_client_mac`. Returns that interface's index.
+ * known by the MAC `datagram_client_mac`. No more than 100 bytes fit on the way to 10.66.0.7, and
+ * there is none to 10.77.0.0/16. Returns that interface's index.
  */
 extern const uint8_t datagram_client_mac[6];
 unsigned int datagram_network(void);

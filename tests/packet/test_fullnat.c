@@ -433,6 +433,53 @@ static void test_icmp_error_about_either_direction_arrives(void **state)
 	assert_int_equal(quoted.dport, 25);
 }
 
+/* The backend sent it to an address of the node's: the kernel would answer by a RST. */
+static void test_node_itself_answers_what_cannot_go_back(void **state)
+{
+	struct plane *p = *state;
+	struct datagram syn = syn4, d, out, quoted;
+
+	strcpy(syn.src, "10.66.0.7");
+	d = open_flow(p, &syn);
+	d = site_answer(&d, TCP_ACK, SERVER_ISN + 1, CLIENT_ISN + 1);
+	d.payload_bytes = 100;
+	d.df = true;
+	assert_int_equal(datagram_run(p, &d, &out), XDP_TX);
+	assert_string_equal(out.dst, SITE_BACKEND4);
+	assert_int_equal(out.type << 8 | out.code, 0x0304);
+	assert_int_equal(plane_reason(p, REASON_REPLY_TOO_BIG), 1);
+	datagram_read_quoted(&out, &quoted);
+	assert_string_equal(quoted.src, SITE_BACKEND4);
+	assert_int_equal(quoted.dport, d.dport);
+	d.payload_bytes = 0;
+	d.ttl = 1;
+	assert_int_equal(datagram_run(p, &d, &out), XDP_TX);
+	assert_string_equal(out.dst, SITE_BACKEND4);
+	assert_int_equal(out.type << 8 | out.code, 0x0b00);
+	assert_int_equal(plane_reason(p, REASON_REPLY_TTL), 1);
+	d.ttl = 64;
+	back(p, &d, &syn);
+	/* no way at all */
+	strcpy(syn.src, "10.77.0.7");
+	d = in(p, &syn);
+	d = site_answer(&d, TCP_SYN | TCP_ACK, SERVER_ISN, CLIENT_ISN + 1);
+	lost(p, &d, REASON_DROP_NO_ROUTE);
+}
+
+/* Its source is the client: the kernel answers, and quotes what the backend sent. */
+static void test_kernel_answers_what_cannot_go_back_to_the_clients_address(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d, out;
+
+	d = site_answer(&seen, TCP_ACK, SERVER_ISN + 1, CLIENT_ISN + 1);
+	d.ttl = 1;
+	assert_int_equal(datagram_run(p, &d, &out), XDP_PASS);
+	assert_string_equal(out.src, SITE_BACKEND4);
+	assert_string_equal(out.dst, SITE_CLIENT4);
+	assert_int_equal(out.ttl, 1);
+}
+
 static void test_silent_flow_refreshes_its_age_with_its_next_packet(void **state)
 {
 	struct plane *p = *state;
@@ -483,10 +530,14 @@ int main(void)
 		TEST(probes_answers_go_up_untouched),
 		TEST(udp_flow_is_kept_from_its_second_packet),
 		TEST(icmp_error_about_either_direction_arrives),
+		TEST(node_itself_answers_what_cannot_go_back),
 		TEST(silent_flow_refreshes_its_age_with_its_next_packet),
 		cmocka_unit_test_setup_teardown(
 			test_stateful_nat_keeps_the_clients_address_and_port, setup_stateful_nat,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			test_kernel_answers_what_cannot_go_back_to_the_clients_address,
+			setup_stateful_nat, teardown),
 	};
 	const char *why;
 
