@@ -99,6 +99,8 @@ __noinline int unknown_in(struct xdp_md *ctx, struct scratch *s)
 		return REASON_DROP_INTERNAL;
 	if (s->p.kind == PACKET_ICMP)
 		return REASON_DROP_NO_FLOW;
+	if (source_bad(&s->p))
+		return REASON_DROP_BAD_ADDRESS;
 	if (s->p.protocol == IPPROTO_TCP && s->p.kind != PACKET_SYN) {
 		if (s->p.kind == PACKET_OTHER && cookie_valid(ctx, s)) {
 			reason = (enum reason)cookie_keep(s);

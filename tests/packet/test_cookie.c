@@ -105,6 +105,18 @@ static void test_syn_is_answered_and_forgotten(void **state)
 	assert_int_equal(plane_backend_stats(p, SITE_FOUR).packets, 0);
 }
 
+static void test_source_that_is_no_host_gets_no_cookie(void **state)
+{
+	static const char *const bad[] = {"127.0.0.1", "224.0.0.1", "255.255.255.255", SITE_VIP4};
+	struct datagram d = syn4;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		strcpy(d.src, bad[i]);
+		run(*state, &d, XDP_DROP);
+		assert_int_equal(plane_reason(*state, REASON_DROP_BAD_ADDRESS), i + 1);
+	}
+}
+
 static void test_answer_goes_back_where_the_syn_came_from(void **state)
 {
 	struct plane *p = *state;
@@ -284,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 		TEST(syn_is_answered_and_forgotten),
+		TEST(source_that_is_no_host_gets_no_cookie),
 		TEST(answer_goes_back_where_the_syn_came_from),
 		TEST(right_ack_becomes_a_syn_to_the_backend),
 		TEST(backends_answer_is_acknowledged_by_the_node),

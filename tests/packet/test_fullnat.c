@@ -204,6 +204,26 @@ static void test_packet_of_an_unknown_flow_goes_nowhere(void **state)
 	lost(*state, &d, REASON_DROP_NO_FLOW);
 }
 
+static const char *const bad4[] = {"0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255",
+				   SITE_VIP4};
+
+static void test_source_that_is_no_host_opens_nothing(void **state)
+{
+	struct plane *p = *state;
+	struct datagram d = syn4;
+
+	for (size_t i = 0; i < sizeof(bad4) / sizeof(bad4[0]); i++) {
+		strcpy(d.src, bad4[i]);
+		lost(p, &d, REASON_DROP_BAD_ADDRESS);
+	}
+	d = site_udp(d);
+	lost(p, &d, REASON_DROP_BAD_ADDRESS);
+	d = site_six(syn4);
+	strcpy(d.src, SITE_VIP6);
+	lost(p, &d, REASON_DROP_BAD_ADDRESS);
+	assert_int_equal(entries(p->skel->maps.nascent), 0);
+}
+
 static void test_unknown_flow_is_told_where_the_pool_says_so(void **state)
 {
 	struct datagram d = segment_of(syn4, TCP_ACK, 77, 88), out;
@@ -516,6 +536,7 @@ int main(void)
 		TEST(flow_counts_as_live_from_the_clients_first_ack),
 		TEST(ack_that_does_not_know_the_backends_number_opens_nothing),
 		TEST(packet_of_an_unknown_flow_goes_nowhere),
+		TEST(source_that_is_no_host_opens_nothing),
 		TEST(unknown_flow_is_told_where_the_pool_says_so),
 		TEST(spoofed_syn_does_not_disturb_a_live_flow),
 		TEST(repeated_syn_keeps_its_port),

@@ -288,6 +288,7 @@ static void test_source_that_is_no_host_is_not_answered(void **state)
 		{[10] = 0xff, 0xff, 224, 0, 0, 1},
 		{[10] = 0xff, 0xff, 240, 0, 0, 1},
 		{[10] = 0xff, 0xff, 255, 255, 255, 255},
+		{[10] = 0xff, 0xff, 192, 0, 2, 10}, /* the VIP itself */
 		{0},
 		{[15] = 1},
 		{0xff, 2, [15] = 1},
