@@ -133,6 +133,9 @@ __noinline int nascent_in(struct xdp_md *ctx, struct scratch *s, struct translat
 	if (!track_backend_good(t) || (s->p.kind == PACKET_SYN && t->client_isn != s->seq) ||
 	    (s->p.kind == PACKET_SYN && s->service.flags & SERVICE_SYN_COOKIES))
 		return unknown_in(ctx, s);
+	s->back = t->back;
+	if (!track_owned(s))
+		return unknown_in(ctx, s); /* another flow took its port */
 	if (!confirms(s, t)) {
 		if (s->p.protocol == IPPROTO_TCP && s->p.kind == PACKET_OTHER)
 			return unknown_in(ctx, s);

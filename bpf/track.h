@@ -152,23 +152,26 @@ static __always_inline void track_forget(struct scratch *s, const struct transla
 	bpf_map_delete_elem(&translations, &s->key);
 }
 
+/* track_owned: is the tuple s->back claimed for s->key? */
+static __always_inline int track_owned(const struct scratch *s)
+{
+	const struct flow_key *claim = bpf_map_lookup_elem(&claims, &s->back);
+
+	return claim && claim->sport == s->key.sport && claim->service == s->key.service &&
+	       addr_same(claim->src, (const __u32 *)s->key.src);
+}
+
 /* track_keep: s->fresh, which has a claim, becomes one that nothing evicts. */
 __noinline int track_keep(struct scratch *s)
 {
-	const struct flow_key *claim;
-
 	if (!s)
 		return REASON_DROP_INTERNAL;
 	s->back = s->fresh.back;
 	s->fresh.seen = (__u16)track_now();
-	claim = bpf_map_lookup_elem(&claims, &s->back);
-	if (!claim && dry_run())
-		return NEXT;
-	if (!claim || claim->sport != s->key.sport || claim->service != s->key.service ||
-	    !addr_same(claim->src, (const __u32 *)s->key.src))
-		return REASON_DROP_NO_FLOW; /* another flow took its port */
 	if (dry_run())
 		return NEXT;
+	if (!track_owned(s))
+		return REASON_DROP_NO_FLOW; /* another flow took its port */
 	if (bpf_map_update_elem(&reverse, &s->back, &s->key, BPF_NOEXIST))
 		return REASON_DROP_FLOWS_FULL;
 	if (bpf_map_update_elem(&translations, &s->key, &s->fresh, BPF_NOEXIST)) {

@@ -254,6 +254,26 @@ static void test_repeated_syn_keeps_its_port(void **state)
 	assert_int_equal(in(*state, &syn4).sport, first.sport);
 }
 
+/* Answers to that port are the other flow's. */
+static void test_flow_whose_port_was_taken_gets_another(void **state)
+{
+	struct plane *p = *state;
+	struct datagram first = in(p, &syn4), other = syn4, d;
+	struct flow_key key;
+	struct tuple tuple;
+
+	assert_int_equal(bpf_map_get_next_key(bpf_map__fd(p->skel->maps.claims), NULL, &tuple), 0);
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.claims), &tuple, &key), 0);
+	other.sport++;
+	key.sport = htons(other.sport);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(p->skel->maps.claims), &tuple, &key, 0),
+			 0);
+	d = in(p, &syn4);
+	assert_int_not_equal(d.sport, first.sport);
+	d = open_flow(p, &syn4);
+	assert_int_not_equal(d.sport, first.sport);
+}
+
 static void test_fins_of_both_close_the_flow(void **state)
 {
 	struct plane *p = *state;
@@ -540,6 +560,7 @@ int main(void)
 		TEST(unknown_flow_is_told_where_the_pool_says_so),
 		TEST(spoofed_syn_does_not_disturb_a_live_flow),
 		TEST(repeated_syn_keeps_its_port),
+		TEST(flow_whose_port_was_taken_gets_another),
 		TEST(fins_of_both_close_the_flow),
 		TEST(reset_from_either_side_closes_the_flow),
 		TEST(reset_with_another_number_closes_nothing),
