@@ -60,7 +60,8 @@ struct translation {
 	__u16 seen;	   /* FLOW_EPOCH of the last packet */
 	__u32 flags;	   /* TRANSLATION_* */
 	__u32 client_isn;  /* sequence number of its SYN */
-	__u32 server_isn;  /* of the backend's SYN-ACK, once ANSWERED */
+	__u32 server_next; /* the backend's number that the client expects, once ANSWERED; while
+			      WAITING, as the client counts */
 	__u32 server_more; /* COOKIE: added to the backend's numbers, for the client */
 	__u16 mss;	   /* COOKIE: the client's */
 	__u16 window;	   /* COOKIE: the client's, in its last packet before the backend's first */

@@ -144,7 +144,7 @@ __noinline int cookie_keep(struct scratch *s)
 	if (reason != NEXT)
 		return (int)reason;
 	s->fresh.flags |= TRANSLATION_COOKIE | TRANSLATION_WAITING | TRANSLATION_ANSWERED;
-	s->fresh.server_isn = s->ack - 1; /* as the client knows it */
+	s->fresh.server_next = s->ack;
 	s->fresh.mss = (__u16)mss;
 	s->fresh.window = (__u16)s->window;
 	return track_keep(s);
@@ -166,16 +166,19 @@ __noinline int cookie_answered(struct xdp_md *ctx, struct scratch *s, struct tra
 	if (!to)
 		return REASON_DROP_INTERNAL;
 	if (s->p.kind == PACKET_RST) {
+		/* it answers the SYN, or is not the backend's (RFC 9293 3.10.7.3) */
+		if (!(s->flags & TCP_FLAG_ACK) || s->ack != t->client_next)
+			return REASON_DROP_EARLY;
 		/* it has no number of its own yet: the client expects this one */
 		if (!dry_run())
-			t->server_more = t->server_isn + 1 - s->seq;
+			t->server_more = t->server_next - s->seq;
 		return NEXT;
 	}
 	if (!(s->flags & TCP_FLAG_SYN) || !(s->flags & TCP_FLAG_ACK))
 		return REASON_DROP_EARLY;
 	if ((t->flags & TRANSLATION_WAITING) && !dry_run()) {
-		t->server_more = t->server_isn - s->seq;
-		t->server_isn = s->seq;
+		t->server_more = t->server_next - 1 - s->seq;
+		t->server_next = s->seq + 1;
 		__sync_fetch_and_and(&t->flags, ~TRANSLATION_WAITING);
 	}
 	text.seq = t->client_isn + 1;
@@ -193,6 +196,7 @@ __noinline int cookie_answered(struct xdp_md *ctx, struct scratch *s, struct tra
 		return REASON_DROP_INTERNAL;
 	if (rewrite(ctx, s) != NEXT)
 		return REASON_DROP_INTERNAL;
+	s->backend = number; /* that it is counted for */
 	return (int)leave_to(ctx, s, to);
 }
 

@@ -9,7 +9,8 @@
  * `translations` and `reverse` when the client has shown that it got the backend's SYN-ACK (UDP:
  * any answer and another packet): by then it is in `flows`, too, which counts it and tells its age.
  * So a flood of SYNs, from whatever sources, churns in two LRUs of fixed size and takes no port for
- * good. FINs from both sides or a RST close it; lb/ takes it away a minute later.
+ * good. FINs from both sides or a RST close it; lb/ takes it away a minute later. Anybody can send
+ * those: they have to have numbers that fit (track_reset(), track_fin()).
  */
 #ifndef SLUICE_BPF_FULLNAT_H
 #define SLUICE_BPF_FULLNAT_H
@@ -26,12 +27,14 @@ static __always_inline void client_marks(struct scratch *s, struct translation *
 	if (s->p.kind == PACKET_ICMP || dry_run())
 		return;
 	track_refresh(s, t);
+	if (s->p.kind == PACKET_RST)
+		track_reset(s, t, t->client_next);
 	if (s->p.kind == PACKET_FIN)
-		__sync_fetch_and_or(&t->flags, TRANSLATION_CLIENT_FIN);
-	/* the backend believes a RST only if it has this number (RFC 5961 3.2): so do we */
-	if ((s->p.kind == PACKET_RST && s->seq == t->client_next) ||
-	    (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
-		track_close(s, t);
+		track_fin(s, t, TRANSLATION_CLIENT_FIN, t->client_next);
+	/* of these, only confirmed ones come here */
+	if (s->p.kind == PACKET_OTHER && s->flags & TCP_FLAG_ACK &&
+	    !(t->flags & TRANSLATION_WAITING) && track_near(s->seq, t->client_next))
+		t->server_next = s->ack - t->server_more;
 }
 
 /* client_edit: numbers, and the PROXY header. */
@@ -67,6 +70,8 @@ __noinline int client_send(struct xdp_md *ctx, struct scratch *s, struct transla
 	to = bpf_map_lookup_elem(&backends, &number);
 	if (!to)
 		return REASON_DROP_INTERNAL;
+	if (ttl_over(ctx, s))
+		return REASON_DROP_TTL;
 	client_marks(s, t);
 	addr_get(s->to.src, t->back.dst);
 	addr_get(s->to.dst, t->back.src);
@@ -86,7 +91,7 @@ static __always_inline int confirms(const struct scratch *s, const struct transl
 {
 	if (s->p.kind != PACKET_OTHER || !(t->flags & TRANSLATION_ANSWERED))
 		return 0;
-	return s->p.protocol != IPPROTO_TCP || s->ack - t->server_isn - 1 < CONFIRM_WINDOW;
+	return s->p.protocol != IPPROTO_TCP || s->ack - t->server_next < CONFIRM_WINDOW;
 }
 
 /* unknown_in: a packet of a flow that is not known: it opens one, or it is lost. */
@@ -181,6 +186,17 @@ __noinline int tracked_in(struct xdp_md *ctx, struct scratch *s)
 
 /* ---- from the backend ---- */
 
+/* backend_reset: while the backend has no number, its RST has to acknowledge the client's SYN. */
+static __always_inline void backend_reset(struct scratch *s, struct translation *t)
+{
+	__u32 numbered = t->flags & (TRANSLATION_ANSWERED | TRANSLATION_WAITING);
+
+	if (numbered == TRANSLATION_ANSWERED)
+		track_reset(s, t, t->server_next);
+	else if (s->flags & TCP_FLAG_ACK && s->ack == t->client_next)
+		track_close(s, t);
+}
+
 static __always_inline void backend_marks(struct scratch *s, struct translation *t)
 {
 	if (s->p.kind == PACKET_ICMP || dry_run())
@@ -191,16 +207,17 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 			__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 		return;
 	}
-	if (s->flags & TCP_FLAG_SYN && !(t->flags & TRANSLATION_COOKIE)) {
-		t->server_isn = s->seq;
+	if (s->flags & TCP_FLAG_SYN && !track_is_kept(s, t)) {
+		t->server_next = s->seq + 1;
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 	}
-	if (s->flags & TCP_FLAG_ACK)
-		t->client_next = t->flags & TRANSLATION_PROXY ? proxy_down(s, t, s->ack) : s->ack;
+	if (s->p.kind == PACKET_RST)
+		backend_reset(s, t);
 	if (s->p.kind == PACKET_FIN)
-		__sync_fetch_and_or(&t->flags, TRANSLATION_BACKEND_FIN);
-	if (s->p.kind == PACKET_RST || (t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
-		track_close(s, t);
+		track_fin(s, t, TRANSLATION_BACKEND_FIN, t->server_next);
+	if (s->flags & TCP_FLAG_ACK && s->p.kind != PACKET_RST &&
+	    track_near(s->seq, t->server_next))
+		t->client_next = t->flags & TRANSLATION_PROXY ? proxy_down(s, t, s->ack) : s->ack;
 }
 
 static __always_inline enum reason backend_edit(struct xdp_md *ctx, struct scratch *s,

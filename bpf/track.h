@@ -14,6 +14,8 @@
 
 #define PORT_TRIES	 16
 #define CONFIRM_WINDOW	 (1U << 20) /* bytes that a server may have sent before the first ACK */
+#define SEGMENT_WINDOW	 (1U << 24) /* how far from what is acknowledged a segment may be */
+#define RESET_WINDOW	 (1U << 18) /* how far behind it a RST that may be right */
 #define TRANSLATION_FINS (TRANSLATION_CLIENT_FIN | TRANSLATION_BACKEND_FIN)
 
 struct {
@@ -110,7 +112,15 @@ static __always_inline int track_count(struct scratch *s, const struct translati
 	return !error || error == FLOW_EXISTS;
 }
 
-/* track_refresh: once an epoch; a flow that lb/ has just given up is put back. */
+/* track_is_kept: is it confirmed? */
+static __always_inline int track_is_kept(const struct scratch *s, const struct translation *t)
+{
+	return bpf_map_lookup_elem(&translations, &s->key) == t;
+}
+
+/* track_refresh: once an epoch; a flow that lb/ has just given up is put back, and one that goes on
+ * behind a RST which was not believed.
+ */
 static __always_inline void track_refresh(struct scratch *s, struct translation *t)
 {
 	__u32 now = track_now();
@@ -120,23 +130,55 @@ static __always_inline void track_refresh(struct scratch *s, struct translation 
 		return;
 	t->seen = (__u16)now;
 	f = bpf_map_lookup_elem(&flows, &s->key);
-	if (f)
+	if (f && (!(f->flags & FLOW_CLOSING) || t->flags & TRANSLATION_CLOSING))
 		f->seen = (__u16)now;
-	else if (!(t->flags & TRANSLATION_CLOSING) &&
-		 bpf_map_lookup_elem(&translations, &s->key) == t)
+	else if (!(t->flags & TRANSLATION_CLOSING) && track_is_kept(s, t))
 		track_count(s, t);
 }
 
-/* track_close: it is live no longer. */
+/* track_unlive: it is live no longer, as far as can be seen. */
+static __always_inline void track_unlive(struct scratch *s, const struct translation *t)
+{
+	struct flow *f = bpf_map_lookup_elem(&flows, &s->key);
+
+	if (f && track_is_kept(s, t))
+		flow_close(f);
+}
+
+/* track_close: it has ended. */
 static __always_inline void track_close(struct scratch *s, struct translation *t)
 {
-	struct flow *f;
+	if (!(__sync_fetch_and_or(&t->flags, TRANSLATION_CLOSING) & TRANSLATION_CLOSING))
+		track_unlive(s, t);
+}
 
-	if (__sync_fetch_and_or(&t->flags, TRANSLATION_CLOSING) & TRANSLATION_CLOSING)
-		return;
-	f = bpf_map_lookup_elem(&flows, &s->key);
-	if (f && bpf_map_lookup_elem(&translations, &s->key) == t)
-		flow_close(f);
+/* track_near: may a segment with the number @n be of the connection? @next: what the other side
+ * has acknowledged. Anybody can send one with any number.
+ */
+static __always_inline int track_near(__u32 n, __u32 next)
+{
+	return n - next + SEGMENT_WINDOW < 2 * SEGMENT_WINDOW;
+}
+
+/* track_reset: a RST is believed if it has the very number that is expected (RFC 5961 3.2). One a
+ * little behind it may follow data that is not acknowledged yet: it only stops counting as live.
+ */
+static __always_inline void track_reset(struct scratch *s, struct translation *t, __u32 next)
+{
+	if (s->seq == next)
+		track_close(s, t);
+	else if (s->seq - next < RESET_WINDOW)
+		track_unlive(s, t);
+}
+
+/* track_fin: of one side; the second one ends it. */
+static __always_inline void track_fin(struct scratch *s, struct translation *t, __u32 fin,
+				      __u32 next)
+{
+	if (track_near(s->seq, next))
+		__sync_fetch_and_or(&t->flags, fin);
+	if ((t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
+		track_close(s, t);
 }
 
 static __always_inline void track_forget(struct scratch *s, const struct translation *t)
@@ -316,6 +358,7 @@ __noinline int track_new(struct scratch *s)
 	s->fresh.service = s->service.id;
 	s->fresh.seen = (__u16)track_now();
 	s->fresh.client_isn = s->seq;
+	s->fresh.client_next = s->seq + 1;
 	if (s->service.flags & SERVICE_PROXY_V2 && s->p.protocol == IPPROTO_TCP)
 		s->fresh.flags = TRANSLATION_PROXY;
 	if (!dry_run() && bpf_map_update_elem(&nascent, &s->key, &s->fresh, BPF_ANY))

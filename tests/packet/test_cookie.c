@@ -246,6 +246,49 @@ static void test_refusal_of_the_backend_resets_the_client(void **state)
 	assert_int_equal(out.seq, cookie + 1);
 }
 
+static void test_refusal_that_does_not_answer_the_syn_is_not_the_backends(void **state)
+{
+	struct plane *p = *state;
+	uint32_t cookie = cookie_of(p, &syn4).seq;
+	struct datagram d = segment_of(syn4, TCP_ACK, ISN + 1, cookie + 1), seen;
+	struct backend_stats s;
+
+	seen = run(p, &d, XDP_TX);
+	d = site_answer(&seen, TCP_RST, 77, 0);
+	run(p, &d, XDP_DROP);
+	d = site_answer(&seen, TCP_RST | TCP_ACK, 0, ISN + 2);
+	run(p, &d, XDP_DROP);
+	s = plane_backend_stats(p, SITE_FOUR);
+	assert_int_equal(s.opened - s.closed, 1);
+	d = site_answer(&seen, TCP_RST | TCP_ACK, 0, ISN + 1);
+	run(p, &d, XDP_REDIRECT);
+	s = plane_backend_stats(p, SITE_FOUR);
+	assert_int_equal(s.opened - s.closed, 0);
+}
+
+/* The backend's SYN-ACK was what it expects so far. */
+static void test_clients_reset_behind_the_handshakes_closes_the_flow(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen, d;
+	struct backend_stats s;
+
+	open_flow(p, &syn4, &seen, &d);
+	d = segment_of(syn4, TCP_RST, ISN + 1, 0);
+	run(p, &d, XDP_TX);
+	s = plane_backend_stats(p, SITE_FOUR);
+	assert_int_equal(s.opened - s.closed, 0);
+}
+
+static void test_ack_of_the_nodes_own_is_counted_for_the_backend(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen, d;
+
+	open_flow(p, &syn4, &seen, &d);
+	assert_int_equal(plane_backend_stats(p, SITE_FOUR).packets, 2); /* SYN, ACK */
+}
+
 static void test_proxy_header_comes_with_the_nodes_ack(void **state)
 {
 	struct plane *p = *state;
@@ -306,6 +349,9 @@ int main(void)
 		TEST(data_may_bring_the_cookie),
 		TEST(repeated_answer_of_the_backend_is_acknowledged_again),
 		TEST(refusal_of_the_backend_resets_the_client),
+		TEST(refusal_that_does_not_answer_the_syn_is_not_the_backends),
+		TEST(clients_reset_behind_the_handshakes_closes_the_flow),
+		TEST(ack_of_the_nodes_own_is_counted_for_the_backend),
 		TEST(proxy_header_comes_with_the_nodes_ack),
 		TEST(cookie_is_good_after_they_were_switched_off),
 		TEST(nat_keeps_the_clients_address),

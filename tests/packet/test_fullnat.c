@@ -21,7 +21,8 @@
 #include "balancer.skel.h"
 #include "tests/packet/nat_site.h"
 
-enum { CLIENT_ISN = 1000, SERVER_ISN = 9000 };
+/* RESET_WINDOW: as in bpf/track.h */
+enum { CLIENT_ISN = 1000, SERVER_ISN = 9000, RESET_WINDOW = 1 << 18 };
 
 static const struct datagram syn4 = {
 	.src = SITE_CLIENT4,
@@ -308,7 +309,7 @@ static void test_reset_from_either_side_closes_the_flow(void **state)
 /* RFC 5961 3.2: a server believes a RST only if it has the very number that it expects. */
 static void test_reset_with_another_number_closes_nothing(void **state)
 {
-	static const int32_t off[] = {-1, 1, 1000, -70000};
+	static const int32_t off[] = {-1, -70000, RESET_WINDOW, 1 << 30};
 	struct plane *p = *state;
 	struct datagram seen = open_flow(p, &syn4), d;
 
@@ -325,6 +326,104 @@ static void test_reset_with_another_number_closes_nothing(void **state)
 	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 101, 0);
 	in(p, &d);
 	assert_int_equal(live(p, SITE_FOUR), 0);
+}
+
+/* Who sends them needs to know neither number, only that there is a port for each flow. */
+static void test_backends_reset_with_another_number_closes_nothing(void **state)
+{
+	static const int32_t off[] = {-1, -70000, RESET_WINDOW, 1 << 30};
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d;
+
+	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
+		d = site_answer(&seen, TCP_RST, SERVER_ISN + 1 + (uint32_t)off[i], 0);
+		back(p, &d, &syn4); /* the client answers by a challenge */
+		assert_int_equal(live(p, SITE_FOUR), 1);
+	}
+	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 101);
+	in(p, &d);
+	d = site_answer(&seen, TCP_RST, SERVER_ISN + 1, 0); /* right, a hundred bytes ago */
+	back(p, &d, &syn4);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+	d = site_answer(&seen, TCP_RST, SERVER_ISN + 101, 0);
+	back(p, &d, &syn4);
+	assert_int_equal(live(p, SITE_FOUR), 0);
+}
+
+/* So that no one can say first which number is expected. */
+static void test_segment_from_far_away_does_not_move_what_is_expected(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d;
+
+	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + (2U << 24), 7000000);
+	in(p, &d);
+	d = site_answer(&seen, TCP_RST, 7000000, 0);
+	back(p, &d, &syn4);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+	d = site_answer(&seen, TCP_ACK, SERVER_ISN + (2U << 24), 7000000);
+	back(p, &d, &syn4);
+	d = site_answer(&seen, TCP_ACK | TCP_SYN, 7000000, CLIENT_ISN + 1);
+	back(p, &d, &syn4);
+	d = site_answer(&seen, TCP_RST, 7000001, 0);
+	back(p, &d, &syn4);
+	d = segment_of(syn4, TCP_RST, 7000000, 0);
+	in(p, &d);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+}
+
+/* The other side may have that data, or may answer by a challenge. */
+static void test_reset_behind_data_on_its_way_counts_unless_more_follows(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d;
+
+	for (int side = 0; side < 2; side++) {
+		d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1001, 0);
+		if (side)
+			d = site_answer(&seen, TCP_RST, SERVER_ISN + 1001, 0);
+		if (side)
+			back(p, &d, &syn4);
+		else
+			in(p, &d);
+		assert_int_equal(live(p, SITE_FOUR), 0);
+		plane_clock_set(p, 2000 + 1000U * (uint32_t)side);
+		d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 1);
+		in(p, &d);
+		assert_int_equal(live(p, SITE_FOUR), 1);
+	}
+}
+
+static void test_fins_of_no_number_of_the_connection_close_nothing(void **state)
+{
+	struct plane *p = *state;
+	struct datagram seen = open_flow(p, &syn4), d;
+
+	d = segment_of(syn4, TCP_ACK | TCP_FIN, CLIENT_ISN + (2U << 24), SERVER_ISN + 1);
+	in(p, &d);
+	d = site_answer(&seen, TCP_ACK | TCP_FIN, SERVER_ISN + 1, CLIENT_ISN + 1);
+	back(p, &d, &syn4);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+	d = syn4;
+	d.sport++;
+	seen = open_flow(p, &d);
+	d = segment_of(d, TCP_ACK | TCP_FIN, CLIENT_ISN + 1001, SERVER_ISN + 1);
+	in(p, &d);
+	d = site_answer(&seen, TCP_ACK | TCP_FIN, SERVER_ISN - (2U << 24), CLIENT_ISN + 1);
+	assert_int_equal(datagram_run(p, &d, &seen), XDP_REDIRECT);
+	assert_int_equal(live(p, SITE_FOUR), 2);
+}
+
+static void test_packet_without_time_left_says_nothing_of_the_flow(void **state)
+{
+	struct plane *p = *state;
+	struct datagram d;
+
+	open_flow(p, &syn4);
+	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1, 0);
+	d.ttl = 1;
+	lost(p, &d, REASON_DROP_TTL);
+	assert_int_equal(live(p, SITE_FOUR), 1);
 }
 
 static void test_same_client_port_opens_anew_after_the_end(void **state)
@@ -564,6 +663,11 @@ int main(void)
 		TEST(fins_of_both_close_the_flow),
 		TEST(reset_from_either_side_closes_the_flow),
 		TEST(reset_with_another_number_closes_nothing),
+		TEST(backends_reset_with_another_number_closes_nothing),
+		TEST(segment_from_far_away_does_not_move_what_is_expected),
+		TEST(reset_behind_data_on_its_way_counts_unless_more_follows),
+		TEST(fins_of_no_number_of_the_connection_close_nothing),
+		TEST(packet_without_time_left_says_nothing_of_the_flow),
 		TEST(same_client_port_opens_anew_after_the_end),
 		TEST(flow_of_a_dead_backend_is_forgotten),
 		TEST(full_table_refuses_new_flows_and_keeps_the_old),
