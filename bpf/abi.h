@@ -274,7 +274,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	  "an answer of the node's own was due, but too many were")                                \
 	X(DROP_NO_FLOW, drop_no_flow, "of no connection that fullnat (or a stateful nat) knows")   \
 	X(DROP_FLOWS_FULL, drop_flows_full,                                                        \
-	  "a new connection in fullnat, but the flow table is full")                               \
+	  "a new connection in fullnat, but there are flow_limit of them")                         \
 	X(DROP_NO_PORT, drop_no_port, "fullnat: no source port is free for this backend")          \
 	X(DROP_NO_ROUTE, drop_no_route,                                                            \
 	  "nat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")          \

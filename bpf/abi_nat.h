@@ -5,7 +5,8 @@
  * SERVICE_STATEFUL, and each of fullnat, has a translation for each flow, in two maps: by what the
  * client sends, and by what the backend answers. Of one packet, they are in `nascent` and `claims`,
  * which a flood may churn; what is more is in `translations` and `reverse`, which nothing evicts.
- * How old a translation is, `flows` knows: lb/ deletes those that have no entry there.
+ * How old a translation is, `flows` knows: lb/ deletes those that have no entry there, but for the
+ * UNCOUNTED ones.
  */
 #ifndef SLUICE_BPF_ABI_NAT_H
 #define SLUICE_BPF_ABI_NAT_H
@@ -45,11 +46,12 @@ _Static_assert(sizeof(struct nat_pool) == 168, "nat_pool");
 #define TRANSLATION_ANSWERED	 0x01U /* the backend has sent something */
 #define TRANSLATION_CLIENT_FIN	 0x02U
 #define TRANSLATION_BACKEND_FIN	 0x04U
-#define TRANSLATION_CLOSING	 0x08U /* FIN from both, or RST */
-#define TRANSLATION_PROXY	 0x10U /* a PROXY v2 header comes first */
-#define TRANSLATION_ACKNOWLEDGED 0x20U /* the backend has all of that header */
-#define TRANSLATION_COOKIE	 0x40U /* opened by a SYN cookie: the client knows another ISN */
-#define TRANSLATION_WAITING	 0x80U /* for the backend's SYN-ACK; only with COOKIE */
+#define TRANSLATION_CLOSING	 0x08U	/* FIN from both, or RST */
+#define TRANSLATION_PROXY	 0x10U	/* a PROXY v2 header comes first */
+#define TRANSLATION_ACKNOWLEDGED 0x20U	/* the backend has all of that header */
+#define TRANSLATION_COOKIE	 0x40U	/* opened by a SYN cookie: the client knows another ISN */
+#define TRANSLATION_WAITING	 0x80U	/* for the backend's SYN-ACK; only with COOKIE */
+#define TRANSLATION_UNCOUNTED	 0x100U /* `flows` was full: its age is `seen` */
 
 struct translation {
 	struct tuple back; /* what the backend sends: src and sport are its own */

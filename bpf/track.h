@@ -96,8 +96,10 @@ static __always_inline int track_backend_good(const struct translation *t)
 
 /* ---- life ---- */
 
-/* track_count: into `flows`. 0: the table is full. */
-static __always_inline int track_count(struct scratch *s, const struct translation *t)
+/* track_count: a translation into `flows`. That may be full of other modes' flows, which anybody
+ * can open: then it goes on uncounted, and is counted when there is room.
+ */
+static __always_inline void track_count(struct scratch *s, struct translation *t)
 {
 	const struct flow fresh = {.backend = t->backend, .seen = (__u16)track_now()};
 	struct flow *f = bpf_map_lookup_elem(&flows, &s->key);
@@ -109,7 +111,12 @@ static __always_inline int track_count(struct scratch *s, const struct translati
 	error = bpf_map_update_elem(&flows, &s->key, &fresh, BPF_NOEXIST);
 	if (!error)
 		count_opened(t->service, t->backend);
-	return !error || error == FLOW_EXISTS;
+	if (!error || error == FLOW_EXISTS) {
+		__sync_fetch_and_and(&t->flags, ~TRANSLATION_UNCOUNTED);
+		return;
+	}
+	__sync_fetch_and_or(&t->flags, TRANSLATION_UNCOUNTED);
+	count_reason(REASON_FLOW_TABLE_FULL);
 }
 
 /* track_is_kept: is it confirmed? */
@@ -206,6 +213,8 @@ static __always_inline int track_owned(const struct scratch *s)
 /* track_keep: s->fresh, which has a claim, becomes one that nothing evicts. */
 __noinline int track_keep(struct scratch *s)
 {
+	struct translation *t;
+
 	if (!s)
 		return REASON_DROP_INTERNAL;
 	s->back = s->fresh.back;
@@ -220,10 +229,9 @@ __noinline int track_keep(struct scratch *s)
 		bpf_map_delete_elem(&reverse, &s->back);
 		return REASON_DROP_FLOWS_FULL;
 	}
-	if (!track_count(s, &s->fresh)) {
-		track_forget(s, &s->fresh);
-		return REASON_DROP_FLOWS_FULL;
-	}
+	t = bpf_map_lookup_elem(&translations, &s->key);
+	if (t)
+		track_count(s, t);
 	bpf_map_delete_elem(&nascent, &s->key);
 	bpf_map_delete_elem(&claims, &s->back);
 	return NEXT;

@@ -125,8 +125,8 @@ static uint32_t closing_timeout_of(const struct flow_sweep *w, const struct flow
 		       : CLOSING_S;
 }
 
-static bool is_over(const struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
-		    uint32_t now_s)
+bool flow_sweep_over(const struct flow_sweep *w, const struct flow_key *key, const struct flow *f,
+		     uint32_t now_s)
 {
 	const struct current_backend *b = &w->current->backends[f->backend];
 	uint32_t silent_s = flow_silent_s(f, now_s), running_s = now_s - w->since_s;
@@ -174,7 +174,7 @@ static void entry_look(struct flow_sweep *w, const struct flow_key *key, const s
 		bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key);
 		return;
 	}
-	if (is_over(w, key, f, now_s)) {
+	if (flow_sweep_over(w, key, f, now_s)) {
 		if (bpf_map_delete_elem(w->plane->maps[MAP_FLOWS], key) == 0 &&
 		    !(f->flags & FLOW_CLOSING)) {
 			w->expired[f->backend]++;

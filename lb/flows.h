@@ -40,6 +40,9 @@ const struct flow_facts *flow_sweep_facts(const struct flow_sweep *sweep);
 void flow_sweep_new_backend(struct flow_sweep *sweep, uint32_t number);
 uint64_t flow_sweep_live(const struct flow_sweep *sweep, uint32_t number);
 uint64_t flow_sweep_expired(const struct flow_sweep *sweep, uint32_t number);
+/* flow_sweep_over: may this entry of `flows` be deleted? */
+bool flow_sweep_over(const struct flow_sweep *sweep, const struct flow_key *key,
+		     const struct flow *f, uint32_t now_s);
 uint32_t flow_sweep_used(const struct flow_sweep *sweep); /* entries, as of the last pass */
 
 /* clock_writer: writes struct clock every second, a new epoch every EPOCH_SECONDS. */

@@ -235,7 +235,7 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->channel = channel_new(lb->loop, channel_fd, on_message, on_closed, lb);
 	lb->neighbours = neighbours_new(lb->loop, on_ways, lb);
 	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, on_lost, lb);
-	lb->translations = translation_sweep_new(lb->loop, lb->plane);
+	lb->translations = translation_sweep_new(lb->loop, lb->plane, lb->sweep);
 	lb->syn_watch = syn_watch_new(lb);
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);

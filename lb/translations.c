@@ -7,8 +7,6 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "lb/flows.h"
-
 /* A translation is there a moment before its flow is. */
 enum { YOUNG_EPOCHS = 2 };
 
@@ -21,22 +19,28 @@ struct walk {
 
 struct translation_sweep {
 	const struct plane *plane;
+	const struct flow_sweep *flows;
 	struct event *timer;
 	struct walk walk;
 };
 
-static bool is_over(const struct plane *plane, const struct flow_key *key,
-		    const struct translation *t, uint32_t now_s)
+static bool is_over(const struct plane *plane, const struct flow_sweep *flows,
+		    const struct flow_key *key, const struct translation *t, uint32_t now_s)
 {
-	struct flow flow;
+	struct flow flow = {.flags = t->flags & TRANSLATION_CLOSING ? FLOW_CLOSING : 0,
+			    .backend = t->backend,
+			    .seen = t->seen};
 
+	if (t->flags & TRANSLATION_UNCOUNTED && t->backend < CURRENT_BACKENDS)
+		return flow_sweep_over(flows, key, &flow, now_s);
 	if ((uint16_t)(FLOW_EPOCH(now_s) - t->seen) < YOUNG_EPOCHS)
 		return false;
 	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &flow) == -ENOENT;
 }
 
 /* One batch. 1 = there is more, 0 = that was all, or -errno. */
-static int walk_step(const struct plane *plane, struct walk *w, uint32_t now_s, int *deleted)
+static int walk_step(const struct plane *plane, const struct flow_sweep *flows, struct walk *w,
+		     uint32_t now_s, int *deleted)
 {
 	uint32_t n = TRANSLATIONS_BATCH;
 	int r = bpf_map_lookup_batch(plane->maps[MAP_TRANSLATIONS], w->begun ? &w->position : NULL,
@@ -46,7 +50,7 @@ static int walk_step(const struct plane *plane, struct walk *w, uint32_t now_s, 
 		return r;
 	w->begun = true;
 	for (uint32_t i = 0; i < n; i++) {
-		if (!is_over(plane, &w->keys[i], &w->values[i], now_s))
+		if (!is_over(plane, flows, &w->keys[i], &w->values[i], now_s))
 			continue;
 		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &w->values[i].back);
 		*deleted += bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &w->keys[i]) == 0;
@@ -54,7 +58,7 @@ static int walk_step(const struct plane *plane, struct walk *w, uint32_t now_s, 
 	return r == 0;
 }
 
-int translations_pass(const struct plane *plane, uint32_t now_s)
+int translations_pass(const struct plane *plane, const struct flow_sweep *flows, uint32_t now_s)
 {
 	struct walk *w = calloc(1, sizeof(*w));
 	int deleted = 0, r;
@@ -62,7 +66,7 @@ int translations_pass(const struct plane *plane, uint32_t now_s)
 	if (!w)
 		return -ENOMEM;
 	do {
-		r = walk_step(plane, w, now_s, &deleted);
+		r = walk_step(plane, flows, w, now_s, &deleted);
 	} while (r > 0);
 	free(w);
 	return r < 0 ? r : deleted;
@@ -77,7 +81,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (w->plane->maps[MAP_TRANSLATIONS] >= 0 && w->plane->maps[MAP_FLOWS] >= 0)
-		r = walk_step(w->plane, &w->walk, clock_now_s(), &deleted);
+		r = walk_step(w->plane, w->flows, &w->walk, clock_now_s(), &deleted);
 	if (r > 0)
 		next_ms = TRANSLATIONS_TICK_MS;
 	else
@@ -86,13 +90,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		  &(struct timeval){.tv_sec = next_ms / 1000, .tv_usec = next_ms % 1000 * 1000});
 }
 
-struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane)
+struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane,
+						const struct flow_sweep *flows)
 {
 	struct translation_sweep *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->plane = plane;
+	w->flows = flows;
 	w->timer = event_new(loop, -1, 0, on_tick, w);
 	if (!w->timer) {
 		free(w);

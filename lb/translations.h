@@ -2,21 +2,24 @@
 /* translations.h: the translations of fullnat, as far as user space has to do with them.
  *
  * Their age is that of their flow: the sweep of flows.h deletes what is over from `flows`; this one
- * walks `translations` and deletes, with its way back, whatever has no flow there any more.
+ * walks `translations` and deletes, with its way back, whatever has no flow there any more. One for
+ * which `flows` had no room is over when a flow of its age would be.
  */
 #ifndef SLUICE_LB_TRANSLATIONS_H
 #define SLUICE_LB_TRANSLATIONS_H
 
-#include "lb/plane.h"
+#include "lb/flows.h"
 
 enum { TRANSLATIONS_PASS_MS = 10000, TRANSLATIONS_BATCH = 1024, TRANSLATIONS_TICK_MS = 20 };
 
-struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane);
+/* translation_sweep_new: @flows, which outlives it, says what is over. */
+struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane,
+						const struct flow_sweep *flows);
 void translation_sweep_free(struct translation_sweep *sweep);
 
 /* translations_pass: all of it at once, for tests; how many were deleted, or -errno.
  * @now_s: of the clock
  */
-int translations_pass(const struct plane *plane, uint32_t now_s);
+int translations_pass(const struct plane *plane, const struct flow_sweep *flows, uint32_t now_s);
 
 #endif

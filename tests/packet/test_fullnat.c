@@ -475,6 +475,28 @@ static void test_full_table_refuses_new_flows_and_keeps_the_old(void **state)
 	in(p, &d);
 }
 
+/* Pairs of spoofed packets to a service of dsr fill `flows`. */
+static void test_flows_of_other_services_keep_no_new_one_out(void **state)
+{
+	struct plane *p = *state;
+	int flows = bpf_map__fd(p->skel->maps.flows);
+	struct flow_key key = {.service = 99};
+	const struct flow other = {.backend = SITE_SIX};
+	struct datagram d;
+
+	for (key.sport = 0; key.sport < SITE_FLOWS; key.sport++)
+		assert_int_equal(bpf_map_update_elem(flows, &key, &other, 0), 0);
+	open_flow(p, &syn4);
+	assert_int_equal(live(p, SITE_FOUR), 0);
+	assert_int_equal(plane_reason(p, REASON_FLOW_TABLE_FULL), 1);
+	key.sport = 0;
+	assert_int_equal(bpf_map_delete_elem(flows, &key), 0);
+	plane_clock_set(p, 2000);
+	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 1);
+	in(p, &d);
+	assert_int_equal(live(p, SITE_FOUR), 1);
+}
+
 /* Twenty times the size of what a flood may fill; the first connection stays. */
 static void test_syn_flood_takes_no_port_and_no_flow(void **state)
 {
@@ -671,6 +693,7 @@ int main(void)
 		TEST(same_client_port_opens_anew_after_the_end),
 		TEST(flow_of_a_dead_backend_is_forgotten),
 		TEST(full_table_refuses_new_flows_and_keeps_the_old),
+		TEST(flows_of_other_services_keep_no_new_one_out),
 		TEST(syn_flood_takes_no_port_and_no_flow),
 		TEST(two_flows_never_share_a_port),
 		TEST(probes_answers_go_up_untouched),

@@ -12,7 +12,9 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -93,27 +95,82 @@ static uint32_t count(int map)
 	return n;
 }
 
-static void test_translation_goes_after_its_flow(void **state)
+static struct plane maps_open(void)
 {
 	struct plane p = {0};
-	uint32_t now_s = 100 * EPOCH_SECONDS;
 
-	(void)state;
 	p.maps[MAP_TRANSLATIONS] =
 		map_new("translations", sizeof(struct flow_key), sizeof(struct translation));
 	p.maps[MAP_REVERSE] = map_new("reverse", sizeof(struct tuple), sizeof(struct flow_key));
 	p.maps[MAP_FLOWS] = map_new("flows", sizeof(struct flow_key), sizeof(struct flow));
+	return p;
+}
+
+static void maps_close(const struct plane *p)
+{
+	close(p->maps[MAP_TRANSLATIONS]);
+	close(p->maps[MAP_REVERSE]);
+	close(p->maps[MAP_FLOWS]);
+}
+
+static void test_translation_goes_after_its_flow(void **state)
+{
+	struct plane p = maps_open();
+	uint32_t now_s = 100 * EPOCH_SECONDS;
+
+	(void)state;
 	for (uint16_t i = 0; i < 3000; i++)
 		put(&p, i, 10, i % 3 == 0); /* silent, some with a flow */
 	put(&p, 5000, 100, false);	    /* its flow comes in a moment */
-	assert_int_equal(translations_pass(&p, now_s), 2000);
+	assert_int_equal(translations_pass(&p, NULL, now_s), 2000);
 	assert_int_equal(count(p.maps[MAP_TRANSLATIONS]), 1001);
 	assert_int_equal(count(p.maps[MAP_REVERSE]), 1001);
 	assert_int_equal(count(p.maps[MAP_FLOWS]), 1000);
-	assert_int_equal(translations_pass(&p, now_s), 0);
-	close(p.maps[MAP_TRANSLATIONS]);
-	close(p.maps[MAP_REVERSE]);
-	close(p.maps[MAP_FLOWS]);
+	assert_int_equal(translations_pass(&p, NULL, now_s), 0);
+	maps_close(&p);
+}
+
+static void put_uncounted(const struct plane *p, uint16_t port, uint32_t flags, uint32_t seen_s)
+{
+	struct flow_key key = {.sport = port, .service = 1};
+	struct translation t = {.back = {.dport = port, .protocol = 6},
+				.backend = 1,
+				.flags = TRANSLATION_UNCOUNTED | flags,
+				.seen = FLOW_EPOCH(seen_s)};
+
+	assert_int_equal(bpf_map_update_elem(p->maps[MAP_TRANSLATIONS], &key, &t, 0), 0);
+	assert_int_equal(bpf_map_update_elem(p->maps[MAP_REVERSE], &t.back, &key, 0), 0);
+}
+
+/* `flows` had no room for it. */
+static void test_uncounted_translation_lives_for_its_pools_idle_timeout(void **state)
+{
+	struct plane p = maps_open();
+	struct current *current = calloc(1, sizeof(*current));
+	struct event_base *loop = event_base_new();
+	uint32_t now_s = clock_now_s() + 5000;
+	struct flow_sweep *flows;
+
+	(void)state;
+	assert_non_null(current);
+	current->backends[1].used = true;
+	current->backends[1].plane.flags = BACKEND_ALIVE;
+	current->pools[0].used = true;
+	current->pools[0].idle_timeout_s = 600;
+	flows = flow_sweep_new(loop, &p, current, NULL, NULL, NULL);
+	assert_non_null(flows);
+	put_uncounted(&p, 1, 0, now_s - 500);
+	put_uncounted(&p, 2, 0, now_s - 700);
+	put_uncounted(&p, 3, TRANSLATION_CLOSING, now_s - 100);
+	put_uncounted(&p, 4, TRANSLATION_CLOSING, now_s - 20);
+	assert_int_equal(translations_pass(&p, flows, now_s), 2);
+	assert_int_equal(count(p.maps[MAP_REVERSE]), 2);
+	current->backends[1].plane.flags = 0;
+	assert_int_equal(translations_pass(&p, flows, now_s), 2);
+	flow_sweep_free(flows);
+	event_base_free(loop);
+	free(current);
+	maps_close(&p);
 }
 
 int main(void)
@@ -123,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_cookies_end_when_it_was_calm_for_a_while),
 		cmocka_unit_test(test_counter_that_begins_anew_is_no_flood),
 		cmocka_unit_test(test_translation_goes_after_its_flow),
+		cmocka_unit_test(test_uncounted_translation_lives_for_its_pools_idle_timeout),
 	};
 
 	if (geteuid() != 0) {
