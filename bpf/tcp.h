@@ -126,17 +126,34 @@ static __always_inline int segment_write(struct xdp_md *ctx, struct scratch *s,
 	return 1;
 }
 
+/* segment_pad: what is behind the segment in a frame of the least length: nothing of what was there
+ * before.
+ */
+static __always_inline int segment_pad(struct xdp_md *ctx, __u32 at)
+{
+	__u64 zeros = 0;
+
+	if (at >= FRAME_LEAST || at + sizeof(zeros) < FRAME_LEAST)
+		return 0;
+	return (int)bpf_xdp_store_bytes(ctx, at, &zeros, FRAME_LEAST - at);
+}
+
 /* segment_make: a segment without data, with the packet's own ends. */
 __noinline int segment_make(struct xdp_md *ctx, struct scratch *s, const struct segment_text *text)
 {
-	__u32 bytes, ip_bytes;
+	__u32 bytes, ip_bytes, had, has;
 
 	if (!s || !text)
 		return 0;
 	bytes = text->mss ? 24 : 20;
 	ip_bytes = (__u32)(s->p.transport_at - s->p.ip_at) + bytes;
-	if (bpf_xdp_adjust_tail(ctx,
-				(int)(s->p.ip_at + ip_bytes - (__u32)bpf_xdp_get_buff_len(ctx))))
+	had = (__u32)bpf_xdp_get_buff_len(ctx);
+	has = s->p.ip_at + ip_bytes;
+	if (has < FRAME_LEAST && had >= FRAME_LEAST)
+		has = FRAME_LEAST;
+	if (bpf_xdp_adjust_tail(ctx, (int)(has - had)))
+		return 0;
+	if (has != s->p.ip_at + ip_bytes && segment_pad(ctx, s->p.ip_at + ip_bytes))
 		return 0;
 	s->p.flags &= (__u16)~PACKET_FIRST_FRAGMENT;
 	s->header_bytes = bytes;

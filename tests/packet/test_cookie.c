@@ -105,6 +105,23 @@ static void test_syn_is_answered_and_forgotten(void **state)
 	assert_int_equal(plane_backend_stats(p, SITE_FOUR).packets, 0);
 }
 
+/* An Ethernet frame has 60 bytes at least; what fills it up is nobody's old data. */
+static void test_answer_fills_the_least_frame_with_zeros(void **state)
+{
+	static const uint8_t zeros[2];
+	struct plane *p = *state;
+	struct datagram syn = syn4;
+	struct frame frame;
+
+	syn.options_bytes = 12;
+	memset(syn.options + 4, 1, 8);
+	datagram_build(&syn, &frame);
+	assert_int_equal(frame.len_bytes, 66);
+	assert_int_equal(plane_run(p->fd, &frame, NULL), XDP_TX);
+	assert_int_equal(frame.len_bytes, 60);
+	assert_memory_equal(frame.bytes + 58, zeros, 2);
+}
+
 static void test_source_that_is_no_host_gets_no_cookie(void **state)
 {
 	static const char *const bad[] = {"127.0.0.1", "224.0.0.1", "255.255.255.255", SITE_VIP4};
@@ -339,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 		TEST(syn_is_answered_and_forgotten),
+		TEST(answer_fills_the_least_frame_with_zeros),
 		TEST(source_that_is_no_host_gets_no_cookie),
 		TEST(answer_goes_back_where_the_syn_came_from),
 		TEST(right_ack_becomes_a_syn_to_the_backend),
