@@ -19,21 +19,7 @@
 #include <bpf/libbpf.h>
 
 #include "balancer.skel.h"
-#include "tests/packet/nat_site.h"
-
-/* RESET_WINDOW: as in bpf/track.h */
-enum { CLIENT_ISN = 1000, SERVER_ISN = 9000, RESET_WINDOW = 1 << 18 };
-
-static const struct datagram syn4 = {
-	.src = SITE_CLIENT4,
-	.dst = SITE_VIP4,
-	.protocol = IPPROTO_TCP,
-	.sport = 40000,
-	.dport = 25,
-	.seq = CLIENT_ISN,
-	.flags = TCP_SYN,
-	.window = 500,
-};
+#include "tests/packet/nat_talk.h"
 
 static int setup(void **state)
 {
@@ -58,68 +44,6 @@ static int teardown(void **state)
 	plane_close(*state);
 	free(*state);
 	return 0;
-}
-
-static struct datagram segment_of(struct datagram d, uint8_t flags, uint32_t seq, uint32_t ack)
-{
-	d.flags = flags;
-	d.seq = seq;
-	d.ack = ack;
-	return d;
-}
-
-static struct datagram in(struct plane *p, const struct datagram *d)
-{
-	struct datagram out;
-
-	assert_int_equal(datagram_run(p, d, &out), XDP_TX);
-	assert_string_equal(out.dst, strchr(d->src, ':') ? SITE_BACKEND6 : SITE_BACKEND4);
-	assert_int_equal(out.dport, 2525);
-	assert_int_equal(out.seq, d->seq);
-	assert_int_equal(out.ack, d->ack);
-	assert_int_equal(out.payload_bytes, d->payload_bytes);
-	return out;
-}
-
-static void back(struct plane *p, const struct datagram *d, const struct datagram *client)
-{
-	struct datagram out;
-
-	assert_int_equal(datagram_run(p, d, &out), XDP_REDIRECT);
-	assert_string_equal(out.src, client->dst);
-	assert_string_equal(out.dst, client->src);
-	assert_int_equal(out.sport, client->dport);
-	assert_int_equal(out.dport, client->sport);
-	assert_int_equal(out.seq, d->seq);
-	assert_int_equal(out.ack, d->ack);
-}
-
-static void lost(struct plane *p, const struct datagram *d, enum reason reason)
-{
-	uint64_t before = plane_reason(p, reason);
-	struct datagram out;
-
-	assert_int_equal(datagram_run(p, d, &out), XDP_DROP);
-	assert_int_equal(plane_reason(p, reason), before + 1);
-}
-
-/* The handshake; what the backend saw of the SYN. */
-static struct datagram open_flow(struct plane *p, const struct datagram *syn)
-{
-	struct datagram seen = in(p, syn), synack, ack;
-
-	synack = site_answer(&seen, TCP_SYN | TCP_ACK, SERVER_ISN, syn->seq + 1);
-	back(p, &synack, syn);
-	ack = segment_of(*syn, TCP_ACK, syn->seq + 1, SERVER_ISN + 1);
-	assert_int_equal(in(p, &ack).sport, seen.sport);
-	return seen;
-}
-
-static uint64_t live(struct plane *p, uint32_t backend)
-{
-	struct backend_stats s = plane_backend_stats(p, backend);
-
-	return s.opened - s.closed;
 }
 
 static uint32_t entries(const struct bpf_map *map)
@@ -273,157 +197,6 @@ static void test_flow_whose_port_was_taken_gets_another(void **state)
 	assert_int_not_equal(d.sport, first.sport);
 	d = open_flow(p, &syn4);
 	assert_int_not_equal(d.sport, first.sport);
-}
-
-static void test_fins_of_both_close_the_flow(void **state)
-{
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	d = segment_of(syn4, TCP_ACK | TCP_FIN, CLIENT_ISN + 1, SERVER_ISN + 1);
-	in(p, &d);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-	d = site_answer(&seen, TCP_ACK | TCP_FIN, SERVER_ISN + 1, CLIENT_ISN + 2);
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 0);
-	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 2, SERVER_ISN + 2);
-	assert_int_equal(in(p, &d).sport, seen.sport); /* the last ACK still arrives */
-}
-
-static void test_reset_from_either_side_closes_the_flow(void **state)
-{
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	d = site_answer(&seen, TCP_RST, SERVER_ISN + 1, 0);
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 0);
-	d = syn4;
-	d.sport++;
-	open_flow(p, &d);
-	d = segment_of(d, TCP_RST, CLIENT_ISN + 1, 0);
-	in(p, &d);
-	assert_int_equal(live(p, SITE_FOUR), 0);
-}
-
-/* RFC 5961 3.2: a server believes a RST only if it has the very number that it expects. */
-static void test_reset_with_another_number_closes_nothing(void **state)
-{
-	static const int32_t off[] = {-1, -70000, RESET_WINDOW, 1 << 30};
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
-		d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1 + (uint32_t)off[i], 0);
-		assert_int_equal(in(p, &d).sport, seen.sport); /* it answers by a challenge */
-		assert_int_equal(live(p, SITE_FOUR), 1);
-	}
-	d = site_answer(&seen, TCP_ACK, SERVER_ISN + 1, CLIENT_ISN + 101);
-	back(p, &d, &syn4);
-	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1, 0); /* right, a hundred bytes ago */
-	in(p, &d);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 101, 0);
-	in(p, &d);
-	assert_int_equal(live(p, SITE_FOUR), 0);
-}
-
-/* Who sends them needs to know neither number, only that there is a port for each flow. */
-static void test_backends_reset_with_another_number_closes_nothing(void **state)
-{
-	static const int32_t off[] = {-1, -70000, RESET_WINDOW, 1 << 30};
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
-		d = site_answer(&seen, TCP_RST, SERVER_ISN + 1 + (uint32_t)off[i], 0);
-		back(p, &d, &syn4); /* the client answers by a challenge */
-		assert_int_equal(live(p, SITE_FOUR), 1);
-	}
-	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 101);
-	in(p, &d);
-	d = site_answer(&seen, TCP_RST, SERVER_ISN + 1, 0); /* right, a hundred bytes ago */
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-	d = site_answer(&seen, TCP_RST, SERVER_ISN + 101, 0);
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 0);
-}
-
-/* So that no one can say first which number is expected. */
-static void test_segment_from_far_away_does_not_move_what_is_expected(void **state)
-{
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + (2U << 24), 7000000);
-	in(p, &d);
-	d = site_answer(&seen, TCP_RST, 7000000, 0);
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-	d = site_answer(&seen, TCP_ACK, SERVER_ISN + (2U << 24), 7000000);
-	back(p, &d, &syn4);
-	d = site_answer(&seen, TCP_ACK | TCP_SYN, 7000000, CLIENT_ISN + 1);
-	back(p, &d, &syn4);
-	d = site_answer(&seen, TCP_RST, 7000001, 0);
-	back(p, &d, &syn4);
-	d = segment_of(syn4, TCP_RST, 7000000, 0);
-	in(p, &d);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-}
-
-/* The other side may have that data, or may answer by a challenge. */
-static void test_reset_behind_data_on_its_way_counts_unless_more_follows(void **state)
-{
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	for (int side = 0; side < 2; side++) {
-		d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1001, 0);
-		if (side)
-			d = site_answer(&seen, TCP_RST, SERVER_ISN + 1001, 0);
-		if (side)
-			back(p, &d, &syn4);
-		else
-			in(p, &d);
-		assert_int_equal(live(p, SITE_FOUR), 0);
-		plane_clock_set(p, 2000 + 1000U * (uint32_t)side);
-		d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 1);
-		in(p, &d);
-		assert_int_equal(live(p, SITE_FOUR), 1);
-	}
-}
-
-static void test_fins_of_no_number_of_the_connection_close_nothing(void **state)
-{
-	struct plane *p = *state;
-	struct datagram seen = open_flow(p, &syn4), d;
-
-	d = segment_of(syn4, TCP_ACK | TCP_FIN, CLIENT_ISN + (2U << 24), SERVER_ISN + 1);
-	in(p, &d);
-	d = site_answer(&seen, TCP_ACK | TCP_FIN, SERVER_ISN + 1, CLIENT_ISN + 1);
-	back(p, &d, &syn4);
-	assert_int_equal(live(p, SITE_FOUR), 1);
-	d = syn4;
-	d.sport++;
-	seen = open_flow(p, &d);
-	d = segment_of(d, TCP_ACK | TCP_FIN, CLIENT_ISN + 1001, SERVER_ISN + 1);
-	in(p, &d);
-	d = site_answer(&seen, TCP_ACK | TCP_FIN, SERVER_ISN - (2U << 24), CLIENT_ISN + 1);
-	assert_int_equal(datagram_run(p, &d, &seen), XDP_REDIRECT);
-	assert_int_equal(live(p, SITE_FOUR), 2);
-}
-
-static void test_packet_without_time_left_says_nothing_of_the_flow(void **state)
-{
-	struct plane *p = *state;
-	struct datagram d;
-
-	open_flow(p, &syn4);
-	d = segment_of(syn4, TCP_RST, CLIENT_ISN + 1, 0);
-	d.ttl = 1;
-	lost(p, &d, REASON_DROP_TTL);
-	assert_int_equal(live(p, SITE_FOUR), 1);
 }
 
 static void test_same_client_port_opens_anew_after_the_end(void **state)
@@ -682,14 +455,6 @@ int main(void)
 		TEST(spoofed_syn_does_not_disturb_a_live_flow),
 		TEST(repeated_syn_keeps_its_port),
 		TEST(flow_whose_port_was_taken_gets_another),
-		TEST(fins_of_both_close_the_flow),
-		TEST(reset_from_either_side_closes_the_flow),
-		TEST(reset_with_another_number_closes_nothing),
-		TEST(backends_reset_with_another_number_closes_nothing),
-		TEST(segment_from_far_away_does_not_move_what_is_expected),
-		TEST(reset_behind_data_on_its_way_counts_unless_more_follows),
-		TEST(fins_of_no_number_of_the_connection_close_nothing),
-		TEST(packet_without_time_left_says_nothing_of_the_flow),
 		TEST(same_client_port_opens_anew_after_the_end),
 		TEST(flow_of_a_dead_backend_is_forgotten),
 		TEST(full_table_refuses_new_flows_and_keeps_the_old),
