@@ -40,6 +40,17 @@ const struct config_service *config_service(const struct config *c, uint32_t i)
 	return array_at(c, c->services_at, sizeof(struct config_service), i);
 }
 
+const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_bytes)
+{
+	const struct config_file *f;
+
+	if (file == 0 || file > c->n_files)
+		return NULL;
+	f = array_at(c, c->files_at, sizeof(*f), file - 1);
+	*ret_size_bytes = f->size_bytes;
+	return (const char *)c + f->at;
+}
+
 int config_find_pool(const struct config *c, const char *name)
 {
 	for (uint32_t i = 0; i < c->n_pools; i++) {
@@ -105,6 +116,21 @@ static bool array_fits(const struct config *c, uint32_t at, size_t element, uint
 	       (c->size_bytes - at) / element >= n;
 }
 
+static bool files_fit(const struct config *c)
+{
+	if (!array_fits(c, c->files_at, sizeof(struct config_file), c->n_files))
+		return false;
+	for (uint32_t i = 0; i < c->n_files; i++) {
+		const struct config_file *f =
+			array_at(c, c->files_at, sizeof(struct config_file), i);
+
+		if (f->at < sizeof(*c) || f->at > c->size_bytes ||
+		    c->size_bytes - f->at < f->size_bytes)
+			return false;
+	}
+	return true;
+}
+
 int config_map(int fd, const struct config **ret_config)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
@@ -121,7 +147,8 @@ int config_map(int fd, const struct config **ret_config)
 	    !array_fits(c, c->instances_at, sizeof(struct config_instance), c->n_instances) ||
 	    !array_fits(c, c->pools_at, sizeof(struct config_pool), c->n_pools) ||
 	    !array_fits(c, c->backends_at, sizeof(struct config_backend), c->n_backends) ||
-	    !array_fits(c, c->services_at, sizeof(struct config_service), c->n_services)) {
+	    !array_fits(c, c->services_at, sizeof(struct config_service), c->n_services) ||
+	    !files_fit(c)) {
 		munmap((void *)(uintptr_t)c, (size_t)st.st_size);
 		return -EPROTO;
 	}

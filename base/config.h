@@ -31,9 +31,13 @@ enum {
 	CONFIG_SERVICES = 16384, /* one for each port */
 	CONFIG_POOLS = 1024,
 	CONFIG_INSTANCES = 255,
-	CONFIG_PORTS = 64,	       /* in one service's list */
-	CONFIG_WEIGHT = 1000,	       /* the greatest weight */
-	PROBE_CONF_SIZE = 1024,	       /* a probe type's own settings */
+	CONFIG_PORTS = 64,	/* in one service's list */
+	CONFIG_WEIGHT = 1000,	/* the greatest weight */
+	PROBE_CONF_SIZE = 3072, /* a probe type's own settings */
+	CONFIG_FILES = 256,	/* that others name: certificates, keys */
+	CONFIG_FILE_SIZE = 256 << 10,
+	CONFIG_LIST_SIZE = 1024, /* a list of strings: a command, a dialogue */
+	CONFIG_HOOKS = 8,
 	CONFIG_CONNECTIONS = 64 << 20, /* the greatest max_connections: what flow_limit may be */
 	NAT_SOURCES = 8,	       /* of a pool */
 	NAT_PORTS_LEAST = 1024,	       /* of a node */
@@ -56,6 +60,8 @@ enum key_type {
 	KEY_STRING, /* char[size] */
 	KEY_BOOL,   /* bool */
 	KEY_INT,    /* int32_t, least..most */
+	KEY_SECRET, /* char[size]: the first line of the file whose path is the value */
+	KEY_LIST,   /* char[size]: an array of strings, each with its NUL, ended by an empty one */
 };
 
 struct config_key {
@@ -65,7 +71,9 @@ struct config_key {
 	size_t size;   /* of the member */
 	int32_t least, most;
 	bool required;
-	/* NULL, or says what is wrong with a KEY_STRING value (a static string), NULL = nothing */
+	/* NULL, or says what is wrong with the member (a static string), NULL = nothing; of strings
+	 * and lists
+	 */
 	const char *(*check)(const char *value);
 };
 
@@ -77,19 +85,42 @@ struct probe_schema {
 	size_t conf_size;
 	bool can_tls;	   /* "implicit" is allowed */
 	bool can_starttls; /* "starttls" is allowed */
+	bool must_tls;	   /* "implicit" is the default, and all there is */
+	bool no_port;	   /* it asks no port: neither the pool nor the backend needs one */
+	bool no_stream;	   /* not over a connection of TCP: no TLS, no PROXY header */
 };
 
 /* ---- the value ---- */
 
 enum config_tls { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 
+/* What a probe asks of the server's certificate, and shows of its own. */
+struct config_certificate {
+	bool verify;	       /* by `ca`, else by the system's authorities */
+	char name[256];	       /* that it must be for; "" = the probe's sni, or none */
+	uint32_t ca, own, key; /* PEM, as for config_file(); 0 = none */
+	uint32_t warn_days;    /* before it expires; 0 = never */
+};
+
+enum config_proxy { PROXY_NONE, PROXY_V1, PROXY_V2 }; /* the header that a probe sends first */
+enum config_via { VIA_ADDRESS, VIA_VIP }; /* whom a probe asks: the backend's own address, or ... */
+
 struct config_probe {
 	char type[16]; /* a schema's name; "none": the backends count as up */
 	enum config_tls tls;
-	uint16_t port;	      /* 0: the backend's */
-	uint32_t interval_ms; /* between the starts of two probes: 100 .. 3,600,000 */
-	uint32_t timeout_ms;  /* for the whole conversation */
-	uint8_t rise, fall;   /* agreeing results that turn the state: 1 .. 100 */
+	struct config_certificate certificate;
+	enum config_proxy proxy;
+	enum config_via via;
+	uint16_t port;		   /* 0: the backend's */
+	uint32_t interval_ms;	   /* between the starts of two probes: 100 .. 3,600,000 */
+	uint32_t interval_down_ms; /* while it is not up */
+	uint32_t
+		interval_rising_ms; /* after a result that may turn its state, until that is sure */
+	uint32_t timeout_ms;	    /* for the whole conversation */
+	uint32_t slow_ms;	    /* a median above this is slow; 0 = nothing is */
+	uint8_t rise, fall;	    /* agreeing results that turn the state: 1 .. 100 */
+	uint8_t flap_limit;	    /* turns within flap_period_ms that hold it down; 0 = never */
+	uint32_t flap_period_ms, flap_hold_ms;
 	_Alignas(8) uint8_t conf[PROBE_CONF_SIZE]; /* the type's own struct */
 };
 
@@ -126,6 +157,25 @@ enum config_below_min { BELOW_MIN_BACKUP, BELOW_MIN_ALL, BELOW_MIN_REJECT };
 
 enum config_on_down { ON_DOWN_RESET, ON_DOWN_KEEP }; /* of a backend's established flows */
 
+/* A program of the operator's. */
+struct config_command {
+	char words[CONFIG_LIST_SIZE]; /* as KEY_LIST; "" = none. The first is an absolute path. */
+	uint32_t timeout_ms;
+};
+
+struct config_heal { /* what is run once when a backend was down for a time */
+	struct config_command command;
+	uint32_t after_ms, again_ms; /* down for so long; the first wait until it is run again */
+};
+
+/* Where there is nobody to take a new connection. */
+enum config_no_backend { NO_BACKEND_DROP, NO_BACKEND_REJECT };
+
+struct config_hook { /* told of each change: a program, or an URL to be POSTed to */
+	struct config_command command;
+	char url[CONFIG_PATH_SIZE];
+};
+
 struct config_pool {
 	char name[NAME_SIZE];
 	enum config_mode mode;
@@ -144,7 +194,12 @@ struct config_pool {
 	uint32_t slow_start_ms; /* 0 = none */
 	uint32_t first_backend; /* its backends are config_backend(c, first .. first + n - 1) */
 	uint32_t n_backends;
+	uint32_t panic_percent; /* fewer up than that: the probes are wrong; 0 = never */
+	int32_t backup_pool;	/* index; used when nobody here takes connections; -1 = none */
+	enum config_no_backend no_backend;
+	struct config_heal heal;
 	struct config_probe probe;
+	struct config_probe agent; /* type "": there is none */
 };
 
 struct config_backend {
@@ -206,6 +261,10 @@ struct config {
 	uint32_t slots;				/* of every table; a prime */
 	uint32_t flow_limit;			/* entries of the flow table: 1,024 .. 64 Mi */
 	char user[32];				/* that the health checks run as */
+	char programs_user[32];			/* that the operator's programs run as */
+	uint32_t n_hooks;
+	struct config_hook hooks[CONFIG_HOOKS];
+	uint32_t n_files, files_at; /* struct config_file */
 	uint32_t n_instances, n_pools, n_backends, n_services;
 	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
 };
@@ -214,6 +273,12 @@ const struct config_instance *config_instance(const struct config *c, uint32_t i
 const struct config_pool *config_pool(const struct config *c, uint32_t i);
 const struct config_backend *config_backend(const struct config *c, uint32_t i);
 const struct config_service *config_service(const struct config *c, uint32_t i);
+
+struct config_file { /* what was in a file when the configuration was read */
+	uint32_t at, size_bytes;
+};
+/* config_file: @file: 1 .. n_files, 0 = none: NULL. Not NUL-terminated. */
+const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_bytes);
 
 /* config_find_pool, config_find_backend: by name; the index, or -ENOENT. */
 int config_find_pool(const struct config *c, const char *name);

@@ -13,6 +13,7 @@ struct built_pool {
 	struct config_pool value;
 	const config_setting_t *setting;
 	bool used;		  /* by a service */
+	bool portless;		  /* its probe asks no port */
 	bool port_served;	  /* a service of it has the port that the probe asks */
 	bool mode_unread;	  /* "mode" was no mode: what depends on it is not told */
 	uint16_t port;		  /* of the pool; 0 = none */
@@ -22,6 +23,12 @@ struct built_pool {
 struct built_backend {
 	struct config_backend value;
 	const config_setting_t *setting;
+};
+
+struct built_file {
+	char path[CONFIG_PATH_SIZE];
+	char *bytes;
+	size_t size_bytes;
 };
 
 struct built_service {
@@ -44,7 +51,8 @@ struct builder {
 	struct built_backend **backends; /* pointers: the trees below hold them */
 	struct built_service **services;
 	struct built_instance *instances;
-	uint32_t n_pools, n_backends, n_services, n_instances;
+	struct built_file *files;
+	uint32_t n_pools, n_backends, n_services, n_instances, n_files;
 	void *backend_names, *backend_addresses; /* tsearch trees: duplicates in a pool */
 	void *service_keys;
 	bool vip_unread; /* an address of "vrrp" was no address: it may be the one missed later */
@@ -55,7 +63,25 @@ void build_nodes(struct builder *b, const config_setting_t *root);
 void build_vrrp(struct builder *b, const config_setting_t *root);
 void build_pools(struct builder *b, const config_setting_t *root);
 void build_services(struct builder *b, const config_setting_t *root);
+/* build_probe, build_agent, build_heal: how a pool's backends are asked, and healed. */
 void build_probe(struct builder *b, const config_setting_t *pool, struct built_pool *p);
+void build_agent(struct builder *b, const config_setting_t *pool, struct built_pool *p);
+void build_heal(struct builder *b, const config_setting_t *pool, struct built_pool *p);
+/* build_hooks: "on_change". */
+void build_hooks(struct builder *b, const config_setting_t *root);
+/* build_file: the file whose path is the value of @key, to be held by the configuration; its
+ * number for config_file(), 0 = there is no such key, or the mistake was told.
+ */
+uint32_t build_file(struct builder *b, const config_setting_t *group, const char *key);
+/* build_secret: as KEY_SECRET; a file that others may read is a mistake. */
+void build_secret(struct builder *b, const config_setting_t *group, const char *key, enum need need,
+		  char *ret, size_t size);
+/* build_list: as KEY_LIST; true when *ret was set. */
+bool build_list(struct builder *b, const config_setting_t *group, const char *key, enum need need,
+		char *ret, size_t size);
+/* build_command: "command" (@need) and "timeout" of a group. */
+void build_command(struct builder *b, const config_setting_t *group, enum need need,
+		   uint32_t default_ms, struct config_command *ret);
 /* build_mode, build_balancing: a pool's forward mode with its settings, and its options; before its
  * backends. build_modes_check: what these and the backends say together.
  */

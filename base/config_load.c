@@ -16,9 +16,10 @@
 
 enum { SLOTS_LEAST = 251, SLOTS_MOST = 1048573, SLOTS_DEFAULT = 65537 };
 
-static const char *const top_keys[] = {"secret_file", "nodes",	    "vrrp",	 "pools",
-				       "services",    "on_stop",    "slots",	 "user",
-				       "flow_limit",  "no_service", "nat_ports", NULL};
+static const char *const top_keys[] = {"secret_file",	"nodes",      "vrrp",	   "pools",
+				       "services",	"on_stop",    "slots",	   "user",
+				       "flow_limit",	"no_service", "nat_ports", "on_change",
+				       "programs_user", NULL};
 
 void *array_grow(struct builder *b, void *array_pointer, uint32_t *n, size_t element)
 {
@@ -50,6 +51,11 @@ static void builder_fini(struct builder *b)
 		free(b->backends[i]);
 	for (uint32_t i = 0; i < b->n_services; i++)
 		free(b->services[i]);
+	for (uint32_t i = 0; i < b->n_files; i++) {
+		explicit_bzero(b->files[i].bytes, b->files[i].size_bytes);
+		free(b->files[i].bytes);
+	}
+	free(b->files);
 	free(b->pools);
 	free(b->backends);
 	free(b->services);
@@ -159,6 +165,8 @@ static void build_top(struct builder *b, const config_setting_t *root)
 	c->flow_limit = 1U << 20;
 	get_string(r, root, "secret_file", OPTIONAL, c->secret_file, sizeof(c->secret_file));
 	get_string(r, root, "user", OPTIONAL, c->user, sizeof(c->user));
+	memcpy(c->programs_user, c->user, sizeof(c->programs_user));
+	get_string(r, root, "programs_user", OPTIONAL, c->programs_user, sizeof(c->programs_user));
 	if (get_choice(r, root, "on_stop", on_stop, &choice))
 		c->on_stop = (enum config_on_stop)choice;
 	if (get_choice(r, root, "no_service", no_service, &choice))
@@ -184,11 +192,24 @@ static uint32_t lay_out(size_t *size, uint32_t n, size_t element)
 	return (uint32_t)at;
 }
 
+static void files_lay_out(const struct builder *b, uint32_t at, struct config *c)
+{
+	struct config_file *files = (void *)((char *)c + c->files_at);
+
+	for (uint32_t i = 0; i < b->n_files; i++) {
+		files[i] = (struct config_file){.at = at,
+						.size_bytes = (uint32_t)b->files[i].size_bytes};
+		memcpy((char *)c + at, b->files[i].bytes, b->files[i].size_bytes);
+		at += files[i].size_bytes;
+	}
+}
+
 /* flatten: the value of all that was built. The backends of a pool stand together. */
 static struct config *flatten(const struct builder *b)
 {
 	struct config head = b->head, *c;
 	size_t size = sizeof(head);
+	uint32_t bytes_at;
 
 	head.n_instances = b->n_instances;
 	head.n_pools = b->n_pools;
@@ -198,6 +219,11 @@ static struct config *flatten(const struct builder *b)
 	head.pools_at = lay_out(&size, head.n_pools, sizeof(struct config_pool));
 	head.backends_at = lay_out(&size, head.n_backends, sizeof(struct config_backend));
 	head.services_at = lay_out(&size, head.n_services, sizeof(struct config_service));
+	head.n_files = b->n_files;
+	head.files_at = lay_out(&size, head.n_files, sizeof(struct config_file));
+	bytes_at = (uint32_t)size;
+	for (uint32_t i = 0; i < b->n_files; i++)
+		size += b->files[i].size_bytes;
 	head.size_bytes = (uint32_t)size;
 	c = calloc(1, size);
 	if (!c)
@@ -211,6 +237,7 @@ static struct config *flatten(const struct builder *b)
 		*(struct config_backend *)(uintptr_t)config_backend(c, i) = b->backends[i]->value;
 	for (uint32_t i = 0; i < head.n_services; i++)
 		*(struct config_service *)(uintptr_t)config_service(c, i) = b->services[i]->value;
+	files_lay_out(b, bytes_at, c);
 	return c;
 }
 
@@ -254,6 +281,7 @@ static void build_all(struct builder *b, const char *path)
 		build_vrrp(b, root);
 		build_pools(b, root);
 		build_services(b, root);
+		build_hooks(b, root);
 		build_check(b);
 	}
 	config_destroy(&tree);

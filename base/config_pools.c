@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* config_pools.c: the list "pools": backends and their probe. Their forward mode and their
- * balancing options: config_modes.c.
+/* config_pools.c: the list "pools" and their backends. How they are probed:
+ * config_probe.c; their forward mode and balancing options: config_modes.c.
  */
 #include <search.h>
 #include <stdlib.h>
@@ -9,157 +9,15 @@
 #include "base/config_build.h"
 
 static const char *const pool_keys[] = {
-	"name", "port", "mode", "idle_timeout", "probe", "backends", "weight",
+	"name", "port", "mode", "idle_timeout", "backends", "weight",
+	/* config_probe.c */
+	"probe", "agent", "heal",
 	/* config_modes.c */
 	"tunnel", "proxy", "nat_sources", "syn_cookies", "syn_rate", "persistence", "source_prefix",
 	"source_prefix6", "min_backends", "below_min", "max_connections", "slow_start", "feedback",
-	"on_down", NULL};
+	"on_down", "panic_threshold", "backup_pool", "no_backend", NULL};
 static const char *const backend_keys[] = {"name",   "address",		"port", "weight",
 					   "backup", "max_connections", NULL};
-
-/* ---- probe ---- */
-
-enum { PROBE_KEYS_MOST = 40 };
-
-static const char *const common_keys[] = {"type",    "tls",  "port", "interval",
-					  "timeout", "rise", "fall", NULL};
-
-static const struct probe_schema none = {.name = "none"};
-
-static const struct probe_schema *schema_find(struct builder *b, const config_setting_t *at,
-					      const char *what, const char *type)
-{
-	const char *names[32] = {none.name};
-	const char *meant;
-	int n = 1;
-
-	if (strcmp(type, none.name) == 0)
-		return &none;
-	for (const struct probe_schema *const *s = b->schemas; *s && n < 31; s++) {
-		if (strcmp((*s)->name, type) == 0)
-			return *s;
-		names[n++] = (*s)->name;
-	}
-	meant = nearest(type, names);
-	if (meant)
-		mistake(&b->reader, at,
-			"%s: probe type \"%.32s\" is not known; did you mean \"%s\"?", what, type,
-			meant);
-	else
-		mistake(&b->reader, at, "%s: probe type \"%.32s\" is not known; see sluice.conf(5)",
-			what, type);
-	return NULL;
-}
-
-/* A probe's group may have the common keys and those of its type. */
-static void probe_keys_check(struct builder *b, const config_setting_t *s,
-			     const struct probe_schema *schema)
-{
-	const char *keys[PROBE_KEYS_MOST + 1] = {NULL};
-	int n = 0;
-
-	for (; common_keys[n]; n++)
-		keys[n] = common_keys[n];
-	for (const struct config_key *k = schema->keys; k && k->name && n < PROBE_KEYS_MOST; k++)
-		keys[n++] = k->name;
-	keys_check(&b->reader, s, keys);
-}
-
-static void own_key(struct builder *b, const config_setting_t *s, const struct config_key *k,
-		    uint8_t *conf)
-{
-	enum need need = k->required ? REQUIRED : OPTIONAL;
-	const char *wrong;
-	bool flag;
-	int64_t n;
-
-	switch (k->type) {
-	case KEY_STRING:
-		if (!get_string(&b->reader, s, k->name, need, (char *)conf + k->offset, k->size))
-			return;
-		wrong = k->check ? k->check((char *)conf + k->offset) : NULL;
-		if (wrong)
-			mistake(&b->reader, config_setting_get_member(s, k->name), "\"%s\" %s",
-				k->name, wrong);
-		return;
-	case KEY_BOOL:
-		if (get_bool(&b->reader, s, k->name, &flag))
-			memcpy(conf + k->offset, &flag, sizeof(flag));
-		return;
-	case KEY_INT:
-		if (get_int(&b->reader, s, k->name, need, k->least, k->most, &n)) {
-			int32_t value = (int32_t)n;
-
-			memcpy(conf + k->offset, &value, sizeof(value));
-		}
-		return;
-	}
-}
-
-static void tls_build(struct builder *b, const config_setting_t *s,
-		      const struct probe_schema *schema, struct config_probe *p)
-{
-	static const char *const tls[] = {"none", "starttls", "implicit", NULL};
-	int choice;
-
-	if (!get_choice(&b->reader, s, "tls", tls, &choice))
-		return;
-	p->tls = (enum config_tls)choice;
-	if ((p->tls == TLS_STARTTLS && !schema->can_starttls) ||
-	    (p->tls == TLS_IMPLICIT && !schema->can_tls))
-		mistake(&b->reader, config_setting_get_member(s, "tls"),
-			"a probe of type \"%s\" has no tls \"%s\"; expected: \"none\"%s%s",
-			schema->name, tls[choice], schema->can_starttls ? ", \"starttls\"" : "",
-			schema->can_tls ? ", \"implicit\"" : "");
-}
-
-static void probe_group(struct builder *b, const config_setting_t *s,
-			const struct probe_schema *schema, struct config_probe *p)
-{
-	int64_t n;
-
-	probe_keys_check(b, s, schema);
-	tls_build(b, s, schema, p);
-	get_duration(&b->reader, s, "interval", 100, 3600000, &p->interval_ms);
-	p->timeout_ms = p->interval_ms; /* so that a hanging server is down after fall x interval */
-	get_duration(&b->reader, s, "timeout", 50, 600000, &p->timeout_ms);
-	if (get_int(&b->reader, s, "port", OPTIONAL, 1, 65535, &n))
-		p->port = (uint16_t)n;
-	if (get_int(&b->reader, s, "rise", OPTIONAL, 1, 100, &n))
-		p->rise = (uint8_t)n;
-	if (get_int(&b->reader, s, "fall", OPTIONAL, 1, 100, &n))
-		p->fall = (uint8_t)n;
-	for (const struct config_key *k = schema->keys; k && k->name; k++)
-		own_key(b, s, k, p->conf);
-}
-
-void build_probe(struct builder *b, const config_setting_t *pool, struct built_pool *built)
-{
-	config_setting_t *s = config_setting_get_member(pool, "probe");
-	struct config_probe *p = &built->value.probe;
-	const struct probe_schema *schema;
-	char what[NAME_SIZE + 16];
-	char type[64] = "tcp";
-
-	*p = (struct config_probe){.interval_ms = 2000, .timeout_ms = 2000, .rise = 2, .fall = 3};
-	snprintf(what, sizeof(what), "pool \"%s\"", built->value.name);
-	if (s && config_setting_is_group(s)) {
-		if (!get_string(&b->reader, s, "type", REQUIRED, type, sizeof(type)))
-			return;
-	} else if (s) {
-		if (!get_string(&b->reader, pool, "probe", OPTIONAL, type, sizeof(type)))
-			return;
-	}
-	schema = schema_find(b, s ? s : pool, what, type);
-	if (!schema)
-		return;
-	snprintf(p->type, sizeof(p->type), "%s", schema->name);
-	if (schema->defaults)
-		memcpy(p->conf, schema->defaults,
-		       schema->conf_size < PROBE_CONF_SIZE ? schema->conf_size : PROBE_CONF_SIZE);
-	if (s && config_setting_is_group(s))
-		probe_group(b, s, schema, p);
-}
 
 /* ---- backends ---- */
 
@@ -229,7 +87,7 @@ static void backend_build(struct builder *b, const config_setting_t *s, struct b
 	get_bool(r, s, "backup", &new->value.backup);
 	if (get_count(r, s, "max_connections", 0, CONFIG_CONNECTIONS, &n))
 		new->value.max_connections = (uint32_t)n;
-	if (new->value.port == 0 && pool->value.probe.port == 0 &&
+	if (new->value.port == 0 && pool->value.probe.port == 0 && !pool->portless &&
 	    !config_setting_get_member(s, "port"))
 		mistake(r, s,
 			"backend \"%s\" has no port; expected: port = 25; in its pool, or here",
@@ -303,6 +161,8 @@ static void pool_build(struct builder *b, const config_setting_t *s)
 	if (get_int(r, s, "weight", OPTIONAL, 0, CONFIG_WEIGHT, &n))
 		weight = (uint16_t)n;
 	build_probe(b, s, pool);
+	build_agent(b, s, pool);
+	build_heal(b, s, pool);
 	backends_build(b, s, pool, weight);
 	build_modes_check(b, pool);
 }

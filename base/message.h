@@ -27,6 +27,9 @@ enum {
 	M(PONG, struct message_ping)                                                               \
 	M(STOP, struct message_stop)                                                               \
 	M(HEALTH, struct message_health)                                                           \
+	M(SUSPECT, struct message_suspect)                                                         \
+	M(RUN, struct message_run)                                                                 \
+	M(RAN, struct message_ran)                                                                 \
 	M(VRRP, struct message_vrrp)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
 	M(RELOAD, struct message_reload)                                                           \
@@ -73,18 +76,73 @@ enum health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN, HEALTH_LEAVING };
 		"unknown", "up", "down", "leaving"                                                 \
 	} /* leaving: it asks for no more work */
 
-/* healthcheck -> parent -> lb: the judged health of a backend, when it changes and, in full, after
- * each MESSAGE_CONFIG. parent -> healthcheck after a restart: the last known one, to go on from.
+/* Who says something about a backend's health: its probe, the agent on it, the damping of flaps
+ * (whose word is only ever "down").
+ */
+enum sayer { SAYER_PROBE, SAYER_AGENT, SAYER_FLAP, SAYERS };
+#define SAYER_NAMES                                                                                \
+	{                                                                                          \
+		"probe", "agent", "flap"                                                           \
+	}
+
+struct said {
+	uint32_t health;	 /* enum health; UNKNOWN: it has not spoken, or there is none */
+	int64_t since_s;	 /* CLOCK_REALTIME */
+	int64_t until_s;	 /* flap: when it lets go; else 0 */
+	char text[VERDICT_TEXT]; /* of its last change; printable */
+};
+
+enum { TLS_DAYS_UNKNOWN = INT32_MAX };
+
+/* healthcheck -> parent -> lb: the judged health of a backend: when it changes, in full after each
+ * MESSAGE_CONFIG, and, for what is only shown, at least every 30 s while it is probed.
+ * parent -> healthcheck after a restart: the last known one, to go on from.
+ * parent -> programs, likewise: what hooks are told.
  */
 struct message_health {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
-	uint32_t health;	   /* enum health */
-	int32_t code;		   /* the protocol's reply code, 0 = none */
-	uint32_t took_ms;	   /* the last conversation */
-	uint16_t agreeing, needed; /* failed=3/3 */
-	int64_t since_s;	   /* CLOCK_REALTIME of the change */
-	char verdict[16];	   /* "pass", "fail", "timeout", "refused", "leaving", ... */
-	char text[VERDICT_TEXT];   /* the server's words, or ours; printable */
+	uint32_t health; /* enum health: what all of them come to */
+	uint32_t weight; /* in percent of its weight: 100, or less (slow, agent) */
+	uint32_t slow;	 /* 1: its answers take longer than slow_ms */
+	struct said said[SAYERS];
+	uint32_t p50_ms, p99_ms;       /* of the last hundred that passed */
+	int32_t tls_days;	       /* until the certificate expires; TLS_DAYS_UNKNOWN */
+	uint64_t passed, failed, left; /* probes, since the process began: left = "leaving" */
+	uint64_t turns;		       /* changes of health */
+	int32_t code;		       /* the protocol's reply code, 0 = none */
+	uint32_t took_ms;	       /* the last conversation */
+	uint16_t agreeing, needed;     /* failed=3/3 */
+	int64_t since_s;	       /* CLOCK_REALTIME of the change */
+	char verdict[16];	       /* "pass", "fail", "timeout", "refused", "leaving", ... */
+	char text[VERDICT_TEXT];       /* the server's words, or ours; printable */
+};
+
+/* lb -> parent -> healthcheck: what the packets tell of a backend makes it look dead: probe it now,
+ * and again at once until that is sure.
+ */
+struct message_suspect {
+	char pool[NAME_SIZE], backend[NAME_SIZE];
+	char text[VERDICT_TEXT]; /* "32 SYNs in 400 ms, none became a connection" */
+};
+
+/* ---- the operator's programs ---- */
+
+/* healthcheck -> parent -> programs: run the program that the pool's probe names. What it is comes
+ * from the configuration: a healthcheck that a stranger took over can start nothing else.
+ */
+struct message_run {
+	uint32_t request; /* comes back in MESSAGE_RAN */
+	char pool[NAME_SIZE], backend[NAME_SIZE];
+};
+
+enum { RAN_OUTPUT = 1024 };
+
+/* programs -> parent -> healthcheck. */
+struct message_ran {
+	uint32_t request;
+	int32_t error;		 /* 0, or -errno: it could not be run; -ETIME: it was killed */
+	int32_t status;		 /* its exit status; 128 + signal */
+	char output[RAN_OUTPUT]; /* the beginning of it, NUL-terminated, as it came */
 };
 
 /* lb -> parent -> healthcheck: probe this backend now, once, and tell the dialogue. */

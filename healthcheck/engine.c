@@ -62,6 +62,8 @@ static void told_fill(struct backend *b, const struct verdict *v, uint32_t took_
 {
 	b->told = (struct message_health){
 		.health = b->judge.health,
+		.weight = 100,
+		.tls_days = TLS_DAYS_UNKNOWN,
 		.code = v->code,
 		.took_ms = took_ms,
 		.agreeing = judgement->agreeing,
@@ -91,7 +93,10 @@ static void change_log(const struct backend *b)
 /* Not probed: up, and that at once. */
 static void backend_assume(struct backend *b)
 {
-	struct verdict v = {.word = VERDICT_PASS, .text = "not probed"};
+	struct verdict v = {.word = VERDICT_PASS,
+			    .text = "not probed",
+			    .weight = WEIGHT_UNSAID,
+			    .tls_days = TLS_DAYS_UNKNOWN};
 	struct judgement judgement = {.agreeing = 1, .needed = 1};
 
 	b->judge.health = HEALTH_UP;

@@ -46,7 +46,13 @@ struct verdict {
 	enum verdict_word word;
 	int code;		 /* the protocol's reply code; 0 = none */
 	char text[VERDICT_TEXT]; /* the server's words or ours; printable ASCII */
+	/* What an agent asks for, in percent of the backend's weight; WEIGHT_UNSAID. */
+	uint8_t weight;
+	/* Until the server's certificate expires; TLS_DAYS_UNKNOWN. By the runner. */
+	int32_t tls_days;
 };
+
+enum { WEIGHT_UNSAID = 255 };
 
 const char *verdict_name(enum verdict_word word);
 
@@ -61,9 +67,19 @@ struct probe_common {
 	char sni[256]; /* server name for TLS; "" = none is sent */
 };
 
+/* How the bytes go. */
+enum probe_transport {
+	TRANSPORT_TCP,
+	TRANSPORT_UDP,	/* .feed is given one datagram at a time, whole, in an empty buffer */
+	TRANSPORT_ICMP, /* likewise: the payload of an echo reply to the echo that .start wrote */
+	TRANSPORT_PROGRAM, /* .start writes nothing; .feed is given the program's output (ran.h) */
+};
+
 struct probe_ops {
 	struct probe_schema schema;
 	size_t talk_size;
+	/* NULL: TRANSPORT_TCP */
+	enum probe_transport (*transport)(const void *conf);
 	/* start: the transport is ready. @tls: as configured; STARTTLS has not begun. */
 	enum probe_step (*start)(void *talk, const void *conf, enum config_tls tls, struct buf *out,
 				 struct verdict *v);

@@ -442,6 +442,7 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->dialogue.owner = q->owner;
 	r->in = (struct buf){.bytes = r->in_bytes, .size = sizeof(r->in_bytes)};
 	r->out = (struct buf){.bytes = r->out_bytes, .size = sizeof(r->out_bytes)};
+	r->verdict = (struct verdict){.weight = WEIGHT_UNSAID, .tls_days = TLS_DAYS_UNKNOWN};
 	r->started_ms = clock_ms();
 	if (event_add(r->deadline,
 		      &(struct timeval){.tv_sec = r->probe.timeout_ms / 1000,
