@@ -90,10 +90,8 @@ static void node_problems(json_t *problems, struct lb *lb)
 				: lb->detached
 					? "detached by the operator; sluice reload attaches it"
 					: "not attached yet");
-		else if (in->attached == ATTACH_GENERIC)
-			problem(problems,
-				"interface %s has no native XDP: generic mode is slower; a driver with XDP helps",
-				in->name);
+		else if (in->problem[0])
+			problem(problems, "interface %s: %s", in->name, in->problem);
 	}
 	for (uint32_t i = 0; i < lb->config->n_instances; i++) {
 		if (lb->instances[i].vrrp.role == VRRP_INIT)

@@ -9,21 +9,15 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "balancer.skel.h"
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/plane.h"
-
-enum { MTU_ONE_BUFFER = 3498 }; /* a page, less headroom, tailroom, Ethernet and two tags */
 
 static int maps_reuse(const struct plane *plane, struct balancer *skel)
 {
@@ -114,33 +108,6 @@ static int seeing_set(struct balancer *skel, const struct seeing *seeing)
 
 /* ---- the interface ---- */
 
-static int interface_ask(const char *name, unsigned long question, struct ifreq *request)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
-
-	memcpy(request->ifr_name, name, sizeof(request->ifr_name));
-	r = ioctl(fd, question, request) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-/* Does a frame of the interface's MTU need more than one buffer? */
-static bool has_long_frames(const char *name)
-{
-	struct ifreq request = {0};
-
-	return interface_ask(name, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > MTU_ONE_BUFFER;
-}
-
-static bool merges_received(const char *name)
-{
-	struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
-	struct ifreq request = {.ifr_data = (void *)&value};
-
-	return interface_ask(name, SIOCETHTOOL, &request) == 0 && (value.data & ETH_FLAG_LRO);
-}
-
 /* The kernel lets a program see such frames only if it says that it can (since 5.18). */
 static int frames_set(struct balancer *skel)
 {
@@ -209,7 +176,7 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	r = seeing ? seeing_set(skel, seeing) : 0;
 	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
 	skel->rodata->ifindex = interface->ifindex;
-	if (r == 0 && has_long_frames(interface->name))
+	if (r == 0 && advice_long_frames(interface->name))
 		r = frames_set(skel);
 	r = r < 0 ? r : balancer__load(skel);
 	fd = r < 0 ? r : fcntl(bpf_program__fd(skel->progs.balancer), F_DUPFD_CLOEXEC, 3);
@@ -256,31 +223,6 @@ void plane_tail_path(const struct plane *plane, const char *name, char ret_path[
 	pin_path(plane, "tail", name, ret_path);
 }
 
-/* What stands in the way of native XDP, and the cure. Generic XDP comes behind GRO, whose merged
- * frames are longer than what goes over a wire.
- */
-static void refusal_tell(const struct current_interface *interface, int error,
-			 char ret_problem[static PLANE_PROBLEM])
-{
-	const char *name = interface->name;
-
-	if (merges_received(name))
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP while it merges packets; cure: ethtool -K %s lro off; sluice reload",
-			name);
-	else if (has_long_frames(name))
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP at this MTU; cure: ip link set dev %s mtu %d; sluice reload",
-			name, MTU_ONE_BUFFER);
-	else
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP: %s; generic needs: ethtool -K %s gro off lro off",
-			strerror(-error), name);
-}
-
 /* link_create: native, else generic; the link's descriptor or -errno. */
 static int link_create(int program, const struct current_interface *interface,
 		       enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
@@ -302,7 +244,6 @@ static int link_create(int program, const struct current_interface *interface,
 			interface->name);
 		return fd;
 	}
-	refusal_tell(interface, fd, ret_problem);
 	fd = bpf_link_create(program, ifindex, BPF_XDP, &generic);
 	if (fd >= 0)
 		*ret_mode = ATTACH_GENERIC;

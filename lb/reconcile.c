@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/apply.h"
 #include "lb/balance.h"
 #include "lb/flows.h"
@@ -136,21 +137,39 @@ static struct inputs inputs_of(const struct lb *lb)
 
 /* ---- applying ---- */
 
+static void problem_tell(struct lb_interface *in, const char *problem)
+{
+	if (strcmp(in->problem, problem) == 0)
+		return;
+	snprintf(in->problem, sizeof(in->problem), "%s", problem);
+	if (problem[0])
+		log_warning("interface %s: %s", in->name, problem);
+}
+
+/* The program could not be attached. */
 static void on_problem(void *owner, const char *interface, const char *problem)
 {
 	struct lb *lb = owner;
 
-	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
-		struct lb_interface *in = &lb->interfaces[i];
-
-		if (strcmp(in->name, interface) != 0 || strcmp(in->problem, problem) == 0)
-			continue;
-		snprintf(in->problem, sizeof(in->problem), "%s", problem);
-		if (problem[0])
-			log_warning("interface %s: %s", interface, problem);
-		else
-			log_notice("interface %s: attached natively", interface);
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces && problem[0]; i++) {
+		if (strcmp(lb->interfaces[i].name, interface) == 0)
+			problem_tell(&lb->interfaces[i], problem);
 	}
+}
+
+/* How the program is attached now, and what the operator should know of it. */
+static void attachment_take(struct lb_interface *in, enum attach_mode mode)
+{
+	static const char *const names[] = ATTACH_NAMES;
+	char advice[ADVICE_TEXT];
+
+	if (mode != in->attached && mode != ATTACH_NONE)
+		log_notice("interface %s: attached: xdp=%s", in->name, names[mode]);
+	in->attached = mode;
+	if (mode == ATTACH_NONE)
+		return; /* why is told by whoever failed to */
+	advice_give(in->name, mode, advice);
+	problem_tell(in, advice);
 }
 
 /* What the inputs remember of the data plane: for status, and for the next adoption. */
@@ -169,8 +188,8 @@ static void outcome_take(struct lb *lb, const struct plan *plan)
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		int number = current_find_interface(lb->current, lb->interfaces[i].name);
 
-		lb->interfaces[i].attached =
-			number < 0 ? ATTACH_NONE : lb->current->interfaces[number].mode;
+		attachment_take(&lb->interfaces[i],
+				number < 0 ? ATTACH_NONE : lb->current->interfaces[number].mode);
 	}
 }
 
@@ -186,6 +205,8 @@ static void sweep_tell(struct lb *lb, const struct plan *plan)
 			flow_sweep_new_backend(lb->sweep, s->number);
 		else if (s->kind == STEP_BACKEND_LOSE && !(s->backend.plane.flags & BACKEND_ALIVE))
 			flow_sweep_soon(lb->sweep);
+		else if (s->kind == STEP_SETTINGS)
+			flow_sweep_restart(lb->sweep);
 	}
 }
 
