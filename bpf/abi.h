@@ -277,7 +277,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	  "a new connection in fullnat, but there are flow_limit of them")                         \
 	X(DROP_NO_PORT, drop_no_port, "fullnat: no source port is free for this backend")          \
 	X(DROP_NO_ROUTE, drop_no_route,                                                            \
-	  "nat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")          \
+	  "fullnat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")      \
 	X(DROP_EARLY, drop_early,                                                                  \
 	  "data behind a SYN cookie, before the backend has answered: the client repeats it")      \
 	X(DROP_INTERNAL, drop_internal, "a table was missing: our bug")                            \

@@ -50,20 +50,24 @@ bool advice_long_frames(const char *interface)
 static void advice_generic(const char *name, char *text)
 {
 	if (is_on(name, ETHTOOL_GFLAGS, ETH_FLAG_LRO))
-		snprintf(text, ADVICE_TEXT,
-			 "generic XDP: LRO is on; cure: ethtool -K %s lro off, then sluice detach; sluice reload",
-			 name);
+		snprintf(
+			text, ADVICE_TEXT,
+			"generic XDP: LRO is on; cure: ethtool -K %s lro off, then sluice detach; sluice reload",
+			name);
 	else if (advice_long_frames(name))
-		snprintf(text, ADVICE_TEXT,
-			 "generic XDP: the MTU is too large; cure: ip link set %s mtu %d, then sluice detach; sluice reload",
-			 name, MTU_ONE_BUFFER);
+		snprintf(
+			text, ADVICE_TEXT,
+			"generic XDP: the MTU is too large; cure: ip link set %s mtu %d, then sluice detach; sluice reload",
+			name, MTU_ONE_BUFFER);
 	else if (is_on(name, ETHTOOL_GGRO, 1))
-		snprintf(text, ADVICE_TEXT,
-			 "generic XDP behind GRO merges packets; cure: ethtool -K %s gro off, or a driver with XDP (veth: a smaller MTU of its peer)",
-			 name);
+		snprintf(
+			text, ADVICE_TEXT,
+			"generic XDP behind GRO merges packets; cure: ethtool -K %s gro off, or a driver with XDP (veth: a smaller MTU of its peer)",
+			name);
 	else
-		snprintf(text, ADVICE_TEXT,
-			 "generic XDP is slower: a driver with XDP helps (veth: a smaller MTU of its peer)");
+		snprintf(
+			text, ADVICE_TEXT,
+			"generic XDP is slower: a driver with XDP helps (veth: a smaller MTU of its peer)");
 }
 
 void advice_give(const char *interface, enum attach_mode mode, char ret_text[static ADVICE_TEXT])
@@ -72,7 +76,25 @@ void advice_give(const char *interface, enum attach_mode mode, char ret_text[sta
 	if (mode == ATTACH_GENERIC)
 		advice_generic(interface, ret_text);
 	else if (mode == ATTACH_NATIVE && is_on(interface, ETHTOOL_GFLAGS, ETH_FLAG_LRO))
-		snprintf(ret_text, ADVICE_TEXT,
-			 "LRO is on: merged packets do not fit where they are sent on; cure: ethtool -K %s lro off",
-			 interface);
+		snprintf(
+			ret_text, ADVICE_TEXT,
+			"LRO is on: merged packets do not fit where they are sent on; cure: ethtool -K %s lro off",
+			interface);
+}
+
+bool advice_forwarding(const char *interface, bool ipv6)
+{
+	char path[64 + IFNAMSIZ];
+	char value = '1';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv%c/conf/%s/forwarding", ipv6 ? '6' : '4',
+		 interface);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (fread(&value, 1, 1, f) != 1)
+		value = '1';
+	fclose(f);
+	return value != '0';
 }

@@ -211,6 +211,17 @@ static void test_answer_to_the_node_itself_goes_up_untouched(void **state)
 	assert_translated(*state, &w, XDP_PASS, w.src, w.sport, w.dst, w.dport, 64);
 }
 
+/* The kernel then looks no route up, and the packet may well be for the node. */
+static void test_answer_to_the_node_itself_goes_up_without_forwarding(void **state)
+{
+	struct datagram w = back4;
+
+	strcpy(w.dst, "192.0.2.1");
+	datagram_forwarding(false);
+	assert_translated(*state, &w, XDP_PASS, w.src, w.sport, w.dst, w.dport, 64);
+	datagram_forwarding(true);
+}
+
 static void test_other_packets_of_a_backend_go_up_untouched(void **state)
 {
 	struct datagram w = back4;
@@ -393,6 +404,7 @@ int main(void)
 		TEST(answer_without_time_left_goes_up_untouched),
 		TEST(answer_to_unresolved_client_goes_up_translated),
 		TEST(answer_to_the_node_itself_goes_up_untouched),
+		TEST(answer_to_the_node_itself_goes_up_without_forwarding),
 		TEST(other_packets_of_a_backend_go_up_untouched),
 		TEST(dead_backend_gets_nothing),
 		TEST(icmp_error_reaches_the_backend_about_its_own_packet),

@@ -69,6 +69,17 @@ static void test_interface_that_is_not_there_is_harmless(void **state)
 	assert_string_equal(text, "");
 }
 
+static void test_forwarding_is_seen(void **state)
+{
+	(void)state;
+	shell("sysctl -qw net.ipv4.conf.a0.forwarding=0 net.ipv6.conf.a0.forwarding=1");
+	assert_false(advice_forwarding("a0", false));
+	assert_true(advice_forwarding("a0", true));
+	shell("sysctl -qw net.ipv4.conf.a0.forwarding=1");
+	assert_true(advice_forwarding("a0", false));
+	assert_true(advice_forwarding("none9", false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -76,6 +87,7 @@ int main(void)
 		cmocka_unit_test(test_generic_behind_gro_is_told_to_turn_it_off),
 		cmocka_unit_test(test_generic_at_a_large_mtu_is_told_which_fits),
 		cmocka_unit_test(test_interface_that_is_not_there_is_harmless),
+		cmocka_unit_test(test_forwarding_is_seen),
 	};
 
 	if (unshare(CLONE_NEWNET) < 0) {
