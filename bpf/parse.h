@@ -47,14 +47,21 @@
  */
 #define LOOK_CLOSER REASON_COUNT
 
+/* It is ICMP: parse_quoted() is to read whether it is an error, and about which flow. */
+#define LOOK_INSIDE (REASON_COUNT + 1)
+
 #define VLAN_TAGS_MOST	2
 #define EXTENSIONS_MOST 6
+#define QUOTED_MOST	6 /* extension headers in a packet that an ICMP error quotes */
 
 #define IP_OFFSET	  0x1fff
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_DONT_FRAGMENT  0x4000
 #define IP_FRAGMENT_BITS  (IP_MORE_FRAGMENTS | IP_OFFSET)
 #define MAPPED_PREFIX	  bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
+
+/* Bytes of a frame before TCP, UDP, ICMP: more than the headers that are walked can have. */
+#define TRANSPORT_AT_MOST 0x3fff
 
 #define PACKET_FIRST_FRAGMENT 0x1U /* flags: the first fragment of a packet of several */
 #define PACKET_DONT_FRAGMENT  0x2U
@@ -74,6 +81,8 @@ struct packet {
 	__u16 ip_at;	    /* bytes from the frame's start to the IP header */
 	__u16 transport_at; /* and to that of TCP, UDP, ICMP */
 	__u16 ip_bytes;	    /* of the IP packet, headers included */
+	__u16 quoted_at;    /* only of a PACKET_ICMP: to the quoted TCP or UDP header */
+	__u16 pad;
 };
 
 /* What of the frame is not parsed yet. The claim of a header is checked against both ends: that of
@@ -142,6 +151,59 @@ static __always_inline enum reason parse_udp(struct cursor c, struct packet *p)
 	return NEXT;
 }
 
+/* ---- IPv6 extension headers ---- */
+
+struct extension {
+	__u8 next, len; /* of 8 bytes, without the first; of AH of 4, without the first two */
+	__be16 offset;	/* of a fragment: and 3 bits, the last of which is "more" */
+	__be32 id;
+};
+
+#define EXTENSION_HOPS	  0
+#define EXTENSION_ROUTING 43
+#define EXTENSION_AUTH	  51
+#define EXTENSION_OPTIONS 60
+
+static __always_inline int is_extension(__u32 header)
+{
+	return header == EXTENSION_HOPS || header == EXTENSION_ROUTING ||
+	       header == EXTENSION_OPTIONS || header == EXTENSION_AUTH ||
+	       header == IPPROTO_FRAGMENT;
+}
+
+/* One step of the walk: over one extension header.
+ * @ret_offset: of a fragment: its offset in bytes and, in the last bit, whether more follow
+ * A routing header that still has a way to go is not for us: the obsolete type 0 is dropped (RFC
+ * 5095), others are passed up.
+ */
+static __always_inline enum reason parse_extension(struct cursor *c, struct packet *p,
+						   __u32 *ret_offset)
+{
+	const struct extension *x = c->at;
+	__u32 header = p->protocol, bytes = 8;
+
+	if (unlikely((void *)(x + 1) > c->frame_end || c->left_bytes < sizeof(*x)))
+		return REASON_DROP_TRUNCATED;
+	p->protocol = x->next;
+	if (header == EXTENSION_AUTH)
+		bytes = (x->len + 2U) * 4;
+	else if (header != IPPROTO_FRAGMENT)
+		bytes = (x->len + 1U) * 8;
+	if (unlikely(bytes > c->left_bytes))
+		return REASON_DROP_TRUNCATED;
+	/* bytes 2 and 3: routing type, and segments left */
+	if (header == EXTENSION_ROUTING && (bpf_ntohs(x->offset) & 0xff))
+		return bpf_ntohs(x->offset) >> 8 ? REASON_PASS_PROTOCOL : REASON_DROP_EXTENSIONS;
+	if (header == IPPROTO_FRAGMENT) {
+		*ret_offset = (__u32)bpf_ntohs(x->offset) & 0xfff9;
+		p->fragment_id = x->id;
+	}
+	c->at += bytes;
+	c->offset += bytes;
+	c->left_bytes -= bytes;
+	return NEXT;
+}
+
 /* ---- ICMP errors ---- */
 
 #define ICMP_BYTES 8 /* the header, before the packet that the error is about */
@@ -163,6 +225,7 @@ static __always_inline enum reason parse_icmp_ports(struct cursor c, struct pack
 	if (unlikely((void *)(port + 2) > c.frame_end || c.left_bytes < 4))
 		return REASON_DROP_TRUNCATED;
 	p->ports = port[1] | (__u32)port[0] << 16;
+	p->quoted_at = (__u16)c.offset;
 	p->kind = PACKET_ICMP;
 	return NEXT;
 }
@@ -187,9 +250,28 @@ static __always_inline enum reason parse_icmp4(struct cursor c, struct packet *p
 	p->src[3] = ip->daddr;
 	p->protocol = ip->protocol;
 	c.at += ICMP_BYTES + header_bytes;
+	c.offset += ICMP_BYTES + header_bytes;
 	if (unlikely(c.left_bytes < ICMP_BYTES + header_bytes))
 		return REASON_DROP_TRUNCATED;
 	c.left_bytes -= ICMP_BYTES + header_bytes;
+	return parse_icmp_ports(c, p);
+}
+
+/* The quoted packet may have extension headers: one that its sender fragmented, or was told to
+ * (RFC 6946), has. Only a first fragment has ports.
+ */
+static __always_inline enum reason parse_quoted_extensions(struct cursor c, struct packet *p)
+{
+	__u32 offset = 0;
+
+	for (int i = 0; i < QUOTED_MOST && is_extension(p->protocol); i++) {
+		enum reason reason = parse_extension(&c, p, &offset);
+
+		if (unlikely(reason != NEXT))
+			return reason;
+		if (offset & 0xfff8)
+			return REASON_PASS_PROTOCOL;
+	}
 	return parse_icmp_ports(c, p);
 }
 
@@ -211,9 +293,27 @@ static __always_inline enum reason parse_icmp6(struct cursor c, struct packet *p
 	__builtin_memcpy(p->src, &ip->daddr, sizeof(p->src));
 	p->protocol = ip->nexthdr;
 	c.at += ICMP_BYTES + sizeof(*ip);
+	c.offset += ICMP_BYTES + (__u32)sizeof(*ip);
 	c.left_bytes -= ICMP_BYTES + (__u32)sizeof(*ip);
-	return parse_icmp_ports(c, p);
+	return parse_quoted_extensions(c, p);
 }
+
+/* parse_quoted: *p is what parse_closely() wrote with LOOK_INSIDE. A function of its own, so that
+ * the kernel verifies this walk once, and not for each way to it.
+ */
+static __always_inline enum reason parse_quoted(void *frame, void *frame_end, struct packet *p)
+{
+	struct cursor c = {.at = frame + p->transport_at,
+			   .frame_end = frame_end,
+			   .offset = p->transport_at,
+			   .left_bytes = p->ip_bytes - ((__u32)p->transport_at - p->ip_at)};
+
+	if (p->transport_at > TRANSPORT_AT_MOST)
+		return REASON_DROP_INTERNAL;
+	return p->ipv6 ? parse_icmp6(c, p) : parse_icmp4(c, p);
+}
+
+/* ---- TCP, UDP, or to look inside ---- */
 
 static __always_inline enum reason parse_transport(struct cursor c, struct packet *p, int closely)
 {
@@ -224,11 +324,8 @@ static __always_inline enum reason parse_transport(struct cursor c, struct packe
 		return parse_udp(c, p);
 	if (!closely)
 		return LOOK_CLOSER;
-	if (!p->ipv6 && p->protocol == IPPROTO_ICMP)
-		return parse_icmp4(c, p);
-	if (p->ipv6 && p->protocol == IPPROTO_ICMPV6)
-		return parse_icmp6(c, p);
-	return REASON_PASS_PROTOCOL;
+	return p->protocol == (p->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? LOOK_INSIDE
+									: REASON_PASS_PROTOCOL;
 }
 
 /* ---- fragments ---- */
@@ -297,57 +394,6 @@ static __always_inline enum reason parse_ipv4(struct cursor c, struct packet *p,
 	return parse_transport(c, p, closely);
 }
 
-struct extension {
-	__u8 next, len; /* of 8 bytes, without the first; of AH of 4, without the first two */
-	__be16 offset;	/* of a fragment: and 3 bits, the last of which is "more" */
-	__be32 id;
-};
-
-#define EXTENSION_HOPS	  0
-#define EXTENSION_ROUTING 43
-#define EXTENSION_AUTH	  51
-#define EXTENSION_OPTIONS 60
-
-static __always_inline int is_extension(__u32 header)
-{
-	return header == EXTENSION_HOPS || header == EXTENSION_ROUTING ||
-	       header == EXTENSION_OPTIONS || header == EXTENSION_AUTH ||
-	       header == IPPROTO_FRAGMENT;
-}
-
-/* One step of the walk: over one extension header.
- * @ret_offset: of a fragment: its offset in bytes and, in the last bit, whether more follow
- * A routing header that still has a way to go is not for us: the obsolete type 0 is dropped (RFC
- * 5095), others are passed up.
- */
-static __always_inline enum reason parse_extension(struct cursor *c, struct packet *p,
-						   __u32 *ret_offset)
-{
-	const struct extension *x = c->at;
-	__u32 header = p->protocol, bytes = 8;
-
-	if (unlikely((void *)(x + 1) > c->frame_end || c->left_bytes < sizeof(*x)))
-		return REASON_DROP_TRUNCATED;
-	p->protocol = x->next;
-	if (header == EXTENSION_AUTH)
-		bytes = (x->len + 2U) * 4;
-	else if (header != IPPROTO_FRAGMENT)
-		bytes = (x->len + 1U) * 8;
-	if (unlikely(bytes > c->left_bytes))
-		return REASON_DROP_TRUNCATED;
-	/* bytes 2 and 3: routing type, and segments left */
-	if (header == EXTENSION_ROUTING && (bpf_ntohs(x->offset) & 0xff))
-		return bpf_ntohs(x->offset) >> 8 ? REASON_PASS_PROTOCOL : REASON_DROP_EXTENSIONS;
-	if (header == IPPROTO_FRAGMENT) {
-		*ret_offset = (__u32)bpf_ntohs(x->offset) & 0xfff9;
-		p->fragment_id = x->id;
-	}
-	c->at += bytes;
-	c->offset += bytes;
-	c->left_bytes -= bytes;
-	return NEXT;
-}
-
 /* parse_extensions: walk to the transport header, or to the fragment header of a real fragment:
  * behind that, only the first one's headers could be read on.
  */
@@ -412,7 +458,9 @@ static __always_inline enum reason parse_ip(struct cursor c, struct packet *p, _
 	return is_vlan(ethertype) && !closely ? LOOK_CLOSER : REASON_PASS_NOT_OURS;
 }
 
-/* parse_closely: everything that the page's head lists; *ret_packet is wholly written. */
+/* parse_closely: everything that the page's head lists; *ret_packet is wholly written. LOOK_INSIDE:
+ * parse_quoted() is to go on.
+ */
 static __always_inline enum reason parse_closely(void *frame, void *frame_end, __u32 frame_bytes,
 						 struct packet *ret_packet)
 {

@@ -20,6 +20,8 @@
 #include "balancer.skel.h"
 #include "tests/packet/dsr_site.h"
 
+enum { HOPS = 0, ROUTING = 43, FRAGMENT = 44, OPTIONS = 60 };
+
 /* An error about a packet that the flow's backend sent to the client. */
 static struct frame icmp_error(const struct frame_spec *spec, uint8_t type, uint32_t inner_options)
 {
@@ -126,6 +128,69 @@ static void test_icmp_error_with_inner_options_is_understood(void **state)
 	}
 }
 
+/* Of the packet that @f quotes: put an extension header behind the quoted ones that are there. */
+static void quoted_extend(struct frame *f, uint8_t header, uint32_t bytes, uint16_t fragment_bits)
+{
+	uint8_t *quoted = f->bytes + IP4_AT + L4_IN_IP6 + 8;
+	uint8_t x[64] = {quoted[6], header == FRAGMENT ? 0 : (uint8_t)(bytes / 8 - 1)};
+
+	put16(x + 2, fragment_bits);
+	bytes_insert(f, IP4_AT + L4_IN_IP6 + 8 + L4_IN_IP6, x, bytes);
+	quoted[6] = header;
+	put16(f->bytes + 18, get16(f->bytes + 18) + bytes);
+	put16(quoted + 4, get16(quoted + 4) + bytes);
+}
+
+/* What a backend fragments, in IPv6, it sends with such headers: a "packet too big" about that. */
+static void test_icmp_error_about_a_packet_with_extension_headers_reaches_the_backend(void **state)
+{
+	struct plane *p = *state;
+	struct frame f;
+
+	for (uint16_t more = 0; more < 2; more++) { /* 0: an atomic fragment (RFC 6946) */
+		f = icmp_error(&dsr_base6, 2, 0);
+		quoted_extend(&f, FRAGMENT, 8, more);
+		assert_int_equal(dsr_forwarded(p, &f), OWNER);
+	}
+	for (uint32_t bytes = 8; bytes <= 64; bytes += 8) {
+		f = icmp_error(&dsr_base6, 1, 0);
+		quoted_extend(&f, OPTIONS, bytes, 0);
+		assert_int_equal(dsr_forwarded(p, &f), OWNER);
+	}
+	f = icmp_error(&dsr_base6, 2, 0);
+	quoted_extend(&f, FRAGMENT, 8, 1);
+	quoted_extend(&f, OPTIONS, 16, 0);
+	quoted_extend(&f, HOPS, 8, 0);
+	assert_int_equal(dsr_forwarded(p, &f), OWNER);
+	dsr_table_fill(p, OWNER | SLOT_TRANSITION, PREVIOUS);
+	flow_put(p, &dsr_base6, THIRD);
+	assert_int_equal(dsr_forwarded(p, &f), THIRD);
+	for (uint32_t len = 14; len < f.len_bytes; len++) {
+		struct frame cut = f;
+
+		cut.len_bytes = len;
+		assert_int_not_equal(plane_run(p->fd, &cut, NULL), XDP_TX);
+	}
+}
+
+static void test_icmp_error_whose_quoted_ports_cannot_be_read_is_passed(void **state)
+{
+	struct frame f = icmp_error(&dsr_base6, 2, 0);
+
+	quoted_extend(&f, FRAGMENT, 8, 40);
+	dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL, "about a later fragment");
+	f = icmp_error(&dsr_base6, 2, 0);
+	quoted_extend(&f, 50, 8, 0);
+	dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL, "about ESP");
+	f = icmp_error(&dsr_base6, 2, 0);
+	for (int i = 0; i < 7; i++)
+		quoted_extend(&f, OPTIONS, 8, 0);
+	dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL, "seven headers");
+	f = icmp_error(&dsr_base6, 2, 0);
+	quoted_extend(&f, ROUTING, 8, 0x0401); /* its destination is not the client yet */
+	dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL, "on a way by routers");
+}
+
 static void test_icmp_that_is_no_error_about_a_flow_is_passed(void **state)
 {
 	struct frame f = icmp_error(&dsr_base4, 8, 0);
@@ -169,6 +234,8 @@ int main(void)
 		ICMP(test_icmp_error_follows_a_flow_that_just_began),
 		ICMP(test_icmp_error_changes_nothing),
 		ICMP(test_icmp_error_with_inner_options_is_understood),
+		ICMP(test_icmp_error_about_a_packet_with_extension_headers_reaches_the_backend),
+		ICMP(test_icmp_error_whose_quoted_ports_cannot_be_read_is_passed),
 		ICMP(test_icmp_that_is_no_error_about_a_flow_is_passed),
 		ICMP(test_no_prefix_of_an_icmp_error_is_forwarded),
 	};
