@@ -113,6 +113,8 @@ static __always_inline int balance_unserved(struct xdp_md *ctx, const struct pac
 		return stop(REASON_PASS_NO_SERVICE);
 	if (vip->mode != VIP_REJECT)
 		return stop(REASON_DROP_NOT_SERVED);
+	if (source_bad(p))
+		return stop(REASON_DROP_BAD_ADDRESS);
 	at = place_of(p);
 	if (p->protocol == IPPROTO_TCP)
 		return stop((enum reason)reply_reset(ctx, &at));
