@@ -303,8 +303,9 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	owner = slot_read(word, slot);
 	*ret_backend = owner;
 	note_slot(hash, slot, owner, stamp, now);
-	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp &&
-		   p->protocol == IPPROTO_TCP))
+	/* UDP has no use for the stamp: do not even read it */
+	if (likely(p->protocol == IPPROTO_TCP && p->kind == PACKET_OTHER &&
+		   !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
 
 	at = (__u32)hash & embryo_mask;
