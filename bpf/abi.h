@@ -195,12 +195,13 @@ _Static_assert(sizeof(struct embryo) == 8, "embryo");
 #define FRAGMENTS      (1U << FRAGMENTS_BITS)
 
 struct fragment {
-	__u64 tag; /* FRAGMENT_TAG(hash) | backend number; 0 = empty, or being written */
+	__u64 tag; /* FRAGMENT_TAG(hash) | backend number; 0 = empty; FRAGMENT_WRITING */
 	struct service service;
 };
 _Static_assert(sizeof(struct fragment) == 16, "fragment");
 
 #define FRAGMENT_TAG(hash) ((hash) & ~0xffffULL)
+#define FRAGMENT_WRITING   0x8000ULL /* no backend's number has this bit */
 
 /* ---- recent: ARRAY of struct recent64, one region of RECENT_LINES for each CPU ----
  *

@@ -218,6 +218,27 @@ static void test_fragments_of_a_dead_backend_are_dropped(void **state)
 	dsr_stopped(p, &last, XDP_DROP, REASON_DROP_NO_BACKEND, "dead");
 }
 
+/* Two CPUs must not make one entry of two. */
+static void test_fragment_entry_that_another_packet_writes_is_left_alone(void **state)
+{
+	struct plane *p = *state;
+	struct frame first = fragment(false, 5, 0, true), last = fragment(false, 5, 40, false);
+	int fd = bpf_map__fd(p->skel->maps.fragments);
+	struct fragment entry = {0};
+	uint32_t at = 0;
+
+	dsr_forwarded(p, &first);
+	for (; at < FRAGMENTS && entry.tag == 0; at++)
+		assert_int_equal(bpf_map_lookup_elem(fd, &at, &entry), 0);
+	assert_in_range(at--, 1, FRAGMENTS);
+	entry.tag = FRAGMENT_WRITING;
+	assert_int_equal(bpf_map_update_elem(fd, &at, &entry, BPF_ANY), 0);
+	dsr_forwarded(p, &first);
+	assert_int_equal(bpf_map_lookup_elem(fd, &at, &entry), 0);
+	assert_true(entry.tag == FRAGMENT_WRITING);
+	dsr_stopped(p, &last, XDP_DROP, REASON_DROP_FRAGMENT, "being written");
+}
+
 static void test_fragments_that_no_receiver_accepts_are_dropped(void **state)
 {
 	static const struct {
@@ -380,6 +401,7 @@ int main(void)
 		EDGE(test_all_fragments_of_a_packet_go_to_one_backend),
 		EDGE(test_fragment_for_no_vip_is_passed),
 		EDGE(test_fragments_of_a_dead_backend_are_dropped),
+		EDGE(test_fragment_entry_that_another_packet_writes_is_left_alone),
 		EDGE(test_fragments_that_no_receiver_accepts_are_dropped),
 		EDGE(test_first_fragment_of_a_long_datagram_is_taken),
 		EDGE(test_tcp_flags_that_contradict_each_other_are_dropped),
