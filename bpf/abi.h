@@ -256,7 +256,8 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(FORWARDED, forwarded, "sent to a backend that is there now")                             \
 	X(PASS_NOT_OURS, pass_not_ours, "not for this node's MAC, or neither IPv4 nor IPv6")       \
 	X(PASS_NO_SERVICE, pass_no_service, "no service at this address and port")                 \
-	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP nor an ICMP error (VRRP, ping, ...)") \
+	X(PASS_PROTOCOL, pass_protocol,                                                            \
+	  "neither TCP nor UDP nor a whole ICMP error (VRRP, ping, ...)")                          \
 	X(PASS_FRAGMENT, pass_fragment, "an IP fragment, not for a VIP")                           \
 	X(DROP_TRUNCATED, drop_truncated, "shorter than its headers say")                          \
 	X(DROP_BAD_HEADER, drop_bad_header, "inconsistent IP or TCP header")                       \

@@ -343,6 +343,9 @@ static __always_inline enum reason parse_fragment(struct cursor c, struct packet
 		return REASON_DROP_BAD_FRAGMENT;
 	if (unlikely(p->protocol == IPPROTO_TCP && offset > 0 && offset < sizeof(struct tcphdr)))
 		return REASON_DROP_BAD_FRAGMENT;
+	/* of an ICMP error only the first would tell whose it is; none needs more than one */
+	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
+		return REASON_PASS_PROTOCOL;
 	if (offset == 0) {
 		enum reason reason;
 

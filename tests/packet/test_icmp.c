@@ -209,6 +209,33 @@ static void test_icmp_that_is_no_error_about_a_flow_is_passed(void **state)
 	dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL, "about a fragment");
 }
 
+/* Later fragments of ICMP have no quoted addresses: all of them go where the first one does, up. No
+ * ICMP error is so long that it must be fragmented (RFC 1812 4.3.2.3, RFC 4443 2.4 c).
+ */
+static void test_fragmented_icmp_is_passed_whole(void **state)
+{
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		for (uint32_t offset = 0; offset <= 64; offset += 64) {
+			struct frame f = icmp_error(ipv6 ? &dsr_base6 : &dsr_base4, 3, 0);
+
+			if (ipv6) {
+				const uint8_t x[8] = {IPPROTO_ICMPV6, 0, 0,
+						      (uint8_t)offset, [7] = 9};
+
+				bytes_insert(&f, IP4_AT + L4_IN_IP6, x, 8);
+				f.bytes[20] = FRAGMENT;
+				f.bytes[IP4_AT + L4_IN_IP6 + 3] |= !offset;
+				put16(f.bytes + 18, get16(f.bytes + 18) + 8);
+			} else {
+				put16(f.bytes + 16, get16(f.bytes + 16) - 4);
+				put16(f.bytes + 20, offset ? offset / 8 : 0x2000);
+			}
+			dsr_stopped(*state, &f, XDP_PASS, REASON_PASS_PROTOCOL,
+				    offset ? "later" : "first");
+		}
+	}
+}
+
 static void test_no_prefix_of_an_icmp_error_is_forwarded(void **state)
 {
 	struct plane *p = *state;
@@ -237,6 +264,7 @@ int main(void)
 		ICMP(test_icmp_error_about_a_packet_with_extension_headers_reaches_the_backend),
 		ICMP(test_icmp_error_whose_quoted_ports_cannot_be_read_is_passed),
 		ICMP(test_icmp_that_is_no_error_about_a_flow_is_passed),
+		ICMP(test_fragmented_icmp_is_passed_whole),
 		ICMP(test_no_prefix_of_an_icmp_error_is_forwarded),
 	};
 	const char *why;
