@@ -237,7 +237,7 @@ static __always_inline __u64 rewrite_quoted_ip6(struct xdp_md *ctx, const struct
 		return 0;
 	addr_put(&ip->saddr, s->to.dst);
 	addr_put(&ip->daddr, s->to.src);
-	return ends_change(s) + rewrite_quoted(ctx, s, at + (__u32)sizeof(*ip), ends_change(s));
+	return ends_change(s) + rewrite_quoted(ctx, s, s->p.quoted_at, ends_change(s));
 }
 
 /* rewrite_icmp: an error's destination, what it quotes, and its checksum. Its source is whoever
