@@ -70,6 +70,9 @@ struct plane {
 	int old_flows;	       /* while the table is resized, or got a new layout; else -1 */
 	int old_translations;  /* likewise */
 	int old_reverse;
+	uint64_t copy_until_ms; /* the plan's deadline for copies; 0 = no plan is carried out */
+	bool copied;		/* the first copy of old_flows was whole: */
+	uint16_t copied_epoch;	/* but for what was seen since then */
 	int links[CURRENT_INTERFACES];
 	int programs[CURRENT_INTERFACES]; /* in service there; -1 = not loaded by this process */
 	uint64_t programs_version;	  /* changes with each of them */
@@ -92,13 +95,6 @@ void plane_free(struct plane *plane); /* all that is pinned stays */
 /* plane_remove: take away every link, map and folder. */
 void plane_remove(struct plane *plane);
 
-/* plane_settings_set: create what is missing, and the maps whose size changed. Known flows are
- * copied; tables of another number of slots start empty. Programs must be replaced afterwards,
- * then plane_settled().
- */
-int plane_settings_set(struct plane *plane, const struct settings *settings);
-void plane_settled(struct plane *plane);
-
 int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b);
 /* plane_backend_new: the same for a number that was free: its counters start at 0. */
 int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b);
@@ -114,6 +110,15 @@ int plane_pool_clear(struct plane *plane, uint32_t number);
 struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);
 struct service_stats plane_service_stats(const struct plane *plane, uint32_t id);
 void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT]);
+
+/* ---- plane_settings.c ---- */
+
+/* plane_settings_set: create what is missing, and the maps whose size changed. Known flows are
+ * copied; tables of another number of slots start empty. Programs must be replaced afterwards,
+ * then plane_settled(). 0, or -errno: then everything is as it was.
+ */
+int plane_settings_set(struct plane *plane, const struct settings *settings);
+void plane_settled(struct plane *plane);
 
 /* ---- plane_service.c ---- */
 
@@ -135,6 +140,10 @@ int plane_versions_take(struct plane *plane);
 
 /* ---- for plane*.c ---- */
 
+void plane_map_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
+int plane_maps_mmap(struct plane *plane); /* those that are there; 0 or -errno */
+int plane_slots_create(uint32_t slots);	  /* an inner map of `tables`; its descriptor or -errno */
+
 /* plane_flows_older: is it a flow table of an older layout that plane_flows_copy() knows? */
 bool plane_flows_older(const struct bpf_map_info *info);
 struct bpf_map_info plane_map_info(int fd); /* all 0 when there is none */
@@ -151,10 +160,15 @@ int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size
  */
 uint32_t plane_translations(const struct settings *settings);
 uint32_t plane_nascent(const struct settings *settings);
-/* plane_map_outgrow: a map of another size than @entries goes to *old, and is -1. */
-void plane_map_outgrow(struct plane *plane, enum plane_map map, uint32_t entries, int *old);
-void plane_flows_copy(struct plane *plane);
-void plane_translations_copy(const struct plane *plane);
+
+/* What all copies of a plan may take, and what is left for the last ones in any case. */
+enum { PLANE_COPY_MS = 5000, PLANE_COPY_AGAIN_MS = 1000 };
+
+/* plane_copies_begin: a plan begins, and with it the time for its copies. */
+void plane_copies_begin(struct plane *plane);
+/* @fresh: no program uses the new map yet */
+void plane_flows_copy(struct plane *plane, bool fresh);
+void plane_translations_copy(struct plane *plane, bool fresh);
 
 /* ---- plane_program.c ---- */
 

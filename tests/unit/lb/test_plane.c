@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,32 +28,6 @@
 #define PIN_FOLDER	FOLDER(SLUICE_ABI_VERSION)
 
 enum { SKIP = 77, FLOWS = 1024 };
-
-static const char pins[] = "/sys/fs/bpf/sluice";
-
-static void mac_read(const char *name, uint8_t ret_mac[static 6])
-{
-	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
-	close(fd);
-	memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
-}
-
-/* A world whose interface is there: a veth, with a dot in its name. */
-static struct world *world_with_veth(void)
-{
-	struct world *w = world_new();
-
-	if (if_nametoindex("sl.10") == 0)
-		assert_int_equal(system("ip link add sl.10 type veth peer name sl-peer"), 0);
-	snprintf(w->interfaces[0].name, sizeof(w->interfaces[0].name), "sl.10");
-	w->interfaces[0].ifindex = if_nametoindex("sl.10");
-	mac_read("sl.10", w->interfaces[0].mac);
-	return w;
-}
 
 static uint32_t link_id(const struct plane *plane)
 {
@@ -73,34 +45,6 @@ static uint32_t program_id(const struct plane *plane)
 
 	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
 	return info.prog_id;
-}
-
-static void flow_put(const struct plane *plane, uint16_t port)
-{
-	struct flow_key key = {.sport = port};
-	struct flow flow = {.backend = 1, .seen = port};
-
-	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
-}
-
-static bool flow_is_there(const struct plane *plane, uint16_t port)
-{
-	struct flow_key key = {.sport = port};
-	struct flow flow;
-
-	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen == port;
-}
-
-static int plane_clean(void **state)
-{
-	struct plane *plane;
-
-	(void)state;
-	if (plane_open(pins, &plane) < 0)
-		return -1;
-	plane_remove(plane);
-	plane_free(plane);
-	return 0;
 }
 
 /* What a process leaves behind that is killed in the middle of a drain. */
@@ -121,7 +65,7 @@ static uint32_t killed_process(void)
 		world_apply(w, plane);
 		w->backends[1].by_operator = OPERATOR_DRAIN;
 		world_apply(w, plane);
-		flow_put(plane, 7);
+		veth_flow_put(plane, 7);
 		id = link_id(plane);
 		if (write(ids[1], &id, sizeof(id)) != sizeof(id))
 			_exit(1);
@@ -170,7 +114,7 @@ static void test_killed_process_is_succeeded_without_a_gap(void **state)
 	assert_string_equal(w->current->services[0].name, "smtp");
 	assert_string_equal(w->current->interfaces[0].name, "sl.10");
 	assert_int_equal(link_id(plane), id);
-	assert_true(flow_is_there(plane, 7));
+	assert_true(veth_flow_is_there(plane, 7));
 
 	/* with the same inputs only the program is replaced, through its link */
 	w->backends[1].by_operator = OPERATOR_DRAIN;
@@ -241,15 +185,15 @@ static void test_resized_flow_table_keeps_its_flows(void **state)
 	assert_int_equal(plane_open(pins, &plane), 0);
 	world_apply(w, plane);
 	for (uint16_t port = 1; port <= FLOWS; port++)
-		flow_put(plane, port);
+		veth_flow_put(plane, port);
 	w->config->flow_limit = 4 * FLOWS;
 	world_apply(w, plane);
-	assert_true(flow_is_there(plane, 1) && flow_is_there(plane, FLOWS));
+	assert_true(veth_flow_is_there(plane, 1) && veth_flow_is_there(plane, FLOWS));
 	for (uint16_t port = 1; port <= 2 * FLOWS; port++)
-		flow_put(plane, port);
+		veth_flow_put(plane, port);
 	plane_free(plane);
 	assert_int_equal(plane_open(pins, &plane), 0); /* what is pinned */
-	assert_true(flow_is_there(plane, 2 * FLOWS));
+	assert_true(veth_flow_is_there(plane, 2 * FLOWS));
 	plane_free(plane);
 	world_free(w);
 }
