@@ -81,7 +81,9 @@ struct plane {
 	struct clock *clock;		  /* likewise */
 	struct service_line *lines;	  /* SERVICE_LINES, likewise */
 	uint32_t cpus;			  /* possible ones */
-	struct settings settings;	  /* that programs are loaded with */
+	bool vips_due, returns_due;	  /* these records are older than what they are made of */
+	bool lines_cleared;	  /* a packet may still read the service of a line that was */
+	struct settings settings; /* that programs are loaded with */
 };
 
 /* ---- plane.c ---- */
@@ -164,7 +166,7 @@ uint32_t plane_nascent(const struct settings *settings);
 /* What all copies of a plan may take, and what is left for the last ones in any case. */
 enum { PLANE_COPY_MS = 5000, PLANE_COPY_AGAIN_MS = 1000 };
 
-/* plane_copies_begin: a plan begins, and with it the time for its copies. */
+/* plane_copies_begin: a plan begins, and with it the time for its copies; it ends it by a 0. */
 void plane_copies_begin(struct plane *plane);
 /* @fresh: no program uses the new map yet */
 void plane_flows_copy(struct plane *plane, bool fresh);

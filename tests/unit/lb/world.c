@@ -99,7 +99,8 @@ struct plan world_plan(struct world *w)
 	struct inputs in = {.config = w->config,
 			    .backends = w->backends,
 			    .interfaces = w->interfaces,
-			    .key_print = w->key_print};
+			    .key_print = w->key_print,
+			    .held = w->is_held ? &w->held : NULL};
 	const uint8_t *foreign[POOL_MAX];
 	struct flow_facts flows = {.started_s = w->now_s,
 				   .slots = SLOTS,

@@ -17,6 +17,8 @@ struct world {
 	struct current *current;
 	uint64_t key_print;
 	uint32_t now_s;
+	bool is_held; /* these settings instead of the configuration's: */
+	struct settings held;
 	bool swept; /* the sweep has been through the flow table: */
 	uint8_t has_flows[BACKEND_MAX];
 	uint8_t foreign[SLOTS / 8 + 1]; /* the same for every pool */
