@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,9 +186,33 @@ int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* The record in words, as the program reads it: both MACs are in words 0 and 1, with the interface
+ * in word 1; the flags are in word 2. Each is written at once, the flags last.
+ *
+ * What is in more than one word, of a backend that packets go to: a MAC of ours that changes with
+ * the interface (a packet in between has a source or a destination that nobody has there: it is
+ * lost, as those before it were), and a tunnel's source (of either prefix; both are the node's).
+ * The address never changes: another one is another backend.
+ */
+enum { WORD_FLAGS = 2, WORDS = sizeof(struct backend) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct backend) % sizeof(uint64_t) == 0, "backend in words");
+_Static_assert(offsetof(struct backend, flags) == WORD_FLAGS * sizeof(uint64_t), "WORD_FLAGS");
+
+static void record_write(struct backend *at, const struct backend *record)
+{
+	uint64_t words[WORDS], *to = (uint64_t *)(void *)at;
+
+	memcpy(words, record, sizeof(words));
+	for (size_t i = 0; i < WORDS; i++) {
+		if (i != WORD_FLAGS)
+			__atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&to[WORD_FLAGS], words[WORD_FLAGS], __ATOMIC_RELEASE);
+}
+
 int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b)
 {
-	volatile struct backend *at = &plane->backends[number];
+	struct backend *at = &plane->backends[number];
 	struct name_record record = {0};
 	int r;
 
@@ -197,21 +222,8 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 	if (r < 0)
 		return r;
 	if (!(b->plane.flags & BACKEND_ALIVE))
-		at->flags = 0;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	memcpy((void *)(uintptr_t)at->l2_dst, b->plane.l2_dst, sizeof(at->l2_dst));
-	memcpy((void *)(uintptr_t)at->l2_src, b->plane.l2_src, sizeof(at->l2_src));
-	memcpy((void *)(uintptr_t)at->addr, b->plane.addr, sizeof(at->addr));
-	at->ifindex = b->plane.ifindex;
-	at->port = b->plane.port;
-	at->pool = b->plane.pool;
-	memcpy((void *)(uintptr_t)at->tunnel_src, b->plane.tunnel_src, sizeof(at->tunnel_src));
-	at->tunnel_port = b->plane.tunnel_port;
-	at->tunnel_mtu = b->plane.tunnel_mtu;
-	at->tunnel_bits = b->plane.tunnel_bits;
-	at->tunnel_clamp = b->plane.tunnel_clamp;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	at->flags = b->plane.flags;
+		__atomic_store_n(&at->flags, 0, __ATOMIC_SEQ_CST);
+	record_write(at, &b->plane);
 	return 0;
 }
 
