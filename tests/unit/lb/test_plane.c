@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -417,6 +418,64 @@ static void test_takeover_that_was_broken_off_is_ended(void **state)
 	world_free(w);
 }
 
+/* Killed between two renames: what is in our folder already counts. */
+static void test_takeover_that_was_killed_between_two_maps_is_ended(void **state)
+{
+	struct world *w = world_with_veth();
+	struct plane *plane;
+	int flows;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	become_version_1(plane, &flows);
+	flow_put_1(flows, 7);
+	close(flows);
+	assert_int_equal(mkdir(PIN_FOLDER, 0700), 0);
+	assert_int_equal(rename("/sys/fs/bpf/sluice/v1/tables", PIN_FOLDER "/tables"), 0);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->settings.slots, SLOTS);
+	assert_int_equal(w->current->pools[0].table.n, SLOTS);
+	world_apply(w, plane);
+	assert_true(flow_is_there_now(plane, 7));
+	plane_free(plane);
+	world_free(w);
+}
+
+/* What cannot be taken for want of something is not thrown away. */
+static void test_takeover_without_descriptors_is_tried_again(void **state)
+{
+	struct world *w = world_with_veth();
+	struct rlimit had, few;
+	struct plane *plane = NULL;
+	int flows, lowest;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	become_version_1(plane, &flows);
+	close(flows);
+	lowest = dup(0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	few = (struct rlimit){(rlim_t)lowest + 1, had.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(plane_open(pins, &plane), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	assert_pinned("/sys/fs/bpf/sluice/v1/names", true);
+	assert_pinned("/sys/fs/bpf/sluice/v1/link_sl%2e10", true);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->settings.slots, SLOTS);
+	plane_free(plane);
+	world_free(w);
+}
+
 /* Nothing of the old maps can be trusted alone: only the link is kept. */
 static void test_older_version_with_another_backend_record_gives_its_link_only(void **state)
 {
@@ -492,6 +551,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_older_version_is_succeeded_without_a_gap,
 					  plane_clean),
 		cmocka_unit_test_teardown(test_takeover_that_was_broken_off_is_ended, plane_clean),
+		cmocka_unit_test_teardown(test_takeover_that_was_killed_between_two_maps_is_ended,
+					  plane_clean),
+		cmocka_unit_test_teardown(test_takeover_without_descriptors_is_tried_again,
+					  plane_clean),
 		cmocka_unit_test_teardown(
 			test_older_version_with_another_backend_record_gives_its_link_only,
 			plane_clean),
