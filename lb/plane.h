@@ -137,7 +137,8 @@ void plane_lines_fill(struct plane *plane);
 
 #define PLANE_OLD_FLOWS "flows_before" /* pin of an older version's flow table, to be copied */
 
-/* plane_versions_take: what other versions left beside our folder; 0, or -EEXIST as above. */
+/* plane_versions_take: what other versions left beside our folder; 0, -EEXIST as above, or another
+ * -errno. */
 int plane_versions_take(struct plane *plane);
 
 /* ---- for plane*.c ---- */
@@ -199,6 +200,10 @@ struct seeing {
  */
 int plane_program_load(const struct plane *plane, const struct current_interface *interface,
 		       const struct seeing *seeing);
+/* plane_seeing_end: unpin what keeps the maps of such an instance; when it is no more.
+ * @how: SEEING_*
+ */
+void plane_seeing_end(const struct plane *plane, const char *interface, uint32_t how);
 /* plane_skeleton: opened with our settings and those maps that are there; NULL with errno. */
 struct balancer *plane_skeleton(const struct plane *plane);
 
@@ -216,7 +221,8 @@ void plane_explain_fini(struct plane *plane);
 struct plane_trace {
 	int explanation, filter, events; /* maps; events is a ring buffer */
 	bool tracing[CURRENT_INTERFACES];
-	uint64_t programs_version; /* that they took the place of */
+	char names[CURRENT_INTERFACES][IFNAMSIZ]; /* of those */
+	uint64_t programs_version;		  /* that they took the place of */
 };
 
 int plane_trace_init(const struct trace_filter *filter, struct plane_trace *ret_trace);
