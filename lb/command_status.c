@@ -108,6 +108,8 @@ static void node_problems(json_t *problems, struct lb *lb)
 {
 	uint32_t used, size;
 
+	if (*lb_problem(lb))
+		problem(problems, "%s", lb_problem(lb));
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		const struct lb_interface *in = &lb->interfaces[i];
 

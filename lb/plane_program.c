@@ -147,14 +147,28 @@ static int tail_settle(const struct plane *plane, const char *name)
 	return rename(from, to) < 0 ? -errno : 0;
 }
 
-/* An instance that explains or traces has its own, until there is another one. */
+/* An instance that explains or traces has its own, until it ends. */
+static void seeing_name(const char *interface, uint32_t how, char ret_name[static IFNAMSIZ + 16])
+{
+	snprintf(ret_name, IFNAMSIZ + 16, "%%see%u%.15s", how, interface);
+}
+
 static int tail_settle_seeing(const struct plane *plane, const struct current_interface *interface,
 			      const struct seeing *seeing)
 {
 	char name[IFNAMSIZ + 16];
 
-	snprintf(name, sizeof(name), "%%see%u%s", seeing->how, interface->name);
+	seeing_name(interface->name, seeing->how, name);
 	return tail_settle(plane, name);
+}
+
+void plane_seeing_end(const struct plane *plane, const char *interface, uint32_t how)
+{
+	char name[IFNAMSIZ + 16], path[PLANE_PATH];
+
+	seeing_name(interface, how, name);
+	plane_tail_path(plane, name, path);
+	unlink(path);
 }
 
 static void tail_discard(const struct plane *plane)
@@ -193,9 +207,13 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	return fd;
 }
 
-/* The program in service at an interface; taken. */
-static void program_keep(struct plane *plane, uint32_t number, int program)
+/* The program in service at an interface; taken. What traced there, of this process or of one
+ * before us, does no more.
+ */
+static void program_keep(struct plane *plane, uint32_t number, const char *name, int program)
 {
+	plane_seeing_end(plane, name, SEEING_EXPLAIN);
+	plane_seeing_end(plane, name, SEEING_TRACE);
 	if (plane->programs[number] >= 0)
 		close(plane->programs[number]);
 	plane->programs[number] = program;
@@ -252,11 +270,26 @@ static int link_create(int program, const struct current_interface *interface,
 	return fd;
 }
 
+/* link_keep: pin it and the jump of its program; both or none. */
+static int link_keep(const struct plane *plane, const char *name, int link)
+{
+	char path[PLANE_PATH];
+	int r;
+
+	plane_link_path(plane, name, path);
+	unlink(path); /* of an interface that is gone */
+	if (bpf_obj_pin(link, path) < 0)
+		return -errno;
+	r = tail_settle(plane, name);
+	if (r < 0)
+		unlink(path);
+	return r;
+}
+
 int plane_attach(struct plane *plane, uint32_t number, const struct current_interface *interface,
 		 enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
 {
-	int program = plane_program_load(plane, interface, NULL), link, r = 0;
-	char path[PLANE_PATH];
+	int program = plane_program_load(plane, interface, NULL), link, r;
 
 	ret_problem[0] = '\0';
 	if (program < 0) {
@@ -270,18 +303,18 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 		close(program);
 		return link;
 	}
-	plane_link_path(plane, interface->name, path);
-	unlink(path); /* of an interface that is gone */
-	if (bpf_obj_pin(link, path) < 0) {
-		r = -errno;
-		snprintf(ret_problem, PLANE_PROBLEM, "the link cannot be pinned: %s", strerror(-r));
+	r = link_keep(plane, interface->name, link);
+	if (r < 0) { /* closing it takes the program off again */
+		snprintf(ret_problem, PLANE_PROBLEM, "the program cannot be pinned: %s",
+			 strerror(-r));
+		tail_discard(plane);
 		close(link);
 		close(program);
 		return r;
 	}
 	plane->links[number] = link;
-	program_keep(plane, number, program);
-	return tail_settle(plane, interface->name);
+	program_keep(plane, number, interface->name, program);
+	return 0;
 }
 
 int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface)
@@ -296,7 +329,7 @@ int plane_replace(struct plane *plane, uint32_t number, const struct current_int
 		close(program);
 		return r;
 	}
-	program_keep(plane, number, program);
+	program_keep(plane, number, interface->name, program);
 	return tail_settle(plane, interface->name);
 }
 
@@ -312,6 +345,6 @@ int plane_detach(struct plane *plane, uint32_t number, const char *name)
 	if (plane->links[number] >= 0)
 		close(plane->links[number]);
 	plane->links[number] = -1;
-	program_keep(plane, number, -1);
+	program_keep(plane, number, name, -1);
 	return 0;
 }

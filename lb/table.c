@@ -159,6 +159,18 @@ void table_mark(const struct table *t, uint8_t *ret_used)
 	}
 }
 
+int table_copy(const struct table *t, struct table *ret_table)
+{
+	struct table copy = *t;
+
+	copy.slots = calloc(t->n ? t->n : 1, sizeof(*copy.slots));
+	if (!copy.slots)
+		return -ENOMEM;
+	memcpy(copy.slots, t->slots, t->n * sizeof(*copy.slots));
+	*ret_table = copy;
+	return 0;
+}
+
 void table_fini(struct table *t)
 {
 	free(t->slots);
