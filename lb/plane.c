@@ -249,7 +249,7 @@ int plane_backend_clear(struct plane *plane, uint32_t number)
 	return plane_name_clear(plane, NAME_BACKEND, number);
 }
 
-static int table_create(const struct table *table, int *ret_fd)
+int plane_table_new(const struct table *table, int *ret_fd)
 {
 	uint32_t n = 2 * SLOTS_WORDS(table->n), written = n;
 	struct slots4 *words = calloc(n, sizeof(*words));
@@ -284,7 +284,7 @@ int plane_pool_set(struct plane *plane, uint32_t number, const struct current_po
 		r = bpf_map_update_elem(plane->maps[MAP_NAT_POOLS], &number, &pool->nat, BPF_ANY);
 	if (r < 0 || !table)
 		return r;
-	r = table_create(table, &fd);
+	r = plane_table_new(table, &fd);
 	if (r < 0)
 		return r;
 	r = bpf_map_update_elem(plane->maps[MAP_TABLES], &number, &fd, BPF_ANY);

@@ -101,6 +101,8 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 /* plane_backend_new: the same for a number that was free: its counters start at 0. */
 int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b);
 int plane_backend_clear(struct plane *plane, uint32_t number);
+/* plane_table_new: an inner map with @table in it; the caller owns *ret_fd. */
+int plane_table_new(const struct table *table, int *ret_fd);
 /* plane_pool_set: the pool's name and, unless NULL, its table: a new inner map, complete when it is
  * put in place.
  */

@@ -88,7 +88,7 @@ static void table_count(struct table *t, uint32_t idle_timeout_s)
 int table_next(const struct table *old, const struct table_wish *wish, struct table *ret_table,
 	       struct table_change *ret_change)
 {
-	struct table t = {.n = wish->n, .slots = calloc(wish->n, sizeof(*t.slots))};
+	struct table t = {.n = wish->n, .slots = malloc(wish->n * sizeof(*t.slots))};
 	struct table_change change = {.differs = old->n != wish->n};
 	bool fresh = old->n != wish->n;
 
@@ -101,6 +101,10 @@ int table_next(const struct table *old, const struct table_wish *wish, struct ta
 
 		if (!fresh)
 			was = old->slots[i];
+		if (!fresh && was.owner == owner && !wish->unsettle) {
+			t.slots[i] = was; /* settled, and stays: nearly all of them */
+			continue;
+		}
 		t.slots[i] = slot_next(was, i, owner, wish);
 		if (fresh || owner != (was.owner & SLOT_BACKEND))
 			change.moved++;
