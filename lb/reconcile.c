@@ -177,7 +177,7 @@ static struct inputs inputs_of(const struct lb *lb)
 
 /* ---- applying ---- */
 
-static void problem_tell(struct lb_interface *in, const char *problem)
+static void interface_tell(struct lb_interface *in, const char *problem)
 {
 	if (strcmp(in->problem, problem) == 0)
 		return;
@@ -193,7 +193,7 @@ static void on_problem(void *owner, const char *interface, const char *problem)
 
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces && problem[0]; i++) {
 		if (strcmp(lb->interfaces[i].name, interface) == 0)
-			problem_tell(&lb->interfaces[i], problem);
+			interface_tell(&lb->interfaces[i], problem);
 	}
 }
 
@@ -209,7 +209,7 @@ static void attachment_take(struct lb_interface *in, enum attach_mode mode)
 	if (mode == ATTACH_NONE)
 		return; /* why is told by whoever failed to */
 	advice_give(in->name, mode, advice);
-	problem_tell(in, advice);
+	interface_tell(in, advice);
 }
 
 /* What the inputs remember of the data plane: for status, and for the next adoption. */
