@@ -195,12 +195,13 @@ _Static_assert(sizeof(struct embryo) == 8, "embryo");
 #define FRAGMENTS      (1U << FRAGMENTS_BITS)
 
 struct fragment {
-	__u64 tag; /* FRAGMENT_TAG(hash) | backend number; 0 = empty, or being written */
+	__u64 tag; /* FRAGMENT_TAG(hash) | backend number; 0 = empty; FRAGMENT_WRITING */
 	struct service service;
 };
 _Static_assert(sizeof(struct fragment) == 16, "fragment");
 
 #define FRAGMENT_TAG(hash) ((hash) & ~0xffffULL)
+#define FRAGMENT_WRITING   0x8000ULL /* no backend's number has this bit */
 
 /* ---- recent: ARRAY of struct recent64, one region of RECENT_LINES for each CPU ----
  *
@@ -255,7 +256,8 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	X(FORWARDED, forwarded, "sent to a backend that is there now")                             \
 	X(PASS_NOT_OURS, pass_not_ours, "not for this node's MAC, or neither IPv4 nor IPv6")       \
 	X(PASS_NO_SERVICE, pass_no_service, "no service at this address and port")                 \
-	X(PASS_PROTOCOL, pass_protocol, "neither TCP nor UDP nor an ICMP error (VRRP, ping, ...)") \
+	X(PASS_PROTOCOL, pass_protocol,                                                            \
+	  "neither TCP nor UDP nor a whole ICMP error (VRRP, ping, ...)")                          \
 	X(PASS_FRAGMENT, pass_fragment, "an IP fragment, not for a VIP")                           \
 	X(DROP_TRUNCATED, drop_truncated, "shorter than its headers say")                          \
 	X(DROP_BAD_HEADER, drop_bad_header, "inconsistent IP or TCP header")                       \
@@ -277,7 +279,7 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	  "a new connection in fullnat, but there are flow_limit of them")                         \
 	X(DROP_NO_PORT, drop_no_port, "fullnat: no source port is free for this backend")          \
 	X(DROP_NO_ROUTE, drop_no_route,                                                            \
-	  "nat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")          \
+	  "fullnat: no way back to the client: is forwarding enabled (net.ipv4.ip_forward)?")      \
 	X(DROP_EARLY, drop_early,                                                                  \
 	  "data behind a SYN cookie, before the backend has answered: the client repeats it")      \
 	X(DROP_INTERNAL, drop_internal, "a table was missing: our bug")                            \

@@ -53,13 +53,25 @@ static __always_inline __u32 frame_bytes_of(struct xdp_md *ctx)
 	return (__u32)(ctx->data_end - ctx->data);
 }
 
-/* Global, so that the kernel verifies it once and not for each way through the rest. */
+/* These two are global, so that the kernel verifies each once and not for each way through the
+ * rest.
+ */
+__noinline int look_inside(struct xdp_md *ctx, struct packet *p)
+{
+	if (!p)
+		return REASON_DROP_INTERNAL;
+	return (int)parse_quoted((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
+}
+
 __noinline int look_closer(struct xdp_md *ctx, struct packet *ret_packet)
 {
+	int reason;
+
 	if (!ret_packet)
 		return REASON_DROP_INTERNAL;
-	return (int)parse_closely((void *)(long)ctx->data, (void *)(long)ctx->data_end,
-				  frame_bytes_of(ctx), ret_packet);
+	reason = (int)parse_closely((void *)(long)ctx->data, (void *)(long)ctx->data_end,
+				    frame_bytes_of(ctx), ret_packet);
+	return reason == LOOK_INSIDE ? look_inside(ctx, ret_packet) : reason;
 }
 
 /* A packet that goes no further than the first stage: what can be read of it is told all the same.

@@ -145,17 +145,22 @@ static __always_inline void looked_at(const struct pick *k, const struct packet 
 		k->embryo->tag = EMBRYO_KNOWN_AT(k->hash, k->clock->now_s);
 }
 
+/* flow_begin: a SYN goes to @backend, and so does what follows it. */
+static __always_inline __u32 flow_begin(const struct pick *k, __u32 backend)
+{
+	embryo_write(k->embryo, k->hash, backend);
+	stamp_write(k->stamp, 0);
+	return backend;
+}
+
 /* flow_unknown: a packet whose flow is not in `flows`. */
 static __always_inline __u32 flow_unknown(const struct pick *k, const struct packet *p,
 					  const struct flow_key *key, __u32 embryo)
 {
 	__u32 backend;
 
-	if (p->kind == PACKET_SYN) {
-		embryo_write(k->embryo, k->hash, k->owner);
-		stamp_write(k->stamp, 0);
-		return k->owner;
-	}
+	if (p->kind == PACKET_SYN)
+		return flow_begin(k, k->owner);
 	if (embryo != BACKEND_NONE && usable(k, embryo)) {
 		if (p->kind == PACKET_OTHER) {
 			flow_insert(k, key, embryo);
@@ -191,7 +196,8 @@ static __always_inline __u32 flow_known(const struct pick *k, const struct packe
 /* flow_follow: look the flow up and go where it lives.
  *
  * A closing flow that an embryo stands beside was followed by a new SYN from the same port: it is
- * forgotten and the embryo is what counts. A SYN itself asks for a live flow only.
+ * forgotten and the embryo is what counts. That SYN went where the flow was, if it still could:
+ * anybody can send a FIN and a SYN, and a flow that did not end at all must not be moved by them.
  */
 static __always_inline __u32 flow_follow(const struct pick *k, const struct packet *p)
 {
@@ -206,7 +212,7 @@ static __always_inline __u32 flow_follow(const struct pick *k, const struct pack
 		return flow_unknown(k, p, &key, embryo);
 	if (f->flags & FLOW_CLOSING) {
 		if (p->kind == PACKET_SYN)
-			return flow_unknown(k, p, &key, embryo);
+			return flow_begin(k, usable(k, f->backend) ? f->backend : k->owner);
 		if (embryo != BACKEND_NONE) {
 			flow_forget(&key, f);
 			return flow_unknown(k, p, &key, embryo);
@@ -297,8 +303,9 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	owner = slot_read(word, slot);
 	*ret_backend = owner;
 	note_slot(hash, slot, owner, stamp, now);
-	if (likely(p->kind == PACKET_OTHER && !(owner & SLOT_TRANSITION) && *stamp == now->stamp &&
-		   p->protocol == IPPROTO_TCP))
+	/* UDP has no use for the stamp: do not even read it */
+	if (likely(p->protocol == IPPROTO_TCP && p->kind == PACKET_OTHER &&
+		   !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
 
 	at = (__u32)hash & embryo_mask;

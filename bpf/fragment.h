@@ -21,20 +21,32 @@ static __always_inline struct fragment *fragment_entry(__u64 hash)
 	return bpf_map_lookup_elem(&fragments, &at);
 }
 
+/* fragment_tag: read it, in order with what is read before and after.
+ *
+ * An entry is two words. Who writes it takes it by the tag, so that no two mix theirs; who reads it
+ * reads the tag before and after the service. BPF has no barriers, but its atomic operations that
+ * return a value are full ones, on every CPU.
+ */
+static __always_inline __u64 fragment_tag(struct fragment *f)
+{
+	return __sync_fetch_and_or(&f->tag, 0);
+}
+
 /* fragment_remember: the first fragment of a packet of @service went to @backend. */
 static __noinline int fragment_remember(const struct packet *p, const struct service *service,
 					__u32 backend)
 {
-	__u64 hash = fragment_hash(hash_key, p);
+	__u64 hash = fragment_hash(hash_key, p), was;
 	struct fragment *f = fragment_entry(hash);
 
 	if (!f || dry_run())
 		return 0;
-	f->tag = 0;
-	__asm__ __volatile__("" ::: "memory");
+	was = fragment_tag(f);
+	if (was == FRAGMENT_WRITING ||
+	    __sync_val_compare_and_swap(&f->tag, was, FRAGMENT_WRITING) != was)
+		return 0; /* another packet's: one of the two is lost in any case */
 	*(volatile __u64 *)&f->service = *(const __u64 *)service;
-	__asm__ __volatile__("" ::: "memory");
-	f->tag = FRAGMENT_TAG(hash) | backend;
+	__sync_lock_test_and_set(&f->tag, FRAGMENT_TAG(hash) | backend);
 	return 0;
 }
 
@@ -49,9 +61,10 @@ static __noinline enum reason fragment_find(const struct packet *p, struct servi
 
 	if (!f)
 		return REASON_DROP_INTERNAL;
-	tag = *(volatile __u64 *)&f->tag;
+	tag = fragment_tag(f);
 	*(__u64 *)ret_service = *(volatile __u64 *)&f->service;
-	if (!tag || FRAGMENT_TAG(tag) != FRAGMENT_TAG(hash) || *(volatile __u64 *)&f->tag != tag)
+	if (!tag || tag == FRAGMENT_WRITING || FRAGMENT_TAG(tag) != FRAGMENT_TAG(hash) ||
+	    fragment_tag(f) != tag)
 		return vip_find(p) ? REASON_DROP_FRAGMENT : REASON_PASS_FRAGMENT;
 	*ret_backend = (__u32)tag & SLOT_BACKEND;
 	return NEXT;

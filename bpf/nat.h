@@ -237,7 +237,7 @@ static __always_inline __u64 rewrite_quoted_ip6(struct xdp_md *ctx, const struct
 		return 0;
 	addr_put(&ip->saddr, s->to.dst);
 	addr_put(&ip->daddr, s->to.src);
-	return ends_change(s) + rewrite_quoted(ctx, s, at + (__u32)sizeof(*ip), ends_change(s));
+	return ends_change(s) + rewrite_quoted(ctx, s, s->p.quoted_at, ends_change(s));
 }
 
 /* rewrite_icmp: an error's destination, what it quotes, and its checksum. Its source is whoever
@@ -377,7 +377,8 @@ static __always_inline enum reason route_refuse(struct xdp_md *ctx, const struct
  * NEXT: route_take() it.
  *
  * What the kernel is to answer (too big, no time left, unreachable) or to take itself (our own
- * probes' answers) it gets as it came; but see route_refuse().
+ * probes' answers, also where forwarding is disabled and no route is looked up) it gets as it came;
+ * but see route_refuse().
  */
 __noinline int route_look(struct xdp_md *ctx, struct scratch *s)
 {
@@ -387,8 +388,6 @@ __noinline int route_look(struct xdp_md *ctx, struct scratch *s)
 		return REASON_DROP_INTERNAL;
 	s->verdict = XDP_PASS;
 	way = route_ask(ctx, s);
-	if (way == BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return REASON_DROP_NO_ROUTE;
 	if (way == BPF_FIB_LKUP_RET_FRAG_NEEDED && s->p.flags & PACKET_DONT_FRAGMENT)
 		return (int)route_refuse(ctx, s, REASON_REPLY_TOO_BIG);
 	s->keep_ttl = way != BPF_FIB_LKUP_RET_SUCCESS;

@@ -47,14 +47,21 @@
  */
 #define LOOK_CLOSER REASON_COUNT
 
+/* It is ICMP: parse_quoted() is to read whether it is an error, and about which flow. */
+#define LOOK_INSIDE (REASON_COUNT + 1)
+
 #define VLAN_TAGS_MOST	2
 #define EXTENSIONS_MOST 6
+#define QUOTED_MOST	6 /* extension headers in a packet that an ICMP error quotes */
 
 #define IP_OFFSET	  0x1fff
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_DONT_FRAGMENT  0x4000
 #define IP_FRAGMENT_BITS  (IP_MORE_FRAGMENTS | IP_OFFSET)
 #define MAPPED_PREFIX	  bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
+
+/* Bytes of a frame before TCP, UDP, ICMP: more than the headers that are walked can have. */
+#define TRANSPORT_AT_MOST 0x3fff
 
 #define PACKET_FIRST_FRAGMENT 0x1U /* flags: the first fragment of a packet of several */
 #define PACKET_DONT_FRAGMENT  0x2U
@@ -74,6 +81,8 @@ struct packet {
 	__u16 ip_at;	    /* bytes from the frame's start to the IP header */
 	__u16 transport_at; /* and to that of TCP, UDP, ICMP */
 	__u16 ip_bytes;	    /* of the IP packet, headers included */
+	__u16 quoted_at;    /* only of a PACKET_ICMP: to the quoted TCP or UDP header */
+	__u16 pad;
 };
 
 /* What of the frame is not parsed yet. The claim of a header is checked against both ends: that of
@@ -142,160 +151,7 @@ static __always_inline enum reason parse_udp(struct cursor c, struct packet *p)
 	return NEXT;
 }
 
-/* ---- ICMP errors ---- */
-
-#define ICMP_BYTES 8 /* the header, before the packet that the error is about */
-
-static __always_inline int icmp_is_error(__u32 type, __u32 ipv6)
-{
-	if (ipv6) /* unreachable, too big, time exceeded, parameter problem */
-		return type >= 1 && type <= 4;
-	return type == 3 || type == 11 || type == 12;
-}
-
-/* The ports of the packet that the error is about, exchanged: that one went to the client. */
-static __always_inline enum reason parse_icmp_ports(struct cursor c, struct packet *p)
-{
-	const __u16 *port = c.at;
-
-	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return REASON_PASS_PROTOCOL;
-	if (unlikely((void *)(port + 2) > c.frame_end || c.left_bytes < 4))
-		return REASON_DROP_TRUNCATED;
-	p->ports = port[1] | (__u32)port[0] << 16;
-	p->kind = PACKET_ICMP;
-	return NEXT;
-}
-
-/* An error about a packet that did not come from the address that the error was sent to is
- * nobody's.
- */
-static __always_inline enum reason parse_icmp4(struct cursor c, struct packet *p)
-{
-	const struct iphdr *ip = c.at + ICMP_BYTES;
-	__u32 header_bytes;
-
-	if (unlikely((void *)(ip + 1) > c.frame_end || c.left_bytes < ICMP_BYTES + sizeof(*ip)))
-		return REASON_PASS_PROTOCOL;
-	if (!icmp_is_error(*(const __u8 *)c.at, 0))
-		return REASON_PASS_PROTOCOL;
-	header_bytes = ip->ihl * 4U;
-	if (unlikely(ip->version != 4 || header_bytes < sizeof(*ip)))
-		return REASON_DROP_BAD_HEADER;
-	if (ip->saddr != p->dst[3] || (ip->frag_off & bpf_htons(IP_OFFSET)))
-		return REASON_PASS_PROTOCOL;
-	p->src[3] = ip->daddr;
-	p->protocol = ip->protocol;
-	c.at += ICMP_BYTES + header_bytes;
-	if (unlikely(c.left_bytes < ICMP_BYTES + header_bytes))
-		return REASON_DROP_TRUNCATED;
-	c.left_bytes -= ICMP_BYTES + header_bytes;
-	return parse_icmp_ports(c, p);
-}
-
-static __always_inline enum reason parse_icmp6(struct cursor c, struct packet *p)
-{
-	const struct ipv6hdr *ip = c.at + ICMP_BYTES;
-	__u32 from[4];
-
-	if (unlikely((void *)(ip + 1) > c.frame_end || c.left_bytes < ICMP_BYTES + sizeof(*ip)))
-		return REASON_PASS_PROTOCOL;
-	if (!icmp_is_error(*(const __u8 *)c.at, 1))
-		return REASON_PASS_PROTOCOL;
-	if (unlikely(ip->version != 6))
-		return REASON_DROP_BAD_HEADER;
-	__builtin_memcpy(from, &ip->saddr, sizeof(from));
-	if ((from[0] ^ p->dst[0]) | (from[1] ^ p->dst[1]) | (from[2] ^ p->dst[2]) |
-	    (from[3] ^ p->dst[3]))
-		return REASON_PASS_PROTOCOL;
-	__builtin_memcpy(p->src, &ip->daddr, sizeof(p->src));
-	p->protocol = ip->nexthdr;
-	c.at += ICMP_BYTES + sizeof(*ip);
-	c.left_bytes -= ICMP_BYTES + (__u32)sizeof(*ip);
-	return parse_icmp_ports(c, p);
-}
-
-static __always_inline enum reason parse_transport(struct cursor c, struct packet *p, int closely)
-{
-	p->transport_at = (__u16)c.offset;
-	if (likely(p->protocol == IPPROTO_TCP))
-		return parse_tcp(c, p);
-	if (p->protocol == IPPROTO_UDP)
-		return parse_udp(c, p);
-	if (!closely)
-		return LOOK_CLOSER;
-	if (!p->ipv6 && p->protocol == IPPROTO_ICMP)
-		return parse_icmp4(c, p);
-	if (p->ipv6 && p->protocol == IPPROTO_ICMPV6)
-		return parse_icmp6(c, p);
-	return REASON_PASS_PROTOCOL;
-}
-
-/* ---- fragments ---- */
-
-/* @offset, @bytes: where in the whole payload this one lies; @more: it is not the last.
- * What reaches beyond the longest packet (ping of death), splits what must not be split, or starts
- * in the middle of a TCP header that another one has (RFC 1858, 3128) no receiver accepts.
- */
-static __always_inline enum reason parse_fragment(struct cursor c, struct packet *p, __u32 offset,
-						  __u32 more)
-{
-	__u32 bytes = c.left_bytes;
-
-	if (unlikely(offset + bytes > 65535 || (more && bytes % 8) || bytes == 0))
-		return REASON_DROP_BAD_FRAGMENT;
-	if (unlikely(p->protocol == IPPROTO_TCP && offset > 0 && offset < sizeof(struct tcphdr)))
-		return REASON_DROP_BAD_FRAGMENT;
-	if (offset == 0) {
-		enum reason reason;
-
-		p->flags |= PACKET_FIRST_FRAGMENT;
-		reason = parse_transport(c, p, 1);
-		/* the headers that tell the flow must be in the first one (RFC 7112) */
-		return reason == REASON_DROP_TRUNCATED ? REASON_DROP_BAD_FRAGMENT : reason;
-	}
-	p->transport_at = (__u16)c.offset;
-	p->ports = 0;
-	p->kind = PACKET_FRAGMENT;
-	return NEXT;
-}
-
-/* ---- IP ---- */
-
-static __always_inline enum reason parse_ipv4(struct cursor c, struct packet *p, int closely)
-{
-	const struct iphdr *ip = c.at;
-	__u32 header_bytes, total_bytes;
-
-	if (unlikely((void *)(ip + 1) > c.frame_end))
-		return REASON_DROP_TRUNCATED;
-	if (!closely &&
-	    unlikely(*(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
-		return LOOK_CLOSER;
-	header_bytes = closely ? ip->ihl * 4U : sizeof(*ip);
-	total_bytes = (__u32)bpf_ntohs(ip->tot_len);
-	if (unlikely(ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes))
-		return REASON_DROP_BAD_HEADER;
-	if (unlikely(total_bytes > c.left_bytes))
-		return REASON_DROP_TRUNCATED;
-	p->ipv6 = 0;
-	p->src[3] = ip->saddr;
-	p->dst[3] = ip->daddr;
-	p->protocol = ip->protocol;
-	p->ip_at = (__u16)c.offset;
-	p->ip_bytes = (__u16)total_bytes;
-	p->flags = ip->frag_off & bpf_htons(IP_DONT_FRAGMENT) ? PACKET_DONT_FRAGMENT : 0;
-	c.at += header_bytes;
-	c.offset += header_bytes;
-	c.left_bytes = total_bytes - header_bytes;
-	if (closely && ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) {
-		__u32 bits = (__u32)bpf_ntohs(ip->frag_off);
-
-		p->fragment_id = ip->id;
-		return parse_fragment(c, p, (bits & IP_OFFSET) * 8, bits & IP_MORE_FRAGMENTS);
-	}
-	return parse_transport(c, p, closely);
-}
+/* ---- IPv6 extension headers ---- */
 
 struct extension {
 	__u8 next, len; /* of 8 bytes, without the first; of AH of 4, without the first two */
@@ -346,6 +202,199 @@ static __always_inline enum reason parse_extension(struct cursor *c, struct pack
 	c->offset += bytes;
 	c->left_bytes -= bytes;
 	return NEXT;
+}
+
+/* ---- ICMP errors ---- */
+
+#define ICMP_BYTES 8 /* the header, before the packet that the error is about */
+
+static __always_inline int icmp_is_error(__u32 type, __u32 ipv6)
+{
+	if (ipv6) /* unreachable, too big, time exceeded, parameter problem */
+		return type >= 1 && type <= 4;
+	return type == 3 || type == 11 || type == 12;
+}
+
+/* The ports of the packet that the error is about, exchanged: that one went to the client. */
+static __always_inline enum reason parse_icmp_ports(struct cursor c, struct packet *p)
+{
+	const __u16 *port = c.at;
+
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
+		return REASON_PASS_PROTOCOL;
+	if (unlikely((void *)(port + 2) > c.frame_end || c.left_bytes < 4))
+		return REASON_DROP_TRUNCATED;
+	p->ports = port[1] | (__u32)port[0] << 16;
+	p->quoted_at = (__u16)c.offset;
+	p->kind = PACKET_ICMP;
+	return NEXT;
+}
+
+/* An error about a packet that did not come from the address that the error was sent to is
+ * nobody's.
+ */
+static __always_inline enum reason parse_icmp4(struct cursor c, struct packet *p)
+{
+	const struct iphdr *ip = c.at + ICMP_BYTES;
+	__u32 header_bytes;
+
+	if (unlikely((void *)(ip + 1) > c.frame_end || c.left_bytes < ICMP_BYTES + sizeof(*ip)))
+		return REASON_PASS_PROTOCOL;
+	if (!icmp_is_error(*(const __u8 *)c.at, 0))
+		return REASON_PASS_PROTOCOL;
+	header_bytes = ip->ihl * 4U;
+	if (unlikely(ip->version != 4 || header_bytes < sizeof(*ip)))
+		return REASON_DROP_BAD_HEADER;
+	if (ip->saddr != p->dst[3] || (ip->frag_off & bpf_htons(IP_OFFSET)))
+		return REASON_PASS_PROTOCOL;
+	p->src[3] = ip->daddr;
+	p->protocol = ip->protocol;
+	c.at += ICMP_BYTES + header_bytes;
+	c.offset += ICMP_BYTES + header_bytes;
+	if (unlikely(c.left_bytes < ICMP_BYTES + header_bytes))
+		return REASON_DROP_TRUNCATED;
+	c.left_bytes -= ICMP_BYTES + header_bytes;
+	return parse_icmp_ports(c, p);
+}
+
+/* The quoted packet may have extension headers: one that its sender fragmented, or was told to
+ * (RFC 6946), has. Only a first fragment has ports.
+ */
+static __always_inline enum reason parse_quoted_extensions(struct cursor c, struct packet *p)
+{
+	__u32 offset = 0;
+
+	for (int i = 0; i < QUOTED_MOST && is_extension(p->protocol); i++) {
+		enum reason reason = parse_extension(&c, p, &offset);
+
+		if (unlikely(reason != NEXT))
+			return reason;
+		if (offset & 0xfff8)
+			return REASON_PASS_PROTOCOL;
+	}
+	return parse_icmp_ports(c, p);
+}
+
+static __always_inline enum reason parse_icmp6(struct cursor c, struct packet *p)
+{
+	const struct ipv6hdr *ip = c.at + ICMP_BYTES;
+	__u32 from[4];
+
+	if (unlikely((void *)(ip + 1) > c.frame_end || c.left_bytes < ICMP_BYTES + sizeof(*ip)))
+		return REASON_PASS_PROTOCOL;
+	if (!icmp_is_error(*(const __u8 *)c.at, 1))
+		return REASON_PASS_PROTOCOL;
+	if (unlikely(ip->version != 6))
+		return REASON_DROP_BAD_HEADER;
+	__builtin_memcpy(from, &ip->saddr, sizeof(from));
+	if ((from[0] ^ p->dst[0]) | (from[1] ^ p->dst[1]) | (from[2] ^ p->dst[2]) |
+	    (from[3] ^ p->dst[3]))
+		return REASON_PASS_PROTOCOL;
+	__builtin_memcpy(p->src, &ip->daddr, sizeof(p->src));
+	p->protocol = ip->nexthdr;
+	c.at += ICMP_BYTES + sizeof(*ip);
+	c.offset += ICMP_BYTES + (__u32)sizeof(*ip);
+	c.left_bytes -= ICMP_BYTES + (__u32)sizeof(*ip);
+	return parse_quoted_extensions(c, p);
+}
+
+/* parse_quoted: *p is what parse_closely() wrote with LOOK_INSIDE. A function of its own, so that
+ * the kernel verifies this walk once, and not for each way to it.
+ */
+static __always_inline enum reason parse_quoted(void *frame, void *frame_end, struct packet *p)
+{
+	struct cursor c = {.at = frame + p->transport_at,
+			   .frame_end = frame_end,
+			   .offset = p->transport_at,
+			   .left_bytes = p->ip_bytes - ((__u32)p->transport_at - p->ip_at)};
+
+	if (p->transport_at > TRANSPORT_AT_MOST)
+		return REASON_DROP_INTERNAL;
+	return p->ipv6 ? parse_icmp6(c, p) : parse_icmp4(c, p);
+}
+
+/* ---- TCP, UDP, or to look inside ---- */
+
+static __always_inline enum reason parse_transport(struct cursor c, struct packet *p, int closely)
+{
+	p->transport_at = (__u16)c.offset;
+	if (likely(p->protocol == IPPROTO_TCP))
+		return parse_tcp(c, p);
+	if (p->protocol == IPPROTO_UDP)
+		return parse_udp(c, p);
+	if (!closely)
+		return LOOK_CLOSER;
+	return p->protocol == (p->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? LOOK_INSIDE
+									: REASON_PASS_PROTOCOL;
+}
+
+/* ---- fragments ---- */
+
+/* @offset, @bytes: where in the whole payload this one lies; @more: it is not the last.
+ * What reaches beyond the longest packet (ping of death), splits what must not be split, or starts
+ * in the middle of a TCP header that another one has (RFC 1858, 3128) no receiver accepts.
+ */
+static __always_inline enum reason parse_fragment(struct cursor c, struct packet *p, __u32 offset,
+						  __u32 more)
+{
+	__u32 bytes = c.left_bytes;
+
+	if (unlikely(offset + bytes > 65535 || (more && bytes % 8) || bytes == 0))
+		return REASON_DROP_BAD_FRAGMENT;
+	if (unlikely(p->protocol == IPPROTO_TCP && offset > 0 && offset < sizeof(struct tcphdr)))
+		return REASON_DROP_BAD_FRAGMENT;
+	/* of an ICMP error only the first would tell whose it is; none needs more than one */
+	if (unlikely(p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
+		return REASON_PASS_PROTOCOL;
+	if (offset == 0) {
+		enum reason reason;
+
+		p->flags |= PACKET_FIRST_FRAGMENT;
+		reason = parse_transport(c, p, 1);
+		/* the headers that tell the flow must be in the first one (RFC 7112) */
+		return reason == REASON_DROP_TRUNCATED ? REASON_DROP_BAD_FRAGMENT : reason;
+	}
+	p->transport_at = (__u16)c.offset;
+	p->ports = 0;
+	p->kind = PACKET_FRAGMENT;
+	return NEXT;
+}
+
+/* ---- IP ---- */
+
+static __always_inline enum reason parse_ipv4(struct cursor c, struct packet *p, int closely)
+{
+	const struct iphdr *ip = c.at;
+	__u32 header_bytes, total_bytes;
+
+	if (unlikely((void *)(ip + 1) > c.frame_end))
+		return REASON_DROP_TRUNCATED;
+	if (!closely &&
+	    unlikely(*(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
+		return LOOK_CLOSER;
+	header_bytes = closely ? ip->ihl * 4U : sizeof(*ip);
+	total_bytes = (__u32)bpf_ntohs(ip->tot_len);
+	if (unlikely(ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes))
+		return REASON_DROP_BAD_HEADER;
+	if (unlikely(total_bytes > c.left_bytes))
+		return REASON_DROP_TRUNCATED;
+	p->ipv6 = 0;
+	p->src[3] = ip->saddr;
+	p->dst[3] = ip->daddr;
+	p->protocol = ip->protocol;
+	p->ip_at = (__u16)c.offset;
+	p->ip_bytes = (__u16)total_bytes;
+	p->flags = ip->frag_off & bpf_htons(IP_DONT_FRAGMENT) ? PACKET_DONT_FRAGMENT : 0;
+	c.at += header_bytes;
+	c.offset += header_bytes;
+	c.left_bytes = total_bytes - header_bytes;
+	if (closely && ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)) {
+		__u32 bits = (__u32)bpf_ntohs(ip->frag_off);
+
+		p->fragment_id = ip->id;
+		return parse_fragment(c, p, (bits & IP_OFFSET) * 8, bits & IP_MORE_FRAGMENTS);
+	}
+	return parse_transport(c, p, closely);
 }
 
 /* parse_extensions: walk to the transport header, or to the fragment header of a real fragment:
@@ -412,7 +461,9 @@ static __always_inline enum reason parse_ip(struct cursor c, struct packet *p, _
 	return is_vlan(ethertype) && !closely ? LOOK_CLOSER : REASON_PASS_NOT_OURS;
 }
 
-/* parse_closely: everything that the page's head lists; *ret_packet is wholly written. */
+/* parse_closely: everything that the page's head lists; *ret_packet is wholly written. LOOK_INSIDE:
+ * parse_quoted() is to go on.
+ */
 static __always_inline enum reason parse_closely(void *frame, void *frame_end, __u32 frame_bytes,
 						 struct packet *ret_packet)
 {

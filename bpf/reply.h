@@ -24,9 +24,8 @@
 #define REPLY_TTL_SENT	 64
 #define FRAME_LEAST	 60U /* bytes of an Ethernet frame, less its checksum */
 
-#define IP_AT_MOST	  (sizeof(struct ethhdr) + 4 * VLAN_TAGS_MOST)
-#define ETHERTYPE_AT	  12 /* the tags, if any, begin here, too */
-#define TRANSPORT_AT_MOST 0x3fff
+#define IP_AT_MOST   (sizeof(struct ethhdr) + 4 * VLAN_TAGS_MOST)
+#define ETHERTYPE_AT 12 /* the tags, if any, begin here, too */
 
 /* Where in its frame a packet lies. */
 struct place {

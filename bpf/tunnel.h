@@ -254,8 +254,7 @@ __noinline int tunnel(struct xdp_md *ctx, const struct place *at, const struct b
 		return REASON_DROP_INTERNAL;
 	frame = (void *)(long)ctx->data;
 	frame_end = (void *)(long)ctx->data_end;
-	if (frame + IP_AT_MOST + sizeof(struct ipv6hdr) > frame_end ||
-	    frame + overhead + IP_AT_MOST > frame_end ||
+	if (frame + IP_AT_MOST > frame_end || frame + overhead + IP_AT_MOST > frame_end ||
 	    !tunnel_hop(frame + ip_at + overhead, frame_end, at->ipv6, &tos))
 		return REASON_DROP_INTERNAL;
 	reply_tags(frame, frame + overhead);

@@ -74,7 +74,7 @@ static int step_apply(const struct application *a, struct step *s)
 	case STEP_POOL_ADD:
 		return plane_pool_set(plane, s->number, &s->pool, &s->pool.table);
 	case STEP_TABLE:
-		if (s->silent)
+		if (s->silent && !s->differs)
 			return 0;
 		return plane_pool_set(plane, s->number, &s->pool,
 				      s->differs ? &s->pool.table : NULL);
@@ -95,66 +95,64 @@ static int step_apply(const struct application *a, struct step *s)
 	return -EINVAL;
 }
 
-/* Where a backend answers from, and for which VIP. */
-static bool touches_returns(const struct plan *plan)
+/* What is made of all services and backends: due from the step that touches it until it was
+ * written, be it by a later plan.
+ */
+static void due_mark(struct plane *plane, enum step_kind kind)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		switch (plan->steps[i].kind) {
-		case STEP_SETTINGS:
-		case STEP_BACKEND_ADD:
-		case STEP_BACKEND_CHANGE:
-		case STEP_BACKEND_FREE:
-		case STEP_SERVICE_ADD:
-		case STEP_SERVICE_CHANGE:
-		case STEP_SERVICE_REMOVE:
-			return true;
-		default:
-			break;
-		}
+	switch (kind) {
+	case STEP_SETTINGS:
+	case STEP_SERVICE_ADD:
+	case STEP_SERVICE_REMOVE:
+		plane->vips_due = plane->returns_due = true;
+		break;
+	case STEP_BACKEND_ADD:
+	case STEP_BACKEND_CHANGE:
+	case STEP_BACKEND_FREE:
+	case STEP_SERVICE_CHANGE:
+		plane->returns_due = true; /* where a backend answers from, and for which VIP */
+		break;
+	default:
+		break;
 	}
-	return false;
 }
 
-static bool touches_vips(const struct plan *plan)
+/* Also after a step that failed: it is as true of what the data plane has then. */
+static int due_write(struct plane *plane, const struct current *c)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		switch (plan->steps[i].kind) {
-		case STEP_SETTINGS:
-		case STEP_SERVICE_ADD:
-		case STEP_SERVICE_REMOVE:
-			return true;
-		default:
-			break;
-		}
+	int vips = 0, returns = 0;
+
+	if (plane->vips_due && plane->maps[MAP_SERVICES] >= 0 && plane->lines) {
+		vips = plane_vips_set(plane, c);
+		plane->vips_due = vips < 0;
 	}
-	return false;
+	if (plane->returns_due && plane->maps[MAP_RETURNS] >= 0) {
+		returns = plane_returns_set(plane, c);
+		plane->returns_due = returns < 0;
+	}
+	return vips < 0 ? vips : returns;
 }
 
 int plan_apply(struct plan *plan, struct plane *plane, struct current *current,
 	       apply_problem_fn *on_problem, void *owner)
 {
 	const struct application a = {plane, current, on_problem, owner};
+	int r = 0, due;
 
-	for (size_t i = 0; i < plan->n; i++) {
-		int r = step_apply(&a, &plan->steps[i]);
+	plane_copies_begin(plane);
+	for (plan->done = 0; plan->done < plan->n; plan->done++) {
+		struct step *s = &plan->steps[plan->done];
 
+		due_mark(plane, s->kind);
+		r = step_apply(&a, s);
 		if (r < 0)
-			return r;
+			break;
 		if (r == 0)
-			step_commit(&plan->steps[i], current);
+			step_commit(s, current);
 	}
-	if (touches_vips(plan)) {
-		int r = plane_vips_set(plane, current);
-
-		if (r < 0)
-			return r;
-	}
-	if (touches_returns(plan)) {
-		int r = plane_returns_set(plane, current);
-
-		if (r < 0)
-			return r;
-	}
-	plane_settled(plane);
-	return 0;
+	due = due_write(plane, current);
+	if (r >= 0 && due >= 0)
+		plane_settled(plane);
+	plane->copy_until_ms = 0;
+	return r < 0 ? r : due < 0 ? due : 0;
 }

@@ -10,6 +10,7 @@
 typedef void apply_problem_fn(void *owner, const char *interface, const char *problem);
 
 /* plan_apply: step by step; what was applied is committed to *current.
+ * plan->done says how many that are.
  * @on_problem: told for each interface that the plan attaches
  * 0, or the -errno of the step that failed: the steps after it are not done. That an interface
  * cannot be attached stops nothing; it is in the next plan again.

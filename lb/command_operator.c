@@ -63,6 +63,7 @@ static void change(struct client *client, const json_t *request, const enum oper
 {
 	const char *backend = text_of(request, "backend"), *pool = text_of(request, "pool");
 	struct lb *lb = client_lb(client);
+	bool undone = false;
 	json_t *rows;
 
 	if (count_meant(client, backend, pool) == 0)
@@ -82,7 +83,13 @@ static void change(struct client *client, const json_t *request, const enum oper
 				    strerror(-r));
 			return;
 		}
+		undone |= r > 0;
 		json_array_append_new(rows, changed_row(lb, i));
+	}
+	if (undone) {
+		json_decref(rows);
+		client_fail(client, "kept, but not done yet: %s", lb_problem(lb));
+		return;
 	}
 	client_done(client, json_pack("{s:o}", "changed", rows));
 }

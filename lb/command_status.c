@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lb/advice.h"
 #include "lb/control.h"
 #include "lb/reconcile.h"
 #include "lb/share.h"
@@ -77,10 +78,38 @@ static void backend_problems(json_t *problems, const struct lb *lb, const struct
 	use_problem(problems, lb, p, usable, backups);
 }
 
+/* Modes nat and fullnat send answers by the kernel's routes, which it only tells where it forwards.
+ */
+static void forwarding_problems(json_t *problems, const struct lb *lb)
+{
+	bool wanted[2] = {false};
+
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		const struct config_backend *b = config_backend(lb->config, i);
+		enum config_mode mode = config_pool(lb->config, b->pool)->mode;
+
+		if (mode == MODE_NAT || mode == MODE_FULLNAT)
+			wanted[!addr_is_ipv4(&b->addr)] = true;
+	}
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
+		for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+			const char *name = lb->interfaces[i].name;
+
+			if (wanted[ipv6] && lb->interfaces[i].ifindex &&
+			    !advice_forwarding(name, ipv6))
+				problem(problems,
+					"interface %s does not forward, so that answers of nat and fullnat do not come back to clients; cure: sysctl net.ipv%c.conf.%s.forwarding=1",
+					name, ipv6 ? '6' : '4', name);
+		}
+	}
+}
+
 static void node_problems(json_t *problems, struct lb *lb)
 {
 	uint32_t used, size;
 
+	if (*lb_problem(lb))
+		problem(problems, "%s", lb_problem(lb));
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		const struct lb_interface *in = &lb->interfaces[i];
 
@@ -90,10 +119,8 @@ static void node_problems(json_t *problems, struct lb *lb)
 				: lb->detached
 					? "detached by the operator; sluice reload attaches it"
 					: "not attached yet");
-		else if (in->attached == ATTACH_GENERIC)
-			problem(problems,
-				"interface %s has no native XDP: generic mode is slower; a driver with XDP helps",
-				in->name);
+		else if (in->problem[0])
+			problem(problems, "interface %s: %s", in->name, in->problem);
 	}
 	for (uint32_t i = 0; i < lb->config->n_instances; i++) {
 		if (lb->instances[i].vrrp.role == VRRP_INIT)
@@ -138,6 +165,7 @@ void command_status(struct client *client, const json_t *request)
 
 	(void)request;
 	node_problems(problems, lb);
+	forwarding_problems(problems, lb);
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
 		backend_problems(problems, lb, config_pool(lb->config, i));
 	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",

@@ -36,6 +36,7 @@ struct current_pool {
 	uint32_t idle_timeout_s;
 	struct nat_pool nat; /* as in the map */
 	uint64_t version;    /* of the wanted owners that the table was made from; 0 = not known */
+	bool unsettle;	     /* flows may have come to any slot: the next table has to say so */
 	struct table table;
 };
 

@@ -287,13 +287,13 @@ static uint32_t weight_of(const struct config_backend *conf, const struct lb_bac
 	return in->weight > 0 ? (uint32_t)in->weight : conf->weight;
 }
 
-static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
+static int desired_pool_init(const struct inputs *in, struct table_cache *cache, uint32_t slots,
 			     const struct desired_backend *backends, uint32_t i,
 			     struct desired_pool *ret)
 {
 	const struct config_pool *pool = config_pool(in->config, i);
 	const struct cached_table *table;
-	struct cached_table *t = cached_table_new(pool->name, in->config->slots, pool->n_backends);
+	struct cached_table *t = cached_table_new(pool->name, slots, pool->n_backends);
 	int r;
 
 	if (!t)
@@ -356,12 +356,14 @@ int desired_build(const struct inputs *in, struct table_cache *cache, struct des
 		r = returns_ambiguous(config, d.ambiguous);
 
 	memcpy(d.settings.hash_key, in->hash_key, sizeof(d.settings.hash_key));
+	if (in->held)
+		d.settings = *in->held;
 	desired_interfaces_init(in, &d);
 	if (r == 0)
 		r = desired_backends_init(in, d.backends);
 	cache_trim(cache, config);
 	for (uint32_t i = 0; r == 0 && i < config->n_pools; i++)
-		r = desired_pool_init(in, cache, d.backends, i, &d.pools[i]);
+		r = desired_pool_init(in, cache, d.settings.slots, d.backends, i, &d.pools[i]);
 	if (r < 0) {
 		desired_fini(&d);
 		return r;

@@ -58,6 +58,8 @@ struct inputs {
 	uint64_t hash_key[HASH_KEY_WORDS];
 	uint64_t key_print;
 	bool detached; /* no interface is wanted */
+	const struct settings
+		*held; /* instead of the configuration's, which were refused; or NULL */
 };
 
 /* fate: what becomes of a backend. */

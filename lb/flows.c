@@ -344,6 +344,12 @@ void flow_sweep_soon(struct flow_sweep *w)
 	w->again = w->passing;
 }
 
+void flow_sweep_restart(struct flow_sweep *w)
+{
+	w->passing = false;
+	flow_sweep_soon(w);
+}
+
 const struct flow_facts *flow_sweep_facts(const struct flow_sweep *w)
 {
 	return w->any_done ? &w->facts : NULL;

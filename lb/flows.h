@@ -34,6 +34,9 @@ struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *p
 void flow_sweep_free(struct flow_sweep *sweep);
 /* flow_sweep_soon: begin a pass now, or, when one is running, as soon as it ends. */
 void flow_sweep_soon(struct flow_sweep *sweep);
+/* flow_sweep_restart: the table may be another one: what the pass under way saw is no whole pass.
+ */
+void flow_sweep_restart(struct flow_sweep *sweep);
 /* flow_sweep_facts: of the last whole pass; NULL = none yet. Good until the next one ends. */
 const struct flow_facts *flow_sweep_facts(const struct flow_sweep *sweep);
 /* flow_sweep_new_backend: a number is given out again: its corrections start at 0. */

@@ -94,6 +94,24 @@ static struct lb_instance *instances_new(const struct lb *lb, const struct confi
 	return instances;
 }
 
+/* What is known of an interface that stays goes on to be known. */
+static void interfaces_new(struct lb *lb, const struct config *config)
+{
+	struct lb_interface before[CONFIG_INTERFACES];
+
+	memcpy(before, lb->interfaces, sizeof(before));
+	memset(lb->interfaces, 0, sizeof(lb->interfaces));
+	for (uint32_t i = 0; i < config->node.n_interfaces; i++) {
+		struct lb_interface *in = &lb->interfaces[i];
+
+		memcpy(in->name, config->node.interfaces[i], sizeof(in->name));
+		for (uint32_t k = 0; k < CONFIG_INTERFACES; k++) {
+			if (strcmp(before[k].name, in->name) == 0)
+				*in = before[k];
+		}
+	}
+}
+
 static int ways_want(struct lb *lb)
 {
 	struct addr *addrs = calloc(lb->config->n_backends + 1, sizeof(*addrs));
@@ -127,10 +145,7 @@ int inputs_config(struct lb *lb, const struct config *config)
 	lb->configured_ms = clock_ms();
 	lb->ready = false;
 	lb->detached = false;
-	memset(lb->interfaces, 0, sizeof(lb->interfaces));
-	for (uint32_t i = 0; i < config->node.n_interfaces; i++)
-		memcpy(lb->interfaces[i].name, config->node.interfaces[i],
-		       sizeof(lb->interfaces[i].name));
+	interfaces_new(lb, config);
 	operators_take(lb);
 	if (ways_want(lb) < 0)
 		log_err("neighbours not looked up: out of memory");

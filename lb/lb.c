@@ -45,10 +45,11 @@ static void on_ready_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!lb->config || lb->ready || lb->stopping || !inputs_complete(lb))
+	if (!lb->config || lb->ready || lb->stopping || !inputs_complete(lb) ||
+	    reconciler_waits(lb->reconciler))
 		return;
 	if (lb_reconcile_now(lb, "ready") < 0)
-		return; /* told; the next look tries again */
+		return; /* told; it is tried again by itself */
 	lb->ready = lb->served = true;
 	m = (struct message_ready){.generation = lb->generation};
 	channel_send(lb->channel, MESSAGE_READY, &m, -1);
@@ -68,10 +69,11 @@ static void config_message(struct lb *lb, const struct message_config *m, int fd
 	if (r < 0) {
 		config_unmap(config);
 		log_err("configuration not taken: error=%s", strerror(-r));
+		reconciler_refused(lb->reconciler, r);
 		return;
 	}
 	lb->generation = m->generation;
-	lb_reconcile_now(lb, "configuration");
+	lb_reconcile_now(lb, "configuration"); /* what it cannot do: requests_reloaded() */
 }
 
 static void candidate_message(struct lb *lb, const struct message_candidate *m, int fd)

@@ -190,25 +190,32 @@ static uint64_t slot_hash(uint64_t seed, uint32_t slot)
 	return hash_mix(seed ^ hash_mix((uint64_t)slot + 1));
 }
 
-/* @except: not this one, unless there is no other. */
+/* @except: not this one, unless there is no other.
+ *
+ * A larger hash has a smaller logarithm. One that is clearly smaller than the best one's, of a
+ * candidate that weighs no more, needs none: so most are passed over without it. "Clearly", since
+ * hashes that are next to each other may have the same logarithm here, and then the seeds decide.
+ */
 static uint16_t highest_ranked(const struct candidate *candidates, uint32_t n, uint32_t slot,
 			       uint16_t except, const struct log_table *logs)
 {
-	uint64_t key = hash_mix((uint64_t)slot + 1), best_log = 0;
+	uint64_t key = hash_mix((uint64_t)slot + 1), best_log = 0, clearly_less = 0;
 	const struct candidate *best = NULL;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct candidate *c = &candidates[i];
-		uint64_t log, x, y;
+		uint64_t h = hash_mix(c->seed ^ key), log, x, y;
 
-		if (c->index == except && n > 1)
+		if ((h < clearly_less && c->weight <= best->weight) ||
+		    (c->index == except && n > 1))
 			continue;
-		log = minus_log2(logs, hash_mix(c->seed ^ key));
+		log = minus_log2(logs, h);
 		x = best ? log * best->weight : 0;
 		y = best ? best_log * c->weight : 1;
 		if (x < y || (x == y && c->seed < best->seed)) {
 			best = c;
 			best_log = log;
+			clearly_less = h - (h >> 16);
 		}
 	}
 	return best ? best->index : BACKEND_NONE;

@@ -102,6 +102,17 @@ uint32_t mode_features(const struct config *c)
 	return features;
 }
 
+uint32_t mode_needs(uint8_t forward)
+{
+	uint32_t features = 0;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (modes[i].forward == forward)
+			features |= modes[i].features;
+	}
+	return features;
+}
+
 uint32_t mode_vip_policy(const struct config *c)
 {
 	switch (c->no_service) {

@@ -20,6 +20,8 @@ void mode_backend_fill(const struct desired_backend *b, struct backend *plane);
 /* mode_pool: where packets to its backends come from. */
 struct nat_pool mode_pool(const struct config_pool *pool);
 
+/* mode_needs: FEATURE_* that a service's record needs of the program. @forward: FORWARD_* */
+uint32_t mode_needs(uint8_t forward);
 uint32_t mode_features(const struct config *c);	  /* FEATURE_* */
 uint32_t mode_vip_policy(const struct config *c); /* VIP_* */
 

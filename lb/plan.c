@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number)
+struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number)
 {
 	struct plan *p = d->plan;
 
@@ -32,106 +32,6 @@ static struct step *step_add(struct diff *d, enum step_kind kind, uint32_t numbe
 static uint64_t live_of(const struct diff *d, uint32_t backend)
 {
 	return d->facts->live ? d->facts->live[backend] : 0;
-}
-
-/* ---- interfaces and settings ---- */
-
-static const struct desired_interface *interface_wanted(const struct diff *d, const char *name)
-{
-	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
-		if (strcmp(d->desired->interfaces[i].name, name) == 0)
-			return &d->desired->interfaces[i];
-	}
-	return NULL;
-}
-
-static int interfaces_detach(struct diff *d)
-{
-	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++) {
-		const struct current_interface *have = &d->current->interfaces[i];
-		const struct desired_interface *want =
-			have->used ? interface_wanted(d, have->name) : NULL;
-		struct step *s;
-
-		if (!have->used || (want && want->ifindex == have->ifindex))
-			continue;
-		s = step_add(d, STEP_DETACH, i);
-		if (!s)
-			return -ENOMEM;
-		s->interface = (struct current_interface){0};
-	}
-	return 0;
-}
-
-static int settings_compare(struct diff *d)
-{
-	const struct settings *have = &d->current->settings, *want = &d->desired->settings;
-	struct step *s;
-
-	d->slots_differ = have->slots != want->slots || have->key_print != want->key_print;
-	d->settings_differ = d->slots_differ || have->flow_limit != want->flow_limit ||
-			     have->features != want->features ||
-			     have->vip_policy != want->vip_policy ||
-			     have->nat_port_first != want->nat_port_first ||
-			     have->nat_port_last != want->nat_port_last ||
-			     memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
-	if (!d->settings_differ)
-		return 0;
-	s = step_add(d, STEP_SETTINGS, 0);
-	if (!s)
-		return -ENOMEM;
-	s->settings = *want;
-	/* after a restart the key is not known, but its print is: nothing really changes */
-	s->silent = !d->slots_differ && have->flow_limit == want->flow_limit &&
-		    memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
-	return 0;
-}
-
-/* The number of a wanted interface: the one it has, if it is not detached first; or a free one. */
-static uint32_t interface_number(struct diff *d, const struct desired_interface *want,
-				 uint8_t taken[static CURRENT_INTERFACES])
-{
-	int found = current_find_interface(d->current, want->name);
-	uint32_t number;
-
-	if (found >= 0)
-		return (uint32_t)found;
-	number = number_free(taken, CURRENT_INTERFACES, 0);
-	if (number < CURRENT_INTERFACES)
-		taken[number] = 1;
-	return number;
-}
-
-static int interfaces_attach(struct diff *d)
-{
-	uint8_t taken[CURRENT_INTERFACES] = {0};
-
-	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
-		taken[i] = d->current->interfaces[i].used;
-	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
-		const struct desired_interface *want = &d->desired->interfaces[i];
-		uint32_t number = interface_number(d, want, taken);
-		const struct current_interface *have;
-		struct step *s;
-		bool there;
-
-		if (number >= CURRENT_INTERFACES)
-			return -ENOSPC;
-		have = &d->current->interfaces[number];
-		there = have->used && have->ifindex == want->ifindex;
-		if (there && have->loaded && !d->settings_differ &&
-		    memcmp(have->mac, want->mac, sizeof(want->mac)) == 0)
-			continue;
-		s = step_add(d, there ? STEP_PROGRAM : STEP_ATTACH, number);
-		if (!s)
-			return -ENOMEM;
-		s->interface = (struct current_interface){.used = true, .loaded = true};
-		s->interface.ifindex = want->ifindex;
-		s->interface.mode = there ? have->mode : ATTACH_NONE;
-		memcpy(s->interface.name, want->name, sizeof(want->name));
-		memcpy(s->interface.mac, want->mac, sizeof(want->mac));
-	}
-	return 0;
 }
 
 /* ---- backends ---- */
@@ -305,7 +205,7 @@ static int table_compare(struct diff *d, uint32_t i)
 					.nat = want->nat,
 					.table = table};
 	memcpy(s->pool.name, want->conf->name, sizeof(s->pool.name));
-	s->differs = change.differs || d->slots_differ;
+	s->differs = change.differs || d->slots_differ || have->unsettle;
 	s->silent = have->used && !s->differs &&
 		    memcmp(&have->nat, &want->nat, sizeof(want->nat)) == 0 &&
 		    have->idle_timeout_s == s->pool.idle_timeout_s;
@@ -384,6 +284,26 @@ static int services_remove(struct diff *d)
 	return 0;
 }
 
+/* Settings that were refused may have left the programs without what a service's mode needs: then
+ * it stays as it is.
+ */
+static bool is_held_back(const struct diff *d, const struct current_service *want)
+{
+	return mode_needs(want->plane.mode) & ~d->desired->settings.features;
+}
+
+/* And with it the pool that it has. */
+static void pools_keep(struct diff *d)
+{
+	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
+		struct current_service want = service_wanted(d, i);
+		const struct current_service *have = &d->current->services[d->services[i]];
+
+		if (is_held_back(d, &want) && is_same_service(have, &want))
+			d->kept_pools[have->plane.pool] = 1;
+	}
+}
+
 /* A service that gets another pool brings flows of the old one to all slots of the new one; one
  * whose slots are chosen by something else, its own.
  */
@@ -391,11 +311,13 @@ static void unsettle_fill(struct diff *d)
 {
 	if (d->slots_differ && d->current->settings.slots != 0)
 		memset(d->unsettle, 1, POOL_MAX);
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		d->unsettle[i] |= d->current->pools[i].unsettle;
 	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
 		struct current_service want = service_wanted(d, i);
 		const struct current_service *have = &d->current->services[d->services[i]];
 
-		if (is_same_service(have, &want) &&
+		if (is_same_service(have, &want) && !is_held_back(d, &want) &&
 		    (have->plane.pool != want.plane.pool ||
 		     have->plane.source_bits != want.plane.source_bits))
 			d->unsettle[want.plane.pool] = 1;
@@ -410,8 +332,9 @@ static int services_compare(struct diff *d)
 		bool same = is_same_service(have, &want);
 		struct step *s;
 
-		if (same && memcmp(&have->plane, &want.plane, sizeof(want.plane)) == 0 &&
-		    strcmp(have->name, want.name) == 0)
+		if (is_held_back(d, &want) ||
+		    (same && memcmp(&have->plane, &want.plane, sizeof(want.plane)) == 0 &&
+		     strcmp(have->name, want.name) == 0))
 			continue;
 		s = step_add(d, same ? STEP_SERVICE_CHANGE : STEP_SERVICE_ADD, d->services[i]);
 		if (!s)
@@ -420,8 +343,6 @@ static int services_compare(struct diff *d)
 	}
 	return 0;
 }
-
-/* ---- numbers that become free ---- */
 
 /* The table that pool @number will have. */
 static const struct table *table_then(const struct diff *d, uint32_t number)
@@ -434,6 +355,41 @@ static const struct table *table_then(const struct diff *d, uint32_t number)
 	}
 	return &d->current->pools[number].table;
 }
+
+/* Tables of another size are in a map of their own, which does not have the pools that go. A
+ * service that leaves such a pool for another one still names it when the new programs come: until
+ * the service is changed it finds the other one's table there.
+ */
+static int pools_stand_in(struct diff *d)
+{
+	if (d->current->settings.slots == d->desired->settings.slots)
+		return 0;
+	for (uint32_t i = 0; i < d->desired->config->n_services; i++) {
+		struct current_service want = service_wanted(d, i);
+		const struct current_service *have = &d->current->services[d->services[i]];
+		uint32_t number = have->plane.pool;
+		const struct table *table = table_then(d, want.plane.pool);
+		struct table copy = {0};
+		struct step *s;
+
+		if (!is_same_service(have, &want) || d->kept_pools[number] || table->n == 0 ||
+		    table_then(d, number)->n == d->desired->settings.slots)
+			continue;
+		if (table_copy(table, &copy) < 0)
+			return -ENOMEM;
+		s = step_add(d, STEP_TABLE, number);
+		if (!s) {
+			table_fini(&copy);
+			return -ENOMEM;
+		}
+		s->pool = d->current->pools[number];
+		s->pool.table = copy;
+		s->silent = s->differs = true;
+	}
+	return 0;
+}
+
+/* ---- numbers that become free ---- */
 
 /* No flow, since it was retired. */
 static bool is_empty(const struct diff *d, uint32_t i)
@@ -514,9 +470,10 @@ int plan_build(const struct current *current, const struct desired *desired,
 	       const struct plan_facts *facts, struct plan *ret_plan)
 {
 	static int (*const stages[])(struct diff *) = {
-		interfaces_detach, services_remove,  settings_compare, backends_gain,
-		tables_compare,	   services_compare, backends_lose,    backends_retire,
-		pools_remove,	   backends_free,    interfaces_attach};
+		interfaces_detach, settings_widen,  services_remove, backends_gain,
+		tables_compare,	   pools_stand_in,  programs_widen,  services_compare,
+		backends_lose,	   backends_retire, settings_narrow, programs_narrow,
+		interfaces_attach, pools_remove,    backends_free};
 	struct plan plan = {0};
 	struct diff d = {.current = current, .desired = desired, .facts = facts, .plan = &plan};
 	int r = diff_init(&d);
@@ -525,11 +482,13 @@ int plan_build(const struct current *current, const struct desired *desired,
 		r = diff_number(&d);
 	if (r == 0)
 		alive_fill(&d);
-	for (size_t i = 0; r == 0 && i < sizeof(stages) / sizeof(stages[0]); i++) {
-		r = stages[i](&d);
-		if (stages[i] == settings_compare)
-			unsettle_fill(&d);
+	if (r == 0) {
+		settings_compare(&d);
+		pools_keep(&d);
+		unsettle_fill(&d);
 	}
+	for (size_t i = 0; r == 0 && i < sizeof(stages) / sizeof(stages[0]); i++)
+		r = stages[i](&d);
 	diff_fini(&d);
 	if (r < 0) {
 		plan_fini(&plan);
@@ -546,13 +505,26 @@ static void pool_commit(struct step *s, struct current_pool *pool)
 	s->pool.table = (struct table){0};
 }
 
+/* Another number of slots or another key: flows lie in other slots than they did, in every pool,
+ * until its next table says so; whatever becomes of the plan.
+ */
+static void settings_commit(const struct settings *settings, struct current *c)
+{
+	bool moves = c->settings.slots != 0 && (c->settings.slots != settings->slots ||
+						c->settings.key_print != settings->key_print);
+
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		c->pools[i].unsettle |= moves && c->pools[i].used;
+	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
+		c->interfaces[i].loaded = false;
+	c->settings = *settings;
+}
+
 void step_commit(struct step *s, struct current *c)
 {
 	switch (s->kind) {
 	case STEP_SETTINGS:
-		c->settings = s->settings;
-		for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
-			c->interfaces[i].loaded = false;
+		settings_commit(&s->settings, c);
 		break;
 	case STEP_BACKEND_ADD:
 		c->next_backend = (s->number + 1) % CURRENT_BACKENDS;

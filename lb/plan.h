@@ -12,29 +12,31 @@
 #include "lb/desired.h"
 #include "lb/reconcile.h"
 
-/* In the order in which they are applied. */
+/* In the order in which they are applied; but settings and programs that can do less than services
+ * still need come after these (plan_program.c).
+ */
 enum step_kind {
 	STEP_DETACH,
-	STEP_SERVICE_REMOVE,
 	STEP_SETTINGS,
+	STEP_SERVICE_REMOVE,
 	STEP_BACKEND_ADD,
 	STEP_BACKEND_CHANGE, /* gains: alive, a MAC */
 	STEP_POOL_ADD,
 	STEP_TABLE,
+	STEP_PROGRAM, /* replace it, through its link */
 	STEP_SERVICE_ADD,
 	STEP_SERVICE_CHANGE,
 	STEP_BACKEND_LOSE, /* new connections, or all of them */
 	STEP_BACKEND_RETIRE,
-	STEP_POOL_REMOVE,
-	STEP_BACKEND_FREE, /* its number */
-	STEP_PROGRAM,	   /* replace it, through its link */
 	STEP_ATTACH,
+	STEP_POOL_REMOVE,  /* no program names it any more */
+	STEP_BACKEND_FREE, /* its number; likewise */
 };
 
 struct step {
 	enum step_kind kind;
-	bool silent;	 /* changes only what we remember; not worth a word */
-	bool differs;	 /* STEP_TABLE: the words of the table */
+	bool silent;	 /* not worth a word */
+	bool differs;	 /* STEP_TABLE: the words of the table; silent and not: only we know */
 	uint32_t number; /* of the element: backend, pool, service id, interface */
 	uint32_t moved, settled;
 	uint64_t live; /* connections concerned */
@@ -52,6 +54,7 @@ struct plan {
 	size_t n, room;
 	uint32_t moved;	   /* slots, over all pools */
 	uint16_t *numbers; /* of the configuration's backends */
+	size_t done;	   /* steps that plan_apply() carried out */
 };
 
 /* What the last whole pass of the sweep found in the flow table. */
@@ -76,6 +79,12 @@ struct plan_facts {
 int plan_build(const struct current *current, const struct desired *desired,
 	       const struct plan_facts *facts, struct plan *ret_plan);
 void plan_fini(struct plan *plan);
+
+/* settings_hold: with what to go on when the kernel refused a plan's settings: the sizes that are
+ * there, with all else; when that was it already, all that is there. False: nothing is left.
+ */
+bool settings_hold(const struct settings *have, const struct settings *refused,
+		   struct settings *ret_held);
 
 /* step_commit: the step was applied: put its value into *current. Moves a table out of the step. */
 void step_commit(struct step *step, struct current *current);

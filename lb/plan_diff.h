@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* plan_diff.h: the comparison while it is made, shared by plan.c and plan_number.c only. */
+/* plan_diff.h: the comparison while it is made, shared by plan.c, plan_number.c and plan_program.c
+ * only.
+ */
 #ifndef SLUICE_LB_PLAN_DIFF_H
 #define SLUICE_LB_PLAN_DIFF_H
 
@@ -16,9 +18,11 @@ struct diff {
 	uint8_t *kept;	     /* backend numbers that the configuration has */
 	uint8_t *kept_pools; /* pool numbers likewise */
 	uint8_t *kept_services;
-	uint8_t *alive;	   /* by backend number, as it will be */
-	uint8_t *unsettle; /* by pool number */
-	bool settings_differ, slots_differ;
+	uint8_t *alive;	      /* by backend number, as it will be */
+	uint8_t *unsettle;    /* by pool number */
+	struct settings wide; /* the wanted ones, but able to do what services need now */
+	bool settings_differ; /* from the wide ones */
+	bool slots_differ;
 };
 
 /* diff_number: give everything wanted its number: fills plan->numbers, pools, services and kept*.
@@ -30,6 +34,19 @@ int diff_number(struct diff *d);
  * @most.
  */
 uint32_t number_free(const uint8_t *taken, uint32_t most, uint32_t from);
+
+/* step_add: a step at the plan's end, with nothing in it yet; NULL: out of memory. */
+struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number);
+
+/* ---- plan_program.c; stages of plan_build() return 0 or -errno ---- */
+
+void settings_compare(struct diff *d);
+int interfaces_detach(struct diff *d);
+int settings_widen(struct diff *d);
+int programs_widen(struct diff *d);
+int settings_narrow(struct diff *d);
+int programs_narrow(struct diff *d);
+int interfaces_attach(struct diff *d);
 
 struct service_key service_key_of(const struct config_service *s);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* plane.c: the pinned maps: created, resized, written, counted. See plane.h.
+/* plane.c: the pinned maps: opened, written, counted. See plane.h.
  *
  * `backends` and `clock` are written through mmap. A backend's record is written with its flags
  * last, so that a packet that sees BACKEND_ALIVE sees the MAC that belongs to it.
@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,6 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "balancer.skel.h"
 #include "base/log.h"
 
 const char *const plane_map_names[MAP_COUNT] = {
@@ -47,9 +47,9 @@ const char *const plane_map_names[MAP_COUNT] = {
 
 /* ---- pins ---- */
 
-static void map_path(const struct plane *plane, const char *name, char path[static PLANE_PATH])
+void plane_map_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH])
 {
-	snprintf(path, PLANE_PATH, "%.200s/%.50s", plane->dir, name);
+	snprintf(ret_path, PLANE_PATH, "%.200s/%.50s", plane->dir, name);
 }
 
 static void fd_close(int *fd)
@@ -59,66 +59,21 @@ static void fd_close(int *fd)
 	*fd = -1;
 }
 
-/* Pin @fd in the place of what is pinned under that name. */
-static int map_pin(const struct plane *plane, enum plane_map map, int fd)
-{
-	char path[PLANE_PATH], fresh[PLANE_PATH];
-
-	map_path(plane, plane_map_names[map], path);
-	map_path(plane, "fresh", fresh);
-	unlink(fresh);
-	if (bpf_obj_pin(fd, fresh) < 0)
-		return -errno;
-	return rename(fresh, path) < 0 ? -errno : 0;
-}
-
-static void *map_mmap(int fd, size_t bytes)
-{
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	return at == MAP_FAILED ? NULL : at;
-}
-
-#define FIRST_MULTIPLIER 0x9e3779b97f4a7c15ULL /* odd; the clock's writer takes another soon */
-
-/* Those that are there. */
-static int maps_mmap(struct plane *plane)
-{
-	if (!plane->backends && plane->maps[MAP_BACKENDS] >= 0 &&
-	    !(plane->backends =
-		      map_mmap(plane->maps[MAP_BACKENDS], BACKEND_MAX * sizeof(*plane->backends))))
-		return -errno;
-	if (!plane->clock && plane->maps[MAP_CLOCK] >= 0 &&
-	    !(plane->clock = map_mmap(plane->maps[MAP_CLOCK], sizeof(*plane->clock))))
-		return -errno;
-	if (!plane->lines && plane->maps[MAP_SERVICE_LINES] >= 0 &&
-	    !(plane->lines = map_mmap(plane->maps[MAP_SERVICE_LINES],
-				      SERVICE_LINES * sizeof(*plane->lines))))
-		return -errno;
-	/* Stamp 0 is "never": a clock that has not begun would take every flow for refreshed. */
-	if (plane->clock && plane->clock->stamp == 0) {
-		plane->clock->bucket_multiplier = FIRST_MULTIPLIER;
-		plane->clock->now_s = (uint32_t)(clock_ms() / 1000);
-		plane->clock->stamp = 1;
-	}
-	return 0;
-}
-
 static int maps_open(struct plane *plane)
 {
 	char path[PLANE_PATH];
 
 	for (int map = 0; map < MAP_COUNT; map++) {
-		map_path(plane, plane_map_names[map], path);
+		plane_map_path(plane, plane_map_names[map], path);
 		plane->maps[map] = bpf_obj_get(path);
 		if (plane->maps[map] < 0 && errno != ENOENT)
 			return -errno;
 	}
-	map_path(plane, PLANE_OLD_FLOWS, path);
+	plane_map_path(plane, PLANE_OLD_FLOWS, path);
 	plane->old_flows = bpf_obj_get(path);
 	if (plane->old_flows < 0)
 		plane->old_flows = -1;
-	return maps_mmap(plane);
+	return plane_maps_mmap(plane);
 }
 
 static int folder_make(struct plane *plane)
@@ -168,13 +123,6 @@ int plane_open(const char *base, struct plane **ret_plane)
 	return 0;
 }
 
-static void lines_munmap(struct plane *plane)
-{
-	if (plane->lines)
-		munmap(plane->lines, SERVICE_LINES * sizeof(*plane->lines));
-	plane->lines = NULL;
-}
-
 void plane_free(struct plane *plane)
 {
 	if (!plane)
@@ -183,7 +131,8 @@ void plane_free(struct plane *plane)
 		munmap(plane->backends, BACKEND_MAX * sizeof(*plane->backends));
 	if (plane->clock)
 		munmap(plane->clock, sizeof(*plane->clock));
-	lines_munmap(plane);
+	if (plane->lines)
+		munmap(plane->lines, SERVICE_LINES * sizeof(*plane->lines));
 	for (int i = 0; i < MAP_COUNT; i++)
 		fd_close(&plane->maps[i]);
 	for (int i = 0; i < CURRENT_INTERFACES; i++) {
@@ -219,76 +168,7 @@ void plane_remove(struct plane *plane)
 	}
 }
 
-/* ---- settings ---- */
-
-/* fd is a new map's, or -errno: pin and keep it. */
-static int map_keep(struct plane *plane, enum plane_map map, int fd)
-{
-	int r = fd < 0 ? fd : map_pin(plane, map, fd);
-
-	if (r == 0)
-		plane->maps[map] = fd;
-	else
-		fd_close(&fd);
-	return r;
-}
-
-static int names_create(struct plane *plane)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-
-	if (plane->maps[MAP_NAMES] >= 0)
-		return 0;
-	return map_keep(plane, MAP_NAMES,
-			bpf_map_create(BPF_MAP_TYPE_HASH, "names", sizeof(uint32_t),
-				       sizeof(struct name_record), PLANE_NAMES, &opts));
-}
-
-static int inner_create(uint32_t slots)
-{
-	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(uint32_t), sizeof(struct slots4),
-			      2 * SLOTS_WORDS(slots), NULL);
-}
-
-/* Not by the skeleton: libbpf 1.1 cannot resize an inner map before it is loaded. */
-static int tables_create(struct plane *plane)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts);
-	int r, inner;
-
-	if (plane->maps[MAP_TABLES] >= 0)
-		return 0;
-	inner = inner_create(plane->settings.slots);
-	if (inner < 0)
-		return inner;
-	opts.inner_map_fd = (uint32_t)inner;
-	r = map_keep(plane, MAP_TABLES,
-		     bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "tables", sizeof(uint32_t),
-				    sizeof(uint32_t), POOL_MAX, &opts));
-	close(inner);
-	return r;
-}
-
-/* Loading the skeleton creates every map that plane->maps does not have; keep and pin those. */
-static int maps_create(struct plane *plane)
-{
-	struct balancer *skel = plane_skeleton(plane);
-	int r;
-
-	if (!skel)
-		return -errno;
-	r = balancer__load(skel);
-	for (int map = 0; r == 0 && map < MAP_NAMES; map++) {
-		struct bpf_map *m;
-
-		if (plane->maps[map] >= 0)
-			continue;
-		m = bpf_object__find_map_by_name(skel->obj, plane_map_names[map]);
-		r = m ? map_keep(plane, map, fcntl(bpf_map__fd(m), F_DUPFD_CLOEXEC, 3)) : -ENOENT;
-	}
-	balancer__destroy(skel);
-	return r;
-}
+/* ---- elements ---- */
 
 int plane_name_set(struct plane *plane, enum name_kind kind, uint32_t number,
 		   const struct name_record *record)
@@ -306,78 +186,33 @@ int plane_name_clear(struct plane *plane, enum name_kind kind, uint32_t number)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* What has not begun yet may begin again: nothing is copied. */
-static void nascent_drop(struct plane *plane, const struct settings *settings)
+/* The record in words, as the program reads it: both MACs are in words 0 and 1, with the interface
+ * in word 1; the flags are in word 2. Each is written at once, the flags last.
+ *
+ * What is in more than one word, of a backend that packets go to: a MAC of ours that changes with
+ * the interface (a packet in between has a source or a destination that nobody has there: it is
+ * lost, as those before it were), and a tunnel's source (of either prefix; both are the node's).
+ * The address never changes: another one is another backend.
+ */
+enum { WORD_FLAGS = 2, WORDS = sizeof(struct backend) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct backend) % sizeof(uint64_t) == 0, "backend in words");
+_Static_assert(offsetof(struct backend, flags) == WORD_FLAGS * sizeof(uint64_t), "WORD_FLAGS");
+
+static void record_write(struct backend *at, const struct backend *record)
 {
-	int old = -1;
+	uint64_t words[WORDS], *to = (uint64_t *)(void *)at;
 
-	plane_map_outgrow(plane, MAP_NASCENT, plane_nascent(settings), &old);
-	plane_map_outgrow(plane, MAP_CLAIMS, plane_nascent(settings), &old);
-	fd_close(&old);
-}
-
-int plane_settings_set(struct plane *plane, const struct settings *settings)
-{
-	struct name_record record = {.slots = settings->slots,
-				     .key_print = settings->key_print,
-				     .nat_port_first = settings->nat_port_first,
-				     .nat_port_last = settings->nat_port_last};
-	bool new_key = memcmp(plane->settings.hash_key, settings->hash_key,
-			      sizeof(settings->hash_key)) != 0;
-	int old_tables = -1, r;
-
-	plane_map_outgrow(plane, MAP_FLOWS, settings->flow_limit, &plane->old_flows);
-	plane_map_outgrow(plane, MAP_TRANSLATIONS, plane_translations(settings),
-			  &plane->old_translations);
-	nascent_drop(plane, settings);
-	plane_map_outgrow(plane, MAP_REVERSE, plane_translations(settings), &plane->old_reverse);
-	if (plane->settings.slots != settings->slots) {
-		old_tables = plane->maps[MAP_TABLES];
-		plane->maps[MAP_TABLES] = -1;
+	memcpy(words, record, sizeof(words));
+	for (size_t i = 0; i < WORDS; i++) {
+		if (i != WORD_FLAGS)
+			__atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED);
 	}
-	if (new_key) { /* it says which line is whose */
-		lines_munmap(plane);
-		fd_close(&plane->maps[MAP_SERVICE_LINES]);
-	}
-	plane->settings = *settings;
-	r = tables_create(plane);
-	fd_close(&old_tables);
-	if (r == 0)
-		r = names_create(plane);
-	if (r == 0)
-		r = maps_create(plane);
-	if (r == 0)
-		r = maps_mmap(plane);
-	if (r == 0 && new_key)
-		plane_lines_fill(plane);
-	if (r == 0 && plane->old_flows >= 0)
-		plane_flows_copy(plane);
-	if (r == 0)
-		plane_translations_copy(plane);
-	return r < 0 ? r : plane_name_set(plane, NAME_SETTINGS, 0, &record);
+	__atomic_store_n(&to[WORD_FLAGS], words[WORD_FLAGS], __ATOMIC_RELEASE);
 }
-
-void plane_settled(struct plane *plane)
-{
-	char path[PLANE_PATH];
-
-	plane_translations_copy(plane);
-	fd_close(&plane->old_translations);
-	fd_close(&plane->old_reverse);
-	if (plane->old_flows < 0)
-		return;
-	/* what the old programs still put there */
-	plane_flows_copy(plane);
-	fd_close(&plane->old_flows);
-	map_path(plane, PLANE_OLD_FLOWS, path);
-	unlink(path);
-}
-
-/* ---- elements ---- */
 
 int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b)
 {
-	volatile struct backend *at = &plane->backends[number];
+	struct backend *at = &plane->backends[number];
 	struct name_record record = {0};
 	int r;
 
@@ -387,21 +222,8 @@ int plane_backend_set(struct plane *plane, uint32_t number, const struct current
 	if (r < 0)
 		return r;
 	if (!(b->plane.flags & BACKEND_ALIVE))
-		at->flags = 0;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	memcpy((void *)(uintptr_t)at->l2_dst, b->plane.l2_dst, sizeof(at->l2_dst));
-	memcpy((void *)(uintptr_t)at->l2_src, b->plane.l2_src, sizeof(at->l2_src));
-	memcpy((void *)(uintptr_t)at->addr, b->plane.addr, sizeof(at->addr));
-	at->ifindex = b->plane.ifindex;
-	at->port = b->plane.port;
-	at->pool = b->plane.pool;
-	memcpy((void *)(uintptr_t)at->tunnel_src, b->plane.tunnel_src, sizeof(at->tunnel_src));
-	at->tunnel_port = b->plane.tunnel_port;
-	at->tunnel_mtu = b->plane.tunnel_mtu;
-	at->tunnel_bits = b->plane.tunnel_bits;
-	at->tunnel_clamp = b->plane.tunnel_clamp;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	at->flags = b->plane.flags;
+		__atomic_store_n(&at->flags, 0, __ATOMIC_SEQ_CST);
+	record_write(at, &b->plane);
 	return 0;
 }
 
@@ -427,7 +249,7 @@ int plane_backend_clear(struct plane *plane, uint32_t number)
 	return plane_name_clear(plane, NAME_BACKEND, number);
 }
 
-static int table_create(const struct table *table, int *ret_fd)
+int plane_table_new(const struct table *table, int *ret_fd)
 {
 	uint32_t n = 2 * SLOTS_WORDS(table->n), written = n;
 	struct slots4 *words = calloc(n, sizeof(*words));
@@ -438,7 +260,7 @@ static int table_create(const struct table *table, int *ret_fd)
 		table_write(table, words);
 		for (uint32_t i = 0; i < n; i++)
 			keys[i] = i;
-		fd = inner_create(table->n);
+		fd = plane_slots_create(table->n);
 		r = fd < 0 ? fd : bpf_map_update_batch(fd, keys, words, &written, NULL);
 	}
 	free(words);
@@ -462,7 +284,7 @@ int plane_pool_set(struct plane *plane, uint32_t number, const struct current_po
 		r = bpf_map_update_elem(plane->maps[MAP_NAT_POOLS], &number, &pool->nat, BPF_ANY);
 	if (r < 0 || !table)
 		return r;
-	r = table_create(table, &fd);
+	r = plane_table_new(table, &fd);
 	if (r < 0)
 		return r;
 	r = bpf_map_update_elem(plane->maps[MAP_TABLES], &number, &fd, BPF_ANY);

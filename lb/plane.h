@@ -70,6 +70,9 @@ struct plane {
 	int old_flows;	       /* while the table is resized, or got a new layout; else -1 */
 	int old_translations;  /* likewise */
 	int old_reverse;
+	uint64_t copy_until_ms; /* the plan's deadline for copies; 0 = no plan is carried out */
+	bool copied;		/* the first copy of old_flows was whole: */
+	uint16_t copied_epoch;	/* but for what was seen since then */
 	int links[CURRENT_INTERFACES];
 	int programs[CURRENT_INTERFACES]; /* in service there; -1 = not loaded by this process */
 	uint64_t programs_version;	  /* changes with each of them */
@@ -78,7 +81,9 @@ struct plane {
 	struct clock *clock;		  /* likewise */
 	struct service_line *lines;	  /* SERVICE_LINES, likewise */
 	uint32_t cpus;			  /* possible ones */
-	struct settings settings;	  /* that programs are loaded with */
+	bool vips_due, returns_due;	  /* these records are older than what they are made of */
+	bool lines_cleared;	  /* a packet may still read the service of a line that was */
+	struct settings settings; /* that programs are loaded with */
 };
 
 /* ---- plane.c ---- */
@@ -92,17 +97,12 @@ void plane_free(struct plane *plane); /* all that is pinned stays */
 /* plane_remove: take away every link, map and folder. */
 void plane_remove(struct plane *plane);
 
-/* plane_settings_set: create what is missing, and the maps whose size changed. Known flows are
- * copied; tables of another number of slots start empty. Programs must be replaced afterwards,
- * then plane_settled().
- */
-int plane_settings_set(struct plane *plane, const struct settings *settings);
-void plane_settled(struct plane *plane);
-
 int plane_backend_set(struct plane *plane, uint32_t number, const struct current_backend *b);
 /* plane_backend_new: the same for a number that was free: its counters start at 0. */
 int plane_backend_new(struct plane *plane, uint32_t number, const struct current_backend *b);
 int plane_backend_clear(struct plane *plane, uint32_t number);
+/* plane_table_new: an inner map with @table in it; the caller owns *ret_fd. */
+int plane_table_new(const struct table *table, int *ret_fd);
 /* plane_pool_set: the pool's name and, unless NULL, its table: a new inner map, complete when it is
  * put in place.
  */
@@ -114,6 +114,15 @@ int plane_pool_clear(struct plane *plane, uint32_t number);
 struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);
 struct service_stats plane_service_stats(const struct plane *plane, uint32_t id);
 void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT]);
+
+/* ---- plane_settings.c ---- */
+
+/* plane_settings_set: create what is missing, and the maps whose size changed. Known flows are
+ * copied; tables of another number of slots start empty. Programs must be replaced afterwards,
+ * then plane_settled(). 0, or -errno: then everything is as it was.
+ */
+int plane_settings_set(struct plane *plane, const struct settings *settings);
+void plane_settled(struct plane *plane);
 
 /* ---- plane_service.c ---- */
 
@@ -130,10 +139,15 @@ void plane_lines_fill(struct plane *plane);
 
 #define PLANE_OLD_FLOWS "flows_before" /* pin of an older version's flow table, to be copied */
 
-/* plane_versions_take: what other versions left beside our folder; 0, or -EEXIST as above. */
+/* plane_versions_take: what other versions left beside our folder; 0, -EEXIST as above, or another
+ * -errno. */
 int plane_versions_take(struct plane *plane);
 
 /* ---- for plane*.c ---- */
+
+void plane_map_path(const struct plane *plane, const char *name, char ret_path[static PLANE_PATH]);
+int plane_maps_mmap(struct plane *plane); /* those that are there; 0 or -errno */
+int plane_slots_create(uint32_t slots);	  /* an inner map of `tables`; its descriptor or -errno */
 
 /* plane_flows_older: is it a flow table of an older layout that plane_flows_copy() knows? */
 bool plane_flows_older(const struct bpf_map_info *info);
@@ -151,10 +165,15 @@ int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size
  */
 uint32_t plane_translations(const struct settings *settings);
 uint32_t plane_nascent(const struct settings *settings);
-/* plane_map_outgrow: a map of another size than @entries goes to *old, and is -1. */
-void plane_map_outgrow(struct plane *plane, enum plane_map map, uint32_t entries, int *old);
-void plane_flows_copy(struct plane *plane);
-void plane_translations_copy(const struct plane *plane);
+
+/* What all copies of a plan may take, and what is left for the last ones in any case. */
+enum { PLANE_COPY_MS = 5000, PLANE_COPY_AGAIN_MS = 1000 };
+
+/* plane_copies_begin: a plan begins, and with it the time for its copies; it ends it by a 0. */
+void plane_copies_begin(struct plane *plane);
+/* @fresh: no program uses the new map yet */
+void plane_flows_copy(struct plane *plane, bool fresh);
+void plane_translations_copy(struct plane *plane, bool fresh);
 
 /* ---- plane_program.c ---- */
 
@@ -183,6 +202,10 @@ struct seeing {
  */
 int plane_program_load(const struct plane *plane, const struct current_interface *interface,
 		       const struct seeing *seeing);
+/* plane_seeing_end: unpin what keeps the maps of such an instance; when it is no more.
+ * @how: SEEING_*
+ */
+void plane_seeing_end(const struct plane *plane, const char *interface, uint32_t how);
 /* plane_skeleton: opened with our settings and those maps that are there; NULL with errno. */
 struct balancer *plane_skeleton(const struct plane *plane);
 
@@ -200,7 +223,8 @@ void plane_explain_fini(struct plane *plane);
 struct plane_trace {
 	int explanation, filter, events; /* maps; events is a ring buffer */
 	bool tracing[CURRENT_INTERFACES];
-	uint64_t programs_version; /* that they took the place of */
+	char names[CURRENT_INTERFACES][IFNAMSIZ]; /* of those */
+	uint64_t programs_version;		  /* that they took the place of */
 };
 
 int plane_trace_init(const struct trace_filter *filter, struct plane_trace *ret_trace);

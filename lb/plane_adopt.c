@@ -188,6 +188,7 @@ static int tables_adopt(const struct plane *plane, uint32_t now_s, struct curren
 				    c->pools[i].name, strerror(-r));
 		else if (r < 0)
 			return r;
+		c->pools[i].unsettle = r < 0; /* its flows are there all the same */
 		owners_mark(&c->pools[i].table, c);
 	}
 	return 0;

@@ -9,21 +9,15 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "balancer.skel.h"
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/plane.h"
-
-enum { MTU_ONE_BUFFER = 3498 }; /* a page, less headroom, tailroom, Ethernet and two tags */
 
 static int maps_reuse(const struct plane *plane, struct balancer *skel)
 {
@@ -114,33 +108,6 @@ static int seeing_set(struct balancer *skel, const struct seeing *seeing)
 
 /* ---- the interface ---- */
 
-static int interface_ask(const char *name, unsigned long question, struct ifreq *request)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
-
-	memcpy(request->ifr_name, name, sizeof(request->ifr_name));
-	r = ioctl(fd, question, request) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-/* Does a frame of the interface's MTU need more than one buffer? */
-static bool has_long_frames(const char *name)
-{
-	struct ifreq request = {0};
-
-	return interface_ask(name, SIOCGIFMTU, &request) == 0 && request.ifr_mtu > MTU_ONE_BUFFER;
-}
-
-static bool merges_received(const char *name)
-{
-	struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
-	struct ifreq request = {.ifr_data = (void *)&value};
-
-	return interface_ask(name, SIOCETHTOOL, &request) == 0 && (value.data & ETH_FLAG_LRO);
-}
-
 /* The kernel lets a program see such frames only if it says that it can (since 5.18). */
 static int frames_set(struct balancer *skel)
 {
@@ -180,14 +147,28 @@ static int tail_settle(const struct plane *plane, const char *name)
 	return rename(from, to) < 0 ? -errno : 0;
 }
 
-/* An instance that explains or traces has its own, until there is another one. */
+/* An instance that explains or traces has its own, until it ends. */
+static void seeing_name(const char *interface, uint32_t how, char ret_name[static IFNAMSIZ + 16])
+{
+	snprintf(ret_name, IFNAMSIZ + 16, "%%see%u%.15s", how, interface);
+}
+
 static int tail_settle_seeing(const struct plane *plane, const struct current_interface *interface,
 			      const struct seeing *seeing)
 {
 	char name[IFNAMSIZ + 16];
 
-	snprintf(name, sizeof(name), "%%see%u%s", seeing->how, interface->name);
+	seeing_name(interface->name, seeing->how, name);
 	return tail_settle(plane, name);
+}
+
+void plane_seeing_end(const struct plane *plane, const char *interface, uint32_t how)
+{
+	char name[IFNAMSIZ + 16], path[PLANE_PATH];
+
+	seeing_name(interface, how, name);
+	plane_tail_path(plane, name, path);
+	unlink(path);
 }
 
 static void tail_discard(const struct plane *plane)
@@ -209,7 +190,7 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	r = seeing ? seeing_set(skel, seeing) : 0;
 	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
 	skel->rodata->ifindex = interface->ifindex;
-	if (r == 0 && has_long_frames(interface->name))
+	if (r == 0 && advice_long_frames(interface->name))
 		r = frames_set(skel);
 	r = r < 0 ? r : balancer__load(skel);
 	fd = r < 0 ? r : fcntl(bpf_program__fd(skel->progs.balancer), F_DUPFD_CLOEXEC, 3);
@@ -226,9 +207,13 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	return fd;
 }
 
-/* The program in service at an interface; taken. */
-static void program_keep(struct plane *plane, uint32_t number, int program)
+/* The program in service at an interface; taken. What traced there, of this process or of one
+ * before us, does no more.
+ */
+static void program_keep(struct plane *plane, uint32_t number, const char *name, int program)
 {
+	plane_seeing_end(plane, name, SEEING_EXPLAIN);
+	plane_seeing_end(plane, name, SEEING_TRACE);
 	if (plane->programs[number] >= 0)
 		close(plane->programs[number]);
 	plane->programs[number] = program;
@@ -256,31 +241,6 @@ void plane_tail_path(const struct plane *plane, const char *name, char ret_path[
 	pin_path(plane, "tail", name, ret_path);
 }
 
-/* What stands in the way of native XDP, and the cure. Generic XDP comes behind GRO, whose merged
- * frames are longer than what goes over a wire.
- */
-static void refusal_tell(const struct current_interface *interface, int error,
-			 char ret_problem[static PLANE_PROBLEM])
-{
-	const char *name = interface->name;
-
-	if (merges_received(name))
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP while it merges packets; cure: ethtool -K %s lro off; sluice reload",
-			name);
-	else if (has_long_frames(name))
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP at this MTU; cure: ip link set dev %s mtu %d; sluice reload",
-			name, MTU_ONE_BUFFER);
-	else
-		snprintf(
-			ret_problem, PLANE_PROBLEM,
-			"the driver refuses native XDP: %s; generic needs: ethtool -K %s gro off lro off",
-			strerror(-error), name);
-}
-
 /* link_create: native, else generic; the link's descriptor or -errno. */
 static int link_create(int program, const struct current_interface *interface,
 		       enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
@@ -302,7 +262,6 @@ static int link_create(int program, const struct current_interface *interface,
 			interface->name);
 		return fd;
 	}
-	refusal_tell(interface, fd, ret_problem);
 	fd = bpf_link_create(program, ifindex, BPF_XDP, &generic);
 	if (fd >= 0)
 		*ret_mode = ATTACH_GENERIC;
@@ -311,11 +270,26 @@ static int link_create(int program, const struct current_interface *interface,
 	return fd;
 }
 
+/* link_keep: pin it and the jump of its program; both or none. */
+static int link_keep(const struct plane *plane, const char *name, int link)
+{
+	char path[PLANE_PATH];
+	int r;
+
+	plane_link_path(plane, name, path);
+	unlink(path); /* of an interface that is gone */
+	if (bpf_obj_pin(link, path) < 0)
+		return -errno;
+	r = tail_settle(plane, name);
+	if (r < 0)
+		unlink(path);
+	return r;
+}
+
 int plane_attach(struct plane *plane, uint32_t number, const struct current_interface *interface,
 		 enum attach_mode *ret_mode, char ret_problem[static PLANE_PROBLEM])
 {
-	int program = plane_program_load(plane, interface, NULL), link, r = 0;
-	char path[PLANE_PATH];
+	int program = plane_program_load(plane, interface, NULL), link, r;
 
 	ret_problem[0] = '\0';
 	if (program < 0) {
@@ -329,18 +303,18 @@ int plane_attach(struct plane *plane, uint32_t number, const struct current_inte
 		close(program);
 		return link;
 	}
-	plane_link_path(plane, interface->name, path);
-	unlink(path); /* of an interface that is gone */
-	if (bpf_obj_pin(link, path) < 0) {
-		r = -errno;
-		snprintf(ret_problem, PLANE_PROBLEM, "the link cannot be pinned: %s", strerror(-r));
+	r = link_keep(plane, interface->name, link);
+	if (r < 0) { /* closing it takes the program off again */
+		snprintf(ret_problem, PLANE_PROBLEM, "the program cannot be pinned: %s",
+			 strerror(-r));
+		tail_discard(plane);
 		close(link);
 		close(program);
 		return r;
 	}
 	plane->links[number] = link;
-	program_keep(plane, number, program);
-	return tail_settle(plane, interface->name);
+	program_keep(plane, number, interface->name, program);
+	return 0;
 }
 
 int plane_replace(struct plane *plane, uint32_t number, const struct current_interface *interface)
@@ -355,7 +329,7 @@ int plane_replace(struct plane *plane, uint32_t number, const struct current_int
 		close(program);
 		return r;
 	}
-	program_keep(plane, number, program);
+	program_keep(plane, number, interface->name, program);
 	return tail_settle(plane, interface->name);
 }
 
@@ -371,6 +345,6 @@ int plane_detach(struct plane *plane, uint32_t number, const char *name)
 	if (plane->links[number] >= 0)
 		close(plane->links[number]);
 	plane->links[number] = -1;
-	program_keep(plane, number, -1);
+	program_keep(plane, number, name, -1);
 	return 0;
 }

@@ -2,6 +2,11 @@
 /* plane_resize.c: maps that get another size: a new one takes the place of the old one, whose
  * entries are copied; again when all programs have changed over, for what the old ones still put
  * there.
+ *
+ * All of it happens in one turn of the event loop, so all copies of a plan have one deadline, well
+ * below the 10 s after which the parent takes us for dead. The first copy is of everything, into a
+ * map that nobody uses yet; the second one is beside the new programs, whose entries are newer: it
+ * takes only what was seen since the first, and replaces nothing.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -12,15 +17,7 @@
 #include "base/log.h"
 #include "lb/plane.h"
 
-enum { COPY_BATCH = 4096, COPY_LIMIT_MS = 5000 };
-
-static uint32_t map_entries(int fd)
-{
-	struct bpf_map_info info = {0};
-	uint32_t size = sizeof(info);
-
-	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 ? info.max_entries : 0;
-}
+enum { COPY_BATCH = 4096 };
 
 uint32_t plane_translations(const struct settings *settings)
 {
@@ -30,41 +27,6 @@ uint32_t plane_translations(const struct settings *settings)
 uint32_t plane_nascent(const struct settings *settings)
 {
 	return settings->features & FEATURE_RETURN ? NASCENT_DEFAULT : 1;
-}
-
-/* A map of another size is replaced: the old one is kept until its entries are copied. */
-void plane_map_outgrow(struct plane *plane, enum plane_map map, uint32_t entries, int *old)
-{
-	if (plane->maps[map] < 0 || map_entries(plane->maps[map]) == entries)
-		return;
-	if (*old >= 0)
-		close(*old);
-	*old = plane->maps[map];
-	plane->maps[map] = -1;
-}
-
-/* Of any kind, one by one: there are few when fullnat begins to be used, and it is rare. */
-static void map_copy(int from, int to, uint32_t key_bytes, uint32_t value_bytes)
-{
-	uint8_t key[64], next[64], value[128], *at = NULL;
-	uint64_t until = clock_ms() + COPY_LIMIT_MS;
-
-	if (from < 0 || key_bytes > sizeof(key) || value_bytes > sizeof(value))
-		return;
-	while (clock_ms() < until && bpf_map_get_next_key(from, at, next) == 0) {
-		memcpy(key, next, key_bytes);
-		at = key;
-		if (bpf_map_lookup_elem(from, key, value) == 0)
-			bpf_map_update_elem(to, key, value, BPF_NOEXIST);
-	}
-}
-
-void plane_translations_copy(const struct plane *plane)
-{
-	map_copy(plane->old_reverse, plane->maps[MAP_REVERSE], sizeof(struct tuple),
-		 sizeof(struct flow_key));
-	map_copy(plane->old_translations, plane->maps[MAP_TRANSLATIONS], sizeof(struct flow_key),
-		 sizeof(struct translation));
 }
 
 /* As in version 1. */
@@ -107,56 +69,175 @@ static void flow_of_1(const struct flow_key_1 *key_1, const struct flow_1 *flow_
 				  .seen = FLOW_EPOCH(flow_1->seen_s)};
 }
 
-/* copy_batch: how many of @n entries are in @to then. */
-static uint32_t copy_batch(int to, bool layout_1, const void *keys, const void *flows, uint32_t n)
+/* One map into another. */
+struct copy {
+	int from, to;
+	bool fresh;		       /* nobody uses @to yet */
+	bool layout_1;		       /* @from is a flow table of version 1 */
+	size_t key_bytes, value_bytes; /* of @to */
+	size_t seen_at;		       /* of the FLOW_EPOCH in a value; beyond it: there is none */
+	uint16_t since;		       /* unless fresh: what was not seen since then is there */
+	uint8_t *keys, *values;	       /* COPY_BATCH, as @from has them */
+	uint8_t *to_keys, *to_values;
+};
+
+struct copied {
+	uint32_t seen, there; /* entries that were read, and that @to has now */
+	bool whole;
+};
+
+static int copy_init(struct copy *c)
 {
-	uint32_t copied = 0;
+	struct bpf_map_info from = plane_map_info(c->from), to = plane_map_info(c->to);
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct flow_key key;
-		struct flow flow;
-		int r;
-
-		if (layout_1) {
-			flow_of_1((const struct flow_key_1 *)keys + i,
-				  (const struct flow_1 *)flows + i, &key, &flow);
-		} else {
-			key = ((const struct flow_key *)keys)[i];
-			flow = ((const struct flow *)flows)[i];
-		}
-		r = bpf_map_update_elem(to, &key, &flow, BPF_NOEXIST);
-		copied += r == 0 || r == -EEXIST;
-	}
-	return copied;
+	if (!from.key_size || !to.key_size)
+		return -EBADF;
+	c->layout_1 = plane_flows_older(&from);
+	if (!c->layout_1 && (from.key_size != to.key_size || from.value_size != to.value_size))
+		return -EPROTO;
+	c->key_bytes = to.key_size;
+	c->value_bytes = to.value_size;
+	c->keys = calloc(COPY_BATCH, from.key_size);
+	c->values = calloc(COPY_BATCH, from.value_size);
+	c->to_keys = c->layout_1 ? calloc(COPY_BATCH, to.key_size) : c->keys;
+	c->to_values = c->layout_1 ? calloc(COPY_BATCH, to.value_size) : c->values;
+	return c->keys && c->values && c->to_keys && c->to_values ? 0 : -ENOMEM;
 }
 
-/* Bounded in time: a flow that is left out is sent to its slot's owner with its next packet, or in
- * transition to the previous owner.
- */
-void plane_flows_copy(struct plane *plane)
+static void copy_fini(struct copy *c)
 {
-	int from = plane->old_flows, to = plane->maps[MAP_FLOWS];
-	struct bpf_map_info info = plane_map_info(from);
-	void *keys = calloc(COPY_BATCH, info.key_size ? info.key_size : 1);
-	void *flows = calloc(COPY_BATCH, info.value_size ? info.value_size : 1);
-	uint64_t until = clock_ms() + COPY_LIMIT_MS;
-	uint32_t position, n, copied = 0, seen = 0;
-	int r = !keys || !flows ? -ENOMEM : info.key_size ? 0 : -EBADF;
+	if (c->to_keys != c->keys)
+		free(c->to_keys);
+	if (c->to_values != c->values)
+		free(c->to_values);
+	free(c->keys);
+	free(c->values);
+}
 
-	for (bool first = true; r == 0 && clock_ms() < until; first = false) {
+/* Into one that nobody uses: how many of @n are there. */
+static uint32_t batch_put(const struct copy *c, uint32_t n)
+{
+	uint32_t put = n;
+
+	if (bpf_map_update_batch(c->to, c->to_keys, c->to_values, &put, NULL) < 0)
+		return put < n ? put : 0;
+	return n;
+}
+
+static bool is_older(const struct copy *c, const uint8_t *value)
+{
+	uint16_t seen;
+
+	if (c->seen_at + sizeof(seen) > c->value_bytes)
+		return false;
+	memcpy(&seen, value + c->seen_at, sizeof(seen));
+	return (int16_t)(uint16_t)(seen - c->since) < 0;
+}
+
+/* Beside programs that use it: likewise. */
+static uint32_t batch_add(const struct copy *c, uint32_t n)
+{
+	uint32_t there = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *value = c->to_values + i * c->value_bytes;
+		int r = is_older(c, value)
+				? -EEXIST
+				: bpf_map_update_elem(c->to, c->to_keys + i * c->key_bytes, value,
+						      BPF_NOEXIST);
+
+		there += r == 0 || r == -EEXIST;
+	}
+	return there;
+}
+
+static uint32_t copy_batch(const struct copy *c, uint32_t n)
+{
+	for (uint32_t i = 0; c->layout_1 && i < n; i++)
+		flow_of_1((const struct flow_key_1 *)(void *)c->keys + i,
+			  (const struct flow_1 *)(void *)c->values + i,
+			  (struct flow_key *)(void *)c->to_keys + i,
+			  (struct flow *)(void *)c->to_values + i);
+	return c->fresh ? batch_put(c, n) : batch_add(c, n);
+}
+
+/* A map that is full takes no more: what it would not take is not tried. */
+static struct copied copy_run(struct copy *c, uint64_t until_ms)
+{
+	struct copied done = {0};
+	uint32_t position, n;
+	int r = copy_init(c);
+
+	for (bool first = true; r == 0 && done.seen == done.there; first = false) {
+		if (clock_ms() >= until_ms)
+			break;
 		n = COPY_BATCH;
-		r = bpf_map_lookup_batch(from, first ? NULL : &position, &position, keys, flows, &n,
-					 NULL);
+		r = bpf_map_lookup_batch(c->from, first ? NULL : &position, &position, c->keys,
+					 c->values, &n, NULL);
 		if (r < 0 && r != -ENOENT)
 			break;
-		copied += copy_batch(to, plane_flows_older(&info), keys, flows, n);
-		seen += n;
+		done.there += copy_batch(c, n);
+		done.seen += n;
 	}
-	free(keys);
-	free(flows);
-	if (r == -ENOENT && copied == seen)
-		log_info("flow table copied: flows=%u", copied);
+	done.whole = r == -ENOENT && done.seen == done.there;
+	copy_fini(c);
+	return done;
+}
+
+void plane_copies_begin(struct plane *plane)
+{
+	plane->copy_until_ms = clock_ms() + PLANE_COPY_MS;
+}
+
+/* What is copied without a plan around it has a time of its own. */
+static uint64_t copy_until_ms(const struct plane *plane, bool fresh)
+{
+	uint64_t until = plane->copy_until_ms ? plane->copy_until_ms : clock_ms() + PLANE_COPY_MS;
+
+	return until + (fresh ? 0 : PLANE_COPY_AGAIN_MS);
+}
+
+static uint16_t epoch_now(const struct plane *plane)
+{
+	return plane->clock ? FLOW_EPOCH(plane->clock->now_s) : 0;
+}
+
+/* A flow that is left out is sent to its slot's owner with its next packet, or in transition to the
+ * previous owner.
+ */
+void plane_flows_copy(struct plane *plane, bool fresh)
+{
+	uint16_t began = epoch_now(plane);
+	struct copy c = {.from = plane->old_flows,
+			 .to = plane->maps[MAP_FLOWS],
+			 .fresh = fresh,
+			 .seen_at = plane->copied ? offsetof(struct flow, seen) : SIZE_MAX / 2,
+			 .since = plane->copied_epoch};
+	struct copied done = copy_run(&c, copy_until_ms(plane, fresh));
+
+	if (fresh) {
+		plane->copied = done.whole;
+		plane->copied_epoch = (uint16_t)(began - 1);
+	}
+	if (done.whole)
+		log_info("flow table copied: flows=%u", done.there);
 	else
-		log_warning("flow table copied in part: flows=%u of=%u%s", copied, seen,
-			    r == -ENOENT ? "" : "+");
+		log_warning("flow table copied in part: flows=%u of=%u+", done.there, done.seen);
+}
+
+void plane_translations_copy(struct plane *plane, bool fresh)
+{
+	struct copy back = {.from = plane->old_reverse,
+			    .to = plane->maps[MAP_REVERSE],
+			    .fresh = fresh,
+			    .seen_at = SIZE_MAX / 2};
+	struct copy there = {.from = plane->old_translations,
+			     .to = plane->maps[MAP_TRANSLATIONS],
+			     .fresh = fresh,
+			     .seen_at = SIZE_MAX / 2};
+
+	if (plane->old_reverse >= 0)
+		copy_run(&back, copy_until_ms(plane, fresh));
+	if (plane->old_translations >= 0 && !copy_run(&there, copy_until_ms(plane, fresh)).whole)
+		log_warning("translations copied in part");
 }

@@ -20,6 +20,7 @@
 struct explainer {
 	int program, explanation;
 	uint32_t number; /* the interface's */
+	char name[IFNAMSIZ];
 };
 
 static void fd_close(int *fd)
@@ -41,6 +42,7 @@ void plane_explain_fini(struct plane *plane)
 {
 	if (!plane->explainer)
 		return;
+	plane_seeing_end(plane, plane->explainer->name, SEEING_EXPLAIN);
 	fd_close(&plane->explainer->program);
 	fd_close(&plane->explainer->explanation);
 	free(plane->explainer);
@@ -66,7 +68,8 @@ static int explainer_load(struct plane *plane, uint32_t number,
 		free(x);
 		return program;
 	}
-	*x = (struct explainer){program, seeing.explanation, number};
+	*x = (struct explainer){program, seeing.explanation, number, ""};
+	memcpy(x->name, interface->name, sizeof(x->name));
 	plane->explainer = x;
 	return 0;
 }
@@ -148,6 +151,9 @@ static int trace_attach_one(const struct plane *plane, uint32_t number,
 	if (program >= 0)
 		close(program);
 	trace->tracing[number] = r == 0;
+	memcpy(trace->names[number], interface->name, sizeof(trace->names[number]));
+	if (r < 0)
+		plane_seeing_end(plane, interface->name, SEEING_TRACE);
 	return r;
 }
 
@@ -189,6 +195,8 @@ void plane_trace_fini(const struct plane *plane, struct plane_trace *trace)
 		if (r < 0)
 			log_err("program not put back after a trace: error=%s; cure: sluice reload",
 				strerror(-r));
+		else
+			plane_seeing_end(plane, trace->names[i], SEEING_TRACE);
 	}
 	fd_close(&trace->explanation);
 	fd_close(&trace->filter);

@@ -4,7 +4,8 @@
  * `services` is the truth, `service_lines` its front: a line is empty, or the record of the one
  * service whose key hashes to it, or it says that `services` is to be asked. A packet reads a line
  * without a lock: so its state is written last, its service is one word, and it is given another
- * key only after every packet that may be reading the old one is through.
+ * key only after every packet that may be reading the old one is through: one wait for all lines
+ * that were cleared before it.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -20,9 +21,10 @@
 /* packets_wait: until the packets that are in the program now are through it. A program runs within
  * an RCU read section, and this is synchronize_rcu().
  */
-static void packets_wait(void)
+static void packets_wait(struct plane *plane)
 {
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	plane->lines_cleared = false;
 }
 
 static uint32_t port_protocol_of(const struct service_key *key)
@@ -56,9 +58,15 @@ static void line_state_set(struct service_line *line, uint32_t state)
 	__atomic_store_n(&line->state, state, __ATOMIC_RELEASE);
 }
 
-static void line_set(struct service_line *line, const struct service_key *key,
+static struct service_line *line_of(const struct plane *plane, const struct service_key *key)
+{
+	return &plane->lines[service_line_of((const __u64 *)plane->settings.hash_key, key)];
+}
+
+static void line_set(struct plane *plane, const struct service_key *key,
 		     const struct service *service)
 {
+	struct service_line *line = line_of(plane, key);
 	bool same = line_is_of(line, key);
 
 	if (line->state == LINE_ASK)
@@ -67,8 +75,8 @@ static void line_set(struct service_line *line, const struct service_key *key,
 		line_state_set(line, LINE_ASK);
 		return;
 	}
-	if (!same && !line_is_blank(line))
-		packets_wait();
+	if (!same && !line_is_blank(line) && plane->lines_cleared)
+		packets_wait(plane);
 	if (!same) {
 		memcpy(line->addr, key->addr, sizeof(line->addr));
 		line->port_protocol = port_protocol_of(key);
@@ -78,15 +86,14 @@ static void line_set(struct service_line *line, const struct service_key *key,
 }
 
 /* A line that several shared goes on to say so: asking for one that is not there is right, too. */
-static void line_clear(struct service_line *line, const struct service_key *key)
+static void line_clear(struct plane *plane, const struct service_key *key)
 {
-	if (line->state == LINE_KEY && line_is_of(line, key))
-		line_state_set(line, LINE_EMPTY);
-}
+	struct service_line *line = line_of(plane, key);
 
-static struct service_line *line_of(const struct plane *plane, const struct service_key *key)
-{
-	return &plane->lines[service_line_of((const __u64 *)plane->settings.hash_key, key)];
+	if (line->state != LINE_KEY || !line_is_of(line, key))
+		return;
+	line_state_set(line, LINE_EMPTY);
+	plane->lines_cleared = true;
 }
 
 /* ---- records ---- */
@@ -97,7 +104,7 @@ static int record_set(struct plane *plane, const struct service_key *key,
 	int r = bpf_map_update_elem(plane->maps[MAP_SERVICES], key, service, BPF_ANY);
 
 	if (r == 0)
-		line_set(line_of(plane, key), key, service);
+		line_set(plane, key, service);
 	return r;
 }
 
@@ -107,7 +114,7 @@ static int record_clear(struct plane *plane, const struct service_key *key)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	line_clear(line_of(plane, key), key);
+	line_clear(plane, key);
 	return 0;
 }
 
@@ -120,7 +127,7 @@ void plane_lines_fill(struct plane *plane)
 		key = next;
 		from = &key;
 		if (bpf_map_lookup_elem(plane->maps[MAP_SERVICES], &key, &value) == 0)
-			line_set(line_of(plane, &key), &key, &value);
+			line_set(plane, &key, &value);
 	}
 }
 

@@ -93,7 +93,7 @@ static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 
 	if (map == MAP_FLOWS && plane_flows_older(&have))
 		return ENTRIES_ALIKE;
-	if (map == MAP_NAMES && have.value_size < want.value_size)
+	if (map == MAP_NAMES && have.key_size == want.key_size && have.value_size < want.value_size)
 		return ENTRIES_ALIKE;
 	if (have.type != want.type || have.key_size != want.key_size ||
 	    have.value_size != want.value_size)
@@ -107,19 +107,22 @@ static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 	return ALIKE;
 }
 
-static enum likeness likeness_of(const struct older *o, enum plane_map map)
+/* 0 or -errno; a map that is not there is like none. */
+static int likeness_of(const struct older *o, enum plane_map map, enum likeness *ret_likeness)
 {
 	char path[PLANE_PATH];
-	enum likeness likeness;
 	int fd;
 
+	*ret_likeness = OTHER;
 	older_path(o, plane_map_names[map], path);
-	fd = o->kept & BIT(map) ? bpf_obj_get(path) : -1;
+	if (!(o->kept & BIT(map)))
+		return 0;
+	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return OTHER;
-	likeness = compare(o, map, fd);
+		return errno == ENOENT ? 0 : -errno;
+	*ret_likeness = compare(o, map, fd);
 	close(fd);
-	return likeness;
+	return 0;
 }
 
 /* Into one of our shape; what its records have more is 0. */
@@ -160,30 +163,54 @@ static int map_copy(const struct older *o, enum plane_map map, const char *from,
 	return r;
 }
 
-static int map_take(const struct older *o, enum plane_map map)
+/* Whoever was killed while taking over had it. */
+static bool is_taken(const struct older *o, enum plane_map map)
 {
-	enum likeness likeness = likeness_of(o, map);
-	char from[PLANE_PATH], to[PLANE_PATH];
+	char path[PLANE_PATH];
 
-	older_path(o, plane_map_names[map], from);
-	own_path(o->plane, plane_map_names[map], to);
-	if (likeness == OTHER || access(to, F_OK) == 0)
-		return -ENOENT;
-	if (likeness == ENTRIES_ALIKE && map != MAP_FLOWS)
-		return map_copy(o, map, from, to);
-	if (likeness == ENTRIES_ALIKE)
-		own_path(o->plane, PLANE_OLD_FLOWS, to);
-	return rename(from, to) < 0 ? -errno : 0;
+	own_path(o->plane, plane_map_names[map], path);
+	return access(path, F_OK) == 0;
 }
 
-static void maps_take(struct older *o)
+/* 1 when it was taken, 0 when it cannot be, or -errno. */
+static int map_take(const struct older *o, enum plane_map map)
+{
+	char from[PLANE_PATH], to[PLANE_PATH];
+	enum likeness likeness;
+	int r = likeness_of(o, map, &likeness);
+
+	if (r < 0 || likeness == OTHER || is_taken(o, map))
+		return r;
+	older_path(o, plane_map_names[map], from);
+	own_path(o->plane, plane_map_names[map], to);
+	if (likeness == ENTRIES_ALIKE && map != MAP_FLOWS) {
+		r = map_copy(o, map, from, to);
+		return r < 0 ? r : 1;
+	}
+	if (likeness == ENTRIES_ALIKE)
+		own_path(o->plane, PLANE_OLD_FLOWS, to);
+	return rename(from, to) < 0 ? -errno : 1;
+}
+
+static int maps_take(struct older *o)
 {
 	for (int map = 0; map < MAP_COUNT; map++) {
-		if (CORE & BIT(map) && likeness_of(o, map) == OTHER)
-			return;
+		enum likeness likeness;
+		int r = CORE & BIT(map) ? likeness_of(o, map, &likeness) : 0;
+
+		if (r < 0)
+			return r;
+		if (CORE & BIT(map) && likeness == OTHER && !is_taken(o, map))
+			return 0;
 	}
-	for (int map = 0; map < MAP_COUNT; map++)
-		o->maps += map_take(o, map) == 0;
+	for (int map = 0; map < MAP_COUNT; map++) {
+		int r = map_take(o, map);
+
+		if (r < 0)
+			return r;
+		o->maps += (uint32_t)r;
+	}
+	return 0;
 }
 
 /* ---- folders ---- */
@@ -215,9 +242,11 @@ static void folder_empty(struct older *o)
 	rmdir(o->dir);
 }
 
-static void version_take(struct plane *plane, int version, const char *folder)
+/* 0 or -errno: then all that is left stays where it is, for the next try. */
+static int version_take(struct plane *plane, int version, const char *folder)
 {
 	struct older o = {.plane = plane, .version = version};
+	int r;
 
 	snprintf(o.dir, sizeof(o.dir), "%.150s/%.20s", plane->base, folder);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -225,12 +254,19 @@ static void version_take(struct plane *plane, int version, const char *folder)
 			o.kept = known[i].kept;
 	}
 	o.skel = o.kept ? balancer__open() : NULL;
+	r = o.kept && !o.skel ? -errno : 0;
 	if (o.skel)
-		maps_take(&o);
+		r = maps_take(&o);
 	balancer__destroy(o.skel);
+	if (r < 0) {
+		log_err("not taken over from an older version, it goes on: abi=%d path=%s error=%s",
+			version, o.dir, strerror(-r));
+		return r;
+	}
 	folder_empty(&o);
 	log_notice("taken over from an older version: abi=%d links=%u maps=%u path=%s", version,
 		   o.links, o.maps, o.dir);
+	return 0;
 }
 
 /* The number in a folder's name, or -1. */
@@ -278,7 +314,10 @@ int plane_versions_take(struct plane *plane)
 		return -EEXIST;
 	}
 	while ((version = version_next(plane, SLUICE_ABI_VERSION, folder)) >= 0) {
-		version_take(plane, version, folder);
+		int r = version_take(plane, version, folder);
+
+		if (r < 0)
+			return r;
 		if (version_next(plane, version + 1, folder) == version)
 			return -EEXIST; /* it could not be removed */
 	}

@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/apply.h"
 #include "lb/balance.h"
 #include "lb/flows.h"
@@ -17,7 +19,7 @@
 #include "lb/reconciler.h"
 #include "lb/syn_watch.h"
 
-enum { RETRY_S = 2 };
+enum { RETRY_S = 2, RETRY_HELD_S = 30, PROBLEM_SIZE = 240 };
 
 struct reconciler {
 	struct event *timer;
@@ -25,6 +27,14 @@ struct reconciler {
 	const char *why;     /* of the first that asked */
 	struct table_cache *cache, *candidate_cache;
 	struct plan_rows last; /* what the last reconcile did */
+	int error;	       /* it was broken off */
+	char problem[PROBLEM_SIZE];
+	/* The configuration's settings were refused: these hold until another configuration comes,
+	 * or the next retry.
+	 */
+	bool holds;
+	uint32_t generation; /* that was refused */
+	struct settings held;
 	uint64_t key_print;
 };
 
@@ -39,9 +49,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
+	struct lb *lb = arg;
+
 	(void)fd;
 	(void)what;
-	lb_reconcile_now(arg, "retry");
+	lb->reconciler->holds = false;
+	lb_reconcile_now(lb, "retry");
 }
 
 struct reconciler *reconciler_new(struct lb *lb)
@@ -72,6 +85,7 @@ void reconciler_free(struct reconciler *r)
 	table_cache_free(r->cache);
 	table_cache_free(r->candidate_cache);
 	plan_rows_fini(&r->last);
+	explicit_bzero(&r->held, sizeof(r->held));
 	free(r);
 }
 
@@ -83,6 +97,33 @@ void reconciler_key(struct reconciler *r, uint64_t key_print)
 const struct plan_rows *reconciler_last(const struct reconciler *r)
 {
 	return &r->last;
+}
+
+bool reconciler_waits(const struct reconciler *r)
+{
+	return r->error < 0 && event_pending(r->retry, EV_TIMEOUT, NULL);
+}
+
+static __attribute__((format(printf, 2, 3))) void problem_tell(struct reconciler *r,
+							       const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(r->problem, sizeof(r->problem), format, ap);
+	va_end(ap);
+}
+
+void reconciler_refused(struct reconciler *r, int error)
+{
+	r->error = error;
+	problem_tell(r, "the configuration was not taken: %s; cure: sluice reload",
+		     strerror(-error));
+}
+
+const char *lb_problem(const struct lb *lb)
+{
+	return lb->reconciler->problem;
 }
 
 /* ---- planning ---- */
@@ -136,21 +177,39 @@ static struct inputs inputs_of(const struct lb *lb)
 
 /* ---- applying ---- */
 
+static void interface_tell(struct lb_interface *in, const char *problem)
+{
+	if (strcmp(in->problem, problem) == 0)
+		return;
+	snprintf(in->problem, sizeof(in->problem), "%s", problem);
+	if (problem[0])
+		log_warning("interface %s: %s", in->name, problem);
+}
+
+/* The program could not be attached. */
 static void on_problem(void *owner, const char *interface, const char *problem)
 {
 	struct lb *lb = owner;
 
-	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
-		struct lb_interface *in = &lb->interfaces[i];
-
-		if (strcmp(in->name, interface) != 0 || strcmp(in->problem, problem) == 0)
-			continue;
-		snprintf(in->problem, sizeof(in->problem), "%s", problem);
-		if (problem[0])
-			log_warning("interface %s: %s", interface, problem);
-		else
-			log_notice("interface %s: attached natively", interface);
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces && problem[0]; i++) {
+		if (strcmp(lb->interfaces[i].name, interface) == 0)
+			interface_tell(&lb->interfaces[i], problem);
 	}
+}
+
+/* How the program is attached now, and what the operator should know of it. */
+static void attachment_take(struct lb_interface *in, enum attach_mode mode)
+{
+	static const char *const names[] = ATTACH_NAMES;
+	char advice[ADVICE_TEXT];
+
+	if (mode != in->attached && mode != ATTACH_NONE)
+		log_notice("interface %s: attached: xdp=%s", in->name, names[mode]);
+	in->attached = mode;
+	if (mode == ATTACH_NONE)
+		return; /* why is told by whoever failed to */
+	advice_give(in->name, mode, advice);
+	interface_tell(in, advice);
 }
 
 /* What the inputs remember of the data plane: for status, and for the next adoption. */
@@ -169,8 +228,8 @@ static void outcome_take(struct lb *lb, const struct plan *plan)
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		int number = current_find_interface(lb->current, lb->interfaces[i].name);
 
-		lb->interfaces[i].attached =
-			number < 0 ? ATTACH_NONE : lb->current->interfaces[number].mode;
+		attachment_take(&lb->interfaces[i],
+				number < 0 ? ATTACH_NONE : lb->current->interfaces[number].mode);
 	}
 }
 
@@ -186,6 +245,8 @@ static void sweep_tell(struct lb *lb, const struct plan *plan)
 			flow_sweep_new_backend(lb->sweep, s->number);
 		else if (s->kind == STEP_BACKEND_LOSE && !(s->backend.plane.flags & BACKEND_ALIVE))
 			flow_sweep_soon(lb->sweep);
+		else if (s->kind == STEP_SETTINGS)
+			flow_sweep_restart(lb->sweep);
 	}
 }
 
@@ -210,23 +271,20 @@ static bool attach_is_due(const struct lb *lb)
 	return false;
 }
 
-int lb_reconcile_now(struct lb *lb, const char *why)
+/* One plan, made and carried out. @ret_refused: the settings that the kernel refused, if it did;
+ * slots is 0 otherwise
+ */
+static int plan_carry_out(struct lb *lb, const struct inputs *in, const char *why,
+			  struct settings *ret_refused)
 {
 	struct reconciler *r = lb->reconciler;
-	struct inputs in;
 	struct plan plan;
-	int error;
+	int error = plan_for(lb, in, r->cache, &plan);
 
-	event_del(r->timer);
-	r->why = NULL;
-	if (!lb->config || lb->stopping)
-		return 0;
-	balance_look(lb);
-	in = inputs_of(lb);
-	error = plan_for(lb, &in, r->cache, &plan);
+	*ret_refused = (struct settings){0};
 	if (error < 0) {
 		log_err("no plan could be made: why=%s error=%s", why, strerror(-error));
-		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
+		problem_tell(r, "no plan could be made: %s", strerror(-error));
 		return error;
 	}
 	plan_rows_fini(&r->last);
@@ -235,14 +293,76 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 	sweep_tell(lb, &plan);
 	error = plan_apply(&plan, lb->plane, lb->current, on_problem, lb);
 	outcome_take(lb, &plan);
-	if (error < 0)
-		log_err("plan not applied to its end: why=%s error=%s", why, strerror(-error));
-	else
+	if (error < 0) {
+		log_err("plan not applied to its end: why=%s done=%zu of=%zu error=%s", why,
+			plan.done, plan.n, strerror(-error));
+		problem_tell(
+			r,
+			"the data plane is not as configured, step %zu of %zu failed: %s; it is "
+			"tried again every %d s",
+			plan.done + 1, plan.n, strerror(-error), RETRY_S);
+		if (plan.done < plan.n && plan.steps[plan.done].kind == STEP_SETTINGS)
+			*ret_refused = plan.steps[plan.done].settings;
+	} else {
 		plan_log(&r->last, &plan, why);
+	}
 	plan_fini(&plan);
-	if (error < 0 || attach_is_due(lb))
-		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
 	return error;
+}
+
+/* The settings were refused, and are as they were: what else is wanted is done with those. */
+static int settings_fall_back(struct lb *lb, struct inputs *in, struct settings *refused, int error)
+{
+	struct reconciler *r = lb->reconciler;
+	uint32_t flow_limit = lb->config->flow_limit, slots = lb->config->slots;
+	int first = error;
+
+	while (error < 0 && refused->slots &&
+	       settings_hold(&lb->current->settings, refused, &r->held)) {
+		in->held = &r->held;
+		error = plan_carry_out(lb, in, "settings refused", refused);
+	}
+	explicit_bzero(refused, sizeof(*refused));
+	if (error < 0 || !in->held)
+		return error;
+	r->holds = true;
+	r->generation = lb->generation;
+	problem_tell(r,
+		     "the kernel refuses flow_limit %u with %u slots: %s; the settings of before "
+		     "hold (flow_limit %u, %u slots), all else is done; cure: a smaller "
+		     "flow_limit",
+		     flow_limit, slots, strerror(-first), r->held.flow_limit, r->held.slots);
+	log_err("%s", r->problem);
+	return 0;
+}
+
+int lb_reconcile_now(struct lb *lb, const char *why)
+{
+	struct reconciler *r = lb->reconciler;
+	struct settings refused;
+	struct inputs in;
+
+	event_del(r->timer);
+	r->why = NULL;
+	if (!lb->config || lb->stopping)
+		return 0;
+	balance_look(lb);
+	in = inputs_of(lb);
+	r->holds = r->holds && r->generation == lb->generation;
+	if (r->holds)
+		in.held = &r->held;
+	else
+		r->problem[0] = '\0';
+	r->error = plan_carry_out(lb, &in, why, &refused);
+	if (r->error < 0)
+		r->error = settings_fall_back(lb, &in, &refused, r->error);
+	if (r->error < 0)
+		r->holds = false;
+	if (r->error < 0 || attach_is_due(lb))
+		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
+	else if (r->holds && !event_pending(r->retry, EV_TIMEOUT, NULL))
+		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_HELD_S});
+	return r->error;
 }
 
 void lb_reconcile(struct lb *lb, const char *why)
@@ -371,8 +491,7 @@ int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_
 		   names[state], weight);
 	lb->backends[i].by_operator = state;
 	lb->backends[i].weight = weight;
-	lb_reconcile_now(lb, "operator");
-	return 0;
+	return lb_reconcile_now(lb, "operator") < 0 ? 1 : 0;
 }
 
 int lb_detach(struct lb *lb)

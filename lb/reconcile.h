@@ -17,8 +17,12 @@ enum { RECONCILE_DELAY_MS = 10 }; /* a burst of changes makes one plan */
  * @why: for the log line, a static string: "health", "operator", "reload", ...
  */
 void lb_reconcile(struct lb *lb, const char *why);
-/* lb_reconcile_now: at once, in this call. 0 or -errno (told in the log). */
+/* lb_reconcile_now: at once, in this call. 0 or -errno (told in the log). 0 as well when the kernel
+ * refused the settings and all else was done with those of before: see lb_problem().
+ */
 int lb_reconcile_now(struct lb *lb, const char *why);
+/* lb_problem: what the last reconcile could not do, a sentence for the operator; "" = nothing. */
+const char *lb_problem(const struct lb *lb);
 
 /* ---- plans as rows, to print ---- */
 
@@ -46,7 +50,8 @@ int lb_plan(struct lb *lb, const struct config *candidate, struct plan_rows *ret
 
 /* lb_set_operator: for the backend of config index i; kept in operator.json, reconciled.
  * @weight: 0 .. CONFIG_WEIGHT, or WEIGHT_NONE
- * 0, or -errno when the file could not be written: then nothing was changed.
+ * 0; 1 when it is kept, but the data plane could not be changed to its end, see lb_problem(); or
+ * -errno when the file could not be written: then nothing was changed.
  */
 int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_t weight);
 

@@ -12,6 +12,10 @@ void reconciler_free(struct reconciler *r);
 void reconciler_key(struct reconciler *r, uint64_t key_print);
 /* reconciler_last: what the last reconcile did. */
 const struct plan_rows *reconciler_last(const struct reconciler *r);
+/* reconciler_waits: the last one was broken off, and the next try has its time. */
+bool reconciler_waits(const struct reconciler *r);
+/* reconciler_refused: a configuration came that could not be taken. */
+void reconciler_refused(struct reconciler *r, int error);
 /* operators_take: put the operator's rows into the inputs; after a configuration came. */
 void operators_take(struct lb *lb);
 

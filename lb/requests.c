@@ -165,10 +165,13 @@ void requests_reloaded(struct lb *lb, const struct message_reloaded *m,
 		       const struct plan_rows *rows)
 {
 	struct request *r = request_take(lb, m->request);
+	const char *problem = lb_problem(lb);
 
 	if (!r)
 		return;
-	if (r->reloaded)
+	if (r->reloaded && m->error == 0 && *problem)
+		r->reloaded(r->owner, -ECANCELED, problem, NULL);
+	else if (r->reloaded)
 		r->reloaded(r->owner, m->error, m->text, m->error ? NULL : rows);
 	request_free(r);
 }

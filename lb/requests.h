@@ -6,7 +6,9 @@
 
 #include "lb/reconcile.h"
 
-/* requests_reloaded: @rows: what the reload did, for an error of 0. */
+/* requests_reloaded: @rows: what the reload did, for an error of 0. The parent has read the file;
+ * what the data plane could not do is told instead (lb_problem()).
+ */
 void requests_reloaded(struct lb *lb, const struct message_reloaded *m,
 		       const struct plan_rows *rows);
 /* requests_candidate: @candidate: NULL = it could not be mapped. */

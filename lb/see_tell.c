@@ -119,8 +119,7 @@ static const char *why_looked_up(const struct explanation *e)
 		return "its flow's backend is gone: to the slot's owner";
 	if (is_counted(e, REASON_FLOW_PREVIOUS))
 		return "an unknown flow of a slot in transition belongs to the previous owner";
-	if ((e->stages & STAGE_FLOW) && e->flow_backend == e->backend &&
-	    (e->kind != PACKET_SYN || !(e->flow_flags & FLOW_CLOSING)))
+	if ((e->stages & STAGE_FLOW) && e->flow_backend == e->backend)
 		return "its flow lives there";
 	if (e->kind == PACKET_SYN)
 		return "a new connection goes to the slot's owner";

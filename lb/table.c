@@ -88,7 +88,7 @@ static void table_count(struct table *t, uint32_t idle_timeout_s)
 int table_next(const struct table *old, const struct table_wish *wish, struct table *ret_table,
 	       struct table_change *ret_change)
 {
-	struct table t = {.n = wish->n, .slots = calloc(wish->n, sizeof(*t.slots))};
+	struct table t = {.n = wish->n, .slots = malloc(wish->n * sizeof(*t.slots))};
 	struct table_change change = {.differs = old->n != wish->n};
 	bool fresh = old->n != wish->n;
 
@@ -101,6 +101,10 @@ int table_next(const struct table *old, const struct table_wish *wish, struct ta
 
 		if (!fresh)
 			was = old->slots[i];
+		if (!fresh && was.owner == owner && !wish->unsettle) {
+			t.slots[i] = was; /* settled, and stays: nearly all of them */
+			continue;
+		}
 		t.slots[i] = slot_next(was, i, owner, wish);
 		if (fresh || owner != (was.owner & SLOT_BACKEND))
 			change.moved++;
@@ -157,6 +161,18 @@ void table_mark(const struct table *t, uint8_t *ret_used)
 		ret_used[t->slots[i].previous] = 1;
 		ret_used[t->slots[i].between] = 1;
 	}
+}
+
+int table_copy(const struct table *t, struct table *ret_table)
+{
+	struct table copy = *t;
+
+	copy.slots = calloc(t->n ? t->n : 1, sizeof(*copy.slots));
+	if (!copy.slots)
+		return -ENOMEM;
+	memcpy(copy.slots, t->slots, t->n * sizeof(*copy.slots));
+	*ret_table = copy;
+	return 0;
 }
 
 void table_fini(struct table *t)

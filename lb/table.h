@@ -81,6 +81,7 @@ void table_write(const struct table *t, struct slots4 *ret_words);
 /* table_mark: set ret_used[number] for every backend that a slot still names. */
 void table_mark(const struct table *t, uint8_t *ret_used);
 
+int table_copy(const struct table *t, struct table *ret_table); /* 0 or -ENOMEM */
 void table_fini(struct table *t);
 
 #endif

@@ -18,7 +18,7 @@ SENDERS = 64  # flows of datagrams
 SESSIONS = 300
 
 
-def config(weights=None, services="", slots=65537):
+def config(weights=None, services="", slots=65537, pools="", datagrams="echo"):
     rows = ", ".join(f'{{ name = "{b}"; address = "10.77.0.{host_number(b)}"; weight = {(weights or {}).get(b, 100)}; }}'
                      for b in BACKENDS)
     return f"""secret_file = "/etc/sluice/secret";
@@ -29,10 +29,18 @@ on_stop = "keep";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
 vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {{ name = "echo"; port = {crowd.PORT}; probe = {{ type = "tcp"; interval = "500ms"; timeout = "5s"; }};
-            backends = ( {rows} ); }} );
+            backends = ( {rows} ); }}{pools} );
 services = ( {{ name = "echo"; vip = "{VIP}"; port = {crowd.PORT}; pool = "echo"; }},
-             {{ name = "datagrams"; vip = "{VIP}"; protocol = "udp"; port = {crowd.PORT}; pool = "echo"; }}{services} );
+             {{ name = "datagrams"; vip = "{VIP}"; protocol = "udp"; port = {crowd.PORT}; pool = "{datagrams}"; }}{services} );
 """
+
+
+def pool(name, mode="dsr"):
+    """Another pool of the same machines."""
+    rows = ", ".join(f'{{ name = "{b}"; address = "10.77.0.{host_number(b)}"; }}' for b in BACKENDS)
+    return f""",
+          {{ name = "{name}"; port = {crowd.PORT}; mode = "{mode}"; probe = {{ type = "tcp"; interval = "500ms"; timeout = "5s"; }};
+            backends = ( {rows} ); }}"""
 
 
 class Datagrams:
@@ -188,6 +196,23 @@ def test_other_number_of_slots_loses_nothing(lab):
         lab.config_write(config())
         lab.sluice("lb1", "reload")
     assert traffic.moves == 0
+
+
+def test_first_pool_of_nat_and_a_service_that_moves_lose_nothing(lab):
+    """The program learns to translate, and a service gets another pool, while packets of all flow; and back."""
+    nat = f', {{ name = "translated"; vip = "{VIP}"; port = 3000; pool = "translated"; }}'
+    with Traffic(lab, "first pool of nat, a service moved") as traffic:
+        for slots in (65537, 131071):
+            before = program_id(lab)
+            lab.config_write(config(services=nat, pools=pool("translated", "nat") + pool("other"), datagrams="other",
+                                    slots=slots))
+            lab.sluice("lb1", "reload")
+            assert program_id(lab) != before
+            time.sleep(1)  # the new pools' probes
+            lab.config_write(config())
+            lab.sluice("lb1", "reload")
+            time.sleep(0.5)
+    del traffic
 
 
 def test_killed_lb_and_its_new_program_lose_nothing(lab):

@@ -32,6 +32,8 @@ static void check(const struct packet *p, size_t frame_bytes)
 	must(p->kind == PACKET_FRAGMENT || p->protocol == IPPROTO_TCP ||
 	     p->protocol == IPPROTO_UDP);
 	must(p->kind != PACKET_FRAGMENT || p->ports == 0);
+	must(p->kind != PACKET_ICMP || (p->quoted_at >= p->transport_at + 8 + (p->ipv6 ? 40 : 20) &&
+					p->quoted_at + 4U <= (__u32)p->ip_at + p->ip_bytes));
 	source_bad(p);
 }
 
@@ -77,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	memset(&quick, 0, sizeof(quick));
 	by_quick = parse(frame, frame + n, (__u32)n, (const volatile __u64 *)&own_mac, &quick);
 	by_closely = parse_closely(frame, frame + n, (__u32)n, &closely);
+	if (by_closely == LOOK_INSIDE)
+		by_closely = parse_quoted(frame, frame + n, &closely);
 	must(by_quick == LOOK_CLOSER || by_quick == by_closely);
 	if (by_closely == NEXT) {
 		check(&closely, n);

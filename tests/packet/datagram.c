@@ -330,3 +330,10 @@ unsigned int datagram_network(void)
 		assert_int_equal(system(commands[i]), 0);
 	return if_nametoindex("clients");
 }
+
+void datagram_forwarding(bool on)
+{
+	assert_int_equal(system(on ? "sysctl -qw net.ipv4.ip_forward=1"
+				   : "sysctl -qw net.ipv4.ip_forward=0"),
+			 0);
+}

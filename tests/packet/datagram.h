@@ -57,4 +57,7 @@ int datagram_run(struct plane *plane, const struct datagram *w, struct datagram 
 extern const uint8_t datagram_client_mac[6];
 unsigned int datagram_network(void);
 
+/* datagram_forwarding: of IPv4, in that network: on, or off. */
+void datagram_forwarding(bool on);
+
 #endif

@@ -211,6 +211,17 @@ static void test_answer_to_the_node_itself_goes_up_untouched(void **state)
 	assert_translated(*state, &w, XDP_PASS, w.src, w.sport, w.dst, w.dport, 64);
 }
 
+/* The kernel then looks no route up, and the packet may well be for the node. */
+static void test_answer_to_the_node_itself_goes_up_without_forwarding(void **state)
+{
+	struct datagram w = back4;
+
+	strcpy(w.dst, "192.0.2.1");
+	datagram_forwarding(false);
+	assert_translated(*state, &w, XDP_PASS, w.src, w.sport, w.dst, w.dport, 64);
+	datagram_forwarding(true);
+}
+
 static void test_other_packets_of_a_backend_go_up_untouched(void **state)
 {
 	struct datagram w = back4;
@@ -290,6 +301,51 @@ static void test_icmp_error_reaches_the_backend_about_its_own_packet(void **stat
 		error_reaches(*state, &e, XDP_TX, &packets[i]);
 		e = error_about(&sent, sent.src, (uint16_t)(ip + 8));
 		error_reaches(*state, &e, XDP_TX, &packets[i]);
+	}
+}
+
+/* Behind a quoted IPv6 header of @error comes @x, or is taken away again. */
+static void quoted_insert(struct datagram *error, const uint8_t x[8])
+{
+	uint8_t *ip = error->payload;
+
+	memmove(ip + 48, ip + 40, error->payload_bytes - 40U);
+	memcpy(ip + 40, x, 8);
+	ip[40] = ip[6];
+	ip[6] = 44;
+	ip[5] += 8;
+	error->payload_bytes += 8;
+}
+
+static void quoted_remove(struct datagram *error)
+{
+	uint8_t *ip = error->payload;
+
+	ip[6] = ip[40];
+	ip[5] -= 8;
+	error->payload_bytes -= 8;
+	memmove(ip + 40, ip + 48, error->payload_bytes - 40U);
+}
+
+static void test_icmp_error_about_a_first_fragment_of_ipv6_is_translated(void **state)
+{
+	static const uint8_t fragment[8] = {0, 0, 0, 1, 0, 0, 0, 9};
+	struct datagram packets[] = {site_six(back4), site_six(site_udp(back4))};
+
+	for (int i = 0; i < 2; i++) {
+		struct datagram sent = as_sent(packets[i]), out, quoted;
+		uint16_t whole = (uint16_t)(40 + (i ? 8 : 20) + sent.payload_bytes);
+		struct datagram e = error_about(&sent, sent.src, whole);
+
+		quoted_insert(&e, fragment);
+		assert_int_equal(datagram_run(*state, &e, &out), XDP_TX);
+		assert_string_equal(out.dst, packets[i].src);
+		assert_memory_equal(out.payload + 41, fragment + 1, 7);
+		quoted_remove(&out);
+		datagram_read_quoted(&out, &quoted);
+		assert_string_equal(quoted.src, packets[i].src);
+		assert_int_equal(quoted.sport, packets[i].sport);
+		assert_int_equal(quoted.dport, packets[i].dport);
 	}
 }
 
@@ -393,9 +449,11 @@ int main(void)
 		TEST(answer_without_time_left_goes_up_untouched),
 		TEST(answer_to_unresolved_client_goes_up_translated),
 		TEST(answer_to_the_node_itself_goes_up_untouched),
+		TEST(answer_to_the_node_itself_goes_up_without_forwarding),
 		TEST(other_packets_of_a_backend_go_up_untouched),
 		TEST(dead_backend_gets_nothing),
 		TEST(icmp_error_reaches_the_backend_about_its_own_packet),
+		TEST(icmp_error_about_a_first_fragment_of_ipv6_is_translated),
 		TEST(icmp_error_of_the_backends_side_reaches_the_client),
 		TEST(icmp_error_of_the_backend_itself_comes_from_the_vip),
 		TEST(fragments_are_translated_in_both_directions),

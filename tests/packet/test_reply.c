@@ -288,7 +288,8 @@ static void test_source_that_is_no_host_is_not_answered(void **state)
 		{[10] = 0xff, 0xff, 224, 0, 0, 1},
 		{[10] = 0xff, 0xff, 240, 0, 0, 1},
 		{[10] = 0xff, 0xff, 255, 255, 255, 255},
-		{[10] = 0xff, 0xff, 192, 0, 2, 10}, /* the VIP itself */
+		{[10] = 0xff, 0xff, 192, 0, 2, 10}, /* the VIP itself: "land" */
+		{0x20, 0x01, 0x0d, 0xb8, [15] = 0x10},
 		{0},
 		{[15] = 1},
 		{0xff, 2, [15] = 1},

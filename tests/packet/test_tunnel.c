@@ -247,33 +247,41 @@ static void test_backend_counts_what_was_received(void **state)
 
 /* ---- fragments, ICMP errors ---- */
 
-static void test_fragments_travel_to_where_the_first_went(void **state)
+/* The last fragment of the packet of @ip, with @bytes of payload, in a frame that is not padded. */
+static void last_fragment_travels(struct plane *p, struct wire_ip ip, int tags, uint32_t bytes)
+{
+	struct wire in = {0}, expected = {0}, inside = {0};
+	struct wire_ip outer = {
+		.df = true, .ttl = 64, .protocol = 4, .src = source4, .dst = backend4};
+
+	ip.more = false;
+	ip.offset = 10;
+	wire_eth(&in, frame_node_mac, frame_router_mac, tags, false);
+	wire_ip(&in, &ip, bytes);
+	wire_fill(&in, bytes);
+	ip.ttl--;
+	wire_ip(&inside, &ip, bytes);
+	wire_fill(&inside, bytes);
+	wire_eth(&expected, p->backends[OWNER].l2_dst, p->backends[OWNER].l2_src, tags, false);
+	wire_ip(&expected, &outer, inside.len);
+	wire_add(&expected, inside.b, inside.len);
+	assert_int_equal(wire_run(p->fd, &in), XDP_TX);
+	wire_assert_equal("the last", &in, &expected);
+}
+
+static void test_fragments_travel_to_where_the_first_went_however_short(void **state)
 {
 	struct plane *p = *state;
-	struct wire in = {0}, expected = {0}, inside = {0};
-	struct wire_ip ip = inner_of(&rows[0]), outer = {.df = true,
-							 .ttl = 64,
-							 .protocol = 4,
-							 .src = source4,
-							 .dst = backend4};
+	struct wire_ip ip = inner_of(&rows[0]);
 
 	backend_make(p, false, false, 0);
 	ip.df = false;
 	ip.fragment = ip.more = true;
 	tunnels(p, "the first", &ip, 0, 60);
-	ip.more = false;
-	ip.offset = 10;
-	wire_eth(&in, frame_node_mac, frame_router_mac, 0, false);
-	wire_ip(&in, &ip, 30);
-	wire_fill(&in, 30);
-	ip.ttl--;
-	wire_ip(&inside, &ip, 30);
-	wire_fill(&inside, 30);
-	wire_eth(&expected, p->backends[OWNER].l2_dst, p->backends[OWNER].l2_src, 0, false);
-	wire_ip(&expected, &outer, inside.len);
-	wire_add(&expected, inside.b, inside.len);
-	assert_int_equal(wire_run(p->fd, &in), XDP_TX);
-	wire_assert_equal("the last", &in, &expected);
+	for (uint32_t bytes = 1; bytes <= 30; bytes++) {
+		for (int tags = 0; tags <= 2; tags++)
+			last_fragment_travels(p, ip, tags, bytes);
+	}
 }
 
 static void test_icmp_error_travels(void **state)
@@ -490,7 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packet_travels_in_another_one),
 		cmocka_unit_test(test_backend_counts_what_was_received),
-		cmocka_unit_test(test_fragments_travel_to_where_the_first_went),
+		cmocka_unit_test(test_fragments_travel_to_where_the_first_went_however_short),
 		cmocka_unit_test(test_icmp_error_travels),
 		cmocka_unit_test(test_packet_that_just_fits_travels_and_one_byte_more_is_answered),
 		cmocka_unit_test(test_ipv6_sender_is_never_told_less_than_1280),

@@ -232,6 +232,27 @@ static void test_sweep_of_tables_of_another_size_is_not_used(void **state)
 	assert_true(bit(pass(b)->foreign[0], slot_of(b, 1000)));
 }
 
+/* A position in the old table is beyond the end of the new one, which looks like the end of a pass.
+ */
+static void test_pass_begins_anew_when_the_table_is_replaced(void **state)
+{
+	enum { FLOWS = 6000 };
+	struct bench *b = *state;
+
+	b->w->config->flow_limit = 65536;
+	world_apply(b->w, b->plane);
+	for (uint16_t port = 1000; port < 1000 + FLOWS; port++)
+		flow_put(b, port, owner_of(b, 0, port), 0);
+	flow_sweep_soon(b->sweep);
+	event_base_loop(b->loop, EVLOOP_ONCE); /* one batch, of SWEEP_BATCH */
+	assert_null(flow_sweep_facts(b->sweep));
+	b->w->config->flow_limit = 8192;
+	world_apply(b->w, b->plane);
+	flow_sweep_restart(b->sweep);
+	pass(b);
+	assert_int_equal(flow_sweep_used(b->sweep), FLOWS);
+}
+
 #define BENCH_TEST(test) cmocka_unit_test_setup_teardown(test, bench_up, bench_down)
 
 int main(void)
@@ -243,6 +264,7 @@ int main(void)
 		BENCH_TEST(test_client_of_a_lost_flow_is_told_once_and_no_other),
 		BENCH_TEST(test_live_is_counted_anew_after_a_restart),
 		BENCH_TEST(test_sweep_of_tables_of_another_size_is_not_used),
+		BENCH_TEST(test_pass_begins_anew_when_the_table_is_replaced),
 	};
 	const char *missing = namespaces_enter();
 

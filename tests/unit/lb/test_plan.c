@@ -322,6 +322,177 @@ static void test_plan_tells_live_connections_concerned(void **state)
 	world_free(w);
 }
 
+/* ---- settings, and programs that have to be able to do what services need ---- */
+
+static const char mx_nat[] =
+	"pools = ( { name = \"mx\"; port = 25; mode = \"nat\"; probe = { type = \"tcp\"; }; "
+	"idle_timeout = \"60s\"; backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = "
+	"\"mx2\"; address = \"192.0.2.22\"; }, { name = \"mx3\"; address = \"192.0.2.23\"; } ); } );";
+
+/* The kernel refuses what comes after the settings. */
+static void break_off_after_settings(struct world *w)
+{
+	struct plan plan = world_plan(w);
+
+	assert_int_equal(plan.steps[0].kind, STEP_SETTINGS);
+	step_commit(&plan.steps[0], w->current);
+	plan_fini(&plan);
+}
+
+static void test_plan_broken_off_after_new_slots_takes_all_into_transition_yet(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_go(w);
+	w->config->slots = 509;
+	break_off_after_settings(w);
+	assert_string_equal(world_go(w), "table, program");
+	assert_int_equal(w->current->pools[0].table.n_transition, 509);
+	w->swept = false;
+	assert_string_equal(world_go(w), ""); /* once */
+	world_free(w);
+}
+
+static void test_plan_broken_off_after_new_secret_takes_all_into_transition_yet(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_go(w);
+	w->key_print = 2;
+	break_off_after_settings(w);
+	assert_string_equal(world_go(w), "table, program");
+	assert_int_equal(w->current->pools[0].table.n_transition, SLOTS);
+	world_free(w);
+}
+
+static void test_program_learns_nat_before_the_first_service_needs_it(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_go(w);
+	world_configure(w, mx_nat, smtp_to_mx);
+	assert_string_equal(world_go(w), "settings, program, service change");
+	assert_true(w->current->settings.features & FEATURE_RETURN);
+	assert_string_equal(world_go(w), "");
+	world_configure(w, mx_123, smtp_to_mx);
+	assert_string_equal(world_go(w), "service change, settings, program");
+	assert_false(w->current->settings.features & FEATURE_RETURN);
+	assert_string_equal(world_go(w), "");
+	world_free(w);
+}
+
+static void test_program_that_forgets_nat_does_so_last_even_with_other_tables(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_configure(w, mx_nat, smtp_to_mx);
+	world_go(w);
+	world_configure(w, mx_123, smtp_to_mx);
+	w->config->slots = 509;
+	assert_string_equal(world_go(w), "settings, table, program, service change, program");
+	assert_int_equal(w->current->settings.features & FEATURE_RETURN, 0);
+	assert_true(w->current->interfaces[0].loaded);
+	world_free(w);
+}
+
+static size_t step_find(const struct plan *plan, enum step_kind kind, uint32_t number)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->steps[i].kind == kind && plan->steps[i].number == number)
+			return i;
+	}
+	return plan->n;
+}
+
+/* After a restart, the program of before has its own lines until it is replaced. */
+static void test_program_of_before_meets_no_service_without_a_table(void **state)
+{
+	struct world *w = world_new();
+	struct plan plan;
+
+	(void)state;
+	world_go(w);
+	w->current->settings.features = 0; /* as adopted: the key is another to us */
+	w->current->settings.hash_key[0] = 1;
+	w->current->interfaces[0].loaded = false;
+	world_configure(w, in_12, smtp_to_in);
+	plan = world_plan(w);
+	assert_int_equal(plan.steps[0].kind, STEP_SETTINGS);
+	assert_true(step_find(&plan, STEP_POOL_ADD, 1) < step_find(&plan, STEP_PROGRAM, 0));
+	assert_true(step_find(&plan, STEP_PROGRAM, 0) < step_find(&plan, STEP_SERVICE_CHANGE, 0));
+	assert_true(step_find(&plan, STEP_PROGRAM, 0) < step_find(&plan, STEP_POOL_REMOVE, 0));
+	assert_true(step_find(&plan, STEP_POOL_REMOVE, 0) < plan.n);
+	plan_fini(&plan);
+	world_free(w);
+}
+
+/* And the new one, in tables of another size, finds the pool that the service still names. */
+static void test_service_that_moves_with_other_slots_has_a_table_all_the_way(void **state)
+{
+	struct world *w = world_new();
+	struct plan plan;
+	size_t at;
+
+	(void)state;
+	world_go(w);
+	world_configure(w, in_12, smtp_to_in);
+	w->config->slots = 509;
+	plan = world_plan(w);
+	at = step_find(&plan, STEP_TABLE, 0);
+	assert_true(at < step_find(&plan, STEP_PROGRAM, 0));
+	assert_true(plan.steps[at].differs);
+	assert_int_equal(plan.steps[at].pool.table.n, 509);
+	assert_int_equal(plan.steps[at].pool.table.n_transition, 509);
+	assert_true(step_find(&plan, STEP_PROGRAM, 0) < step_find(&plan, STEP_SERVICE_CHANGE, 0));
+	plan_fini(&plan);
+	world_go(w);
+	assert_false(w->current->pools[0].used);
+	assert_int_equal(w->current->services[0].plane.pool, 1);
+	world_free(w);
+}
+
+/* ---- settings that the kernel refuses ---- */
+
+static void test_refused_sizes_are_left_as_they_are_and_then_everything(void **state)
+{
+	const struct settings have = {.slots = 251, .flow_limit = 1024, .hash_key = {1}};
+	struct settings want = have, held;
+
+	(void)state;
+	want.flow_limit = 1 << 20;
+	want.features = FEATURE_RETURN;
+	assert_true(settings_hold(&have, &want, &held));
+	assert_int_equal(held.flow_limit, 1024);
+	assert_int_equal(held.features, FEATURE_RETURN);
+	want = held;
+	assert_true(settings_hold(&have, &want, &held));
+	assert_int_equal(held.features, 0);
+	want = held;
+	assert_false(settings_hold(&have, &want, &held));
+	assert_false(settings_hold(&(struct settings){0}, &want, &held)); /* a cold start */
+}
+
+static void test_service_whose_mode_the_programs_cannot_do_stays_as_it_is(void **state)
+{
+	struct world *w = world_new();
+
+	(void)state;
+	world_go(w);
+	w->held = w->current->settings;
+	w->is_held = true;
+	world_configure(w, mx_nat, smtp_to_mx);
+	w->backends[1].by_operator = OPERATOR_DRAIN; /* the rest goes on */
+	assert_string_equal(world_go(w), "table, backend change");
+	assert_int_equal(w->current->services[0].plane.mode, FORWARD_DSR);
+	w->config->slots = 509;
+	assert_string_equal(world_go(w), "");
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +513,16 @@ int main(void)
 		cmocka_unit_test(test_interface_that_comes_back_is_attached_again),
 		cmocka_unit_test(test_weight_zero_by_operator_gives_the_slots_back_later),
 		cmocka_unit_test(test_plan_tells_live_connections_concerned),
+		cmocka_unit_test(
+			test_plan_broken_off_after_new_slots_takes_all_into_transition_yet),
+		cmocka_unit_test(
+			test_plan_broken_off_after_new_secret_takes_all_into_transition_yet),
+		cmocka_unit_test(test_program_learns_nat_before_the_first_service_needs_it),
+		cmocka_unit_test(test_program_that_forgets_nat_does_so_last_even_with_other_tables),
+		cmocka_unit_test(test_program_of_before_meets_no_service_without_a_table),
+		cmocka_unit_test(test_service_that_moves_with_other_slots_has_a_table_all_the_way),
+		cmocka_unit_test(test_refused_sizes_are_left_as_they_are_and_then_everything),
+		cmocka_unit_test(test_service_whose_mode_the_programs_cannot_do_stays_as_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

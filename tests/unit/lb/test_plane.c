@@ -15,8 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,32 +29,6 @@
 #define PIN_FOLDER	FOLDER(SLUICE_ABI_VERSION)
 
 enum { SKIP = 77, FLOWS = 1024 };
-
-static const char pins[] = "/sys/fs/bpf/sluice";
-
-static void mac_read(const char *name, uint8_t ret_mac[static 6])
-{
-	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
-	close(fd);
-	memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
-}
-
-/* A world whose interface is there: a veth, with a dot in its name. */
-static struct world *world_with_veth(void)
-{
-	struct world *w = world_new();
-
-	if (if_nametoindex("sl.10") == 0)
-		assert_int_equal(system("ip link add sl.10 type veth peer name sl-peer"), 0);
-	snprintf(w->interfaces[0].name, sizeof(w->interfaces[0].name), "sl.10");
-	w->interfaces[0].ifindex = if_nametoindex("sl.10");
-	mac_read("sl.10", w->interfaces[0].mac);
-	return w;
-}
 
 static uint32_t link_id(const struct plane *plane)
 {
@@ -73,34 +46,6 @@ static uint32_t program_id(const struct plane *plane)
 
 	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
 	return info.prog_id;
-}
-
-static void flow_put(const struct plane *plane, uint16_t port)
-{
-	struct flow_key key = {.sport = port};
-	struct flow flow = {.backend = 1, .seen = port};
-
-	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
-}
-
-static bool flow_is_there(const struct plane *plane, uint16_t port)
-{
-	struct flow_key key = {.sport = port};
-	struct flow flow;
-
-	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen == port;
-}
-
-static int plane_clean(void **state)
-{
-	struct plane *plane;
-
-	(void)state;
-	if (plane_open(pins, &plane) < 0)
-		return -1;
-	plane_remove(plane);
-	plane_free(plane);
-	return 0;
 }
 
 /* What a process leaves behind that is killed in the middle of a drain. */
@@ -121,7 +66,7 @@ static uint32_t killed_process(void)
 		world_apply(w, plane);
 		w->backends[1].by_operator = OPERATOR_DRAIN;
 		world_apply(w, plane);
-		flow_put(plane, 7);
+		veth_flow_put(plane, 7);
 		id = link_id(plane);
 		if (write(ids[1], &id, sizeof(id)) != sizeof(id))
 			_exit(1);
@@ -170,7 +115,7 @@ static void test_killed_process_is_succeeded_without_a_gap(void **state)
 	assert_string_equal(w->current->services[0].name, "smtp");
 	assert_string_equal(w->current->interfaces[0].name, "sl.10");
 	assert_int_equal(link_id(plane), id);
-	assert_true(flow_is_there(plane, 7));
+	assert_true(veth_flow_is_there(plane, 7));
 
 	/* with the same inputs only the program is replaced, through its link */
 	w->backends[1].by_operator = OPERATOR_DRAIN;
@@ -241,15 +186,15 @@ static void test_resized_flow_table_keeps_its_flows(void **state)
 	assert_int_equal(plane_open(pins, &plane), 0);
 	world_apply(w, plane);
 	for (uint16_t port = 1; port <= FLOWS; port++)
-		flow_put(plane, port);
+		veth_flow_put(plane, port);
 	w->config->flow_limit = 4 * FLOWS;
 	world_apply(w, plane);
-	assert_true(flow_is_there(plane, 1) && flow_is_there(plane, FLOWS));
+	assert_true(veth_flow_is_there(plane, 1) && veth_flow_is_there(plane, FLOWS));
 	for (uint16_t port = 1; port <= 2 * FLOWS; port++)
-		flow_put(plane, port);
+		veth_flow_put(plane, port);
 	plane_free(plane);
 	assert_int_equal(plane_open(pins, &plane), 0); /* what is pinned */
-	assert_true(flow_is_there(plane, 2 * FLOWS));
+	assert_true(veth_flow_is_there(plane, 2 * FLOWS));
 	plane_free(plane);
 	world_free(w);
 }
@@ -473,6 +418,64 @@ static void test_takeover_that_was_broken_off_is_ended(void **state)
 	world_free(w);
 }
 
+/* Killed between two renames: what is in our folder already counts. */
+static void test_takeover_that_was_killed_between_two_maps_is_ended(void **state)
+{
+	struct world *w = world_with_veth();
+	struct plane *plane;
+	int flows;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	become_version_1(plane, &flows);
+	flow_put_1(flows, 7);
+	close(flows);
+	assert_int_equal(mkdir(PIN_FOLDER, 0700), 0);
+	assert_int_equal(rename("/sys/fs/bpf/sluice/v1/tables", PIN_FOLDER "/tables"), 0);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->settings.slots, SLOTS);
+	assert_int_equal(w->current->pools[0].table.n, SLOTS);
+	world_apply(w, plane);
+	assert_true(flow_is_there_now(plane, 7));
+	plane_free(plane);
+	world_free(w);
+}
+
+/* What cannot be taken for want of something is not thrown away. */
+static void test_takeover_without_descriptors_is_tried_again(void **state)
+{
+	struct world *w = world_with_veth();
+	struct rlimit had, few;
+	struct plane *plane = NULL;
+	int flows, lowest;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	become_version_1(plane, &flows);
+	close(flows);
+	lowest = dup(0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	few = (struct rlimit){(rlim_t)lowest + 1, had.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(plane_open(pins, &plane), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	assert_pinned("/sys/fs/bpf/sluice/v1/names", true);
+	assert_pinned("/sys/fs/bpf/sluice/v1/link_sl%2e10", true);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	assert_int_equal(w->current->settings.slots, SLOTS);
+	plane_free(plane);
+	world_free(w);
+}
+
 /* Nothing of the old maps can be trusted alone: only the link is kept. */
 static void test_older_version_with_another_backend_record_gives_its_link_only(void **state)
 {
@@ -548,6 +551,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_older_version_is_succeeded_without_a_gap,
 					  plane_clean),
 		cmocka_unit_test_teardown(test_takeover_that_was_broken_off_is_ended, plane_clean),
+		cmocka_unit_test_teardown(test_takeover_that_was_killed_between_two_maps_is_ended,
+					  plane_clean),
+		cmocka_unit_test_teardown(test_takeover_without_descriptors_is_tried_again,
+					  plane_clean),
 		cmocka_unit_test_teardown(
 			test_older_version_with_another_backend_record_gives_its_link_only,
 			plane_clean),

@@ -6,14 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <bpf/bpf.h>
 #include <cmocka.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+const char pins[] = "/sys/fs/bpf/sluice";
 
 static const char head[] = "secret_file = \"/none\"; nodes = ( { name = \"lb1\"; interfaces = "
 			   "[ \"eth0\" ]; } ); vrrp = ( { name = \"v\"; interface = \"eth0\"; vrid "
@@ -93,7 +99,8 @@ struct plan world_plan(struct world *w)
 	struct inputs in = {.config = w->config,
 			    .backends = w->backends,
 			    .interfaces = w->interfaces,
-			    .key_print = w->key_print};
+			    .key_print = w->key_print,
+			    .held = w->is_held ? &w->held : NULL};
 	const uint8_t *foreign[POOL_MAX];
 	struct flow_facts flows = {.started_s = w->now_s,
 				   .slots = SLOTS,
@@ -164,6 +171,57 @@ void world_apply(struct world *w, struct plane *plane)
 		print_error("apply: %s %s\n", strerror(-r), problem);
 	assert_int_equal(r, 0);
 	assert_string_equal(problem, "");
+}
+
+static void mac_read(const char *name, uint8_t ret_mac[static 6])
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &request), 0);
+	close(fd);
+	memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
+}
+
+struct world *world_with_veth(void)
+{
+	struct world *w = world_new();
+
+	if (if_nametoindex("sl.10") == 0)
+		assert_int_equal(system("ip link add sl.10 type veth peer name sl-peer"), 0);
+	snprintf(w->interfaces[0].name, sizeof(w->interfaces[0].name), "sl.10");
+	w->interfaces[0].ifindex = if_nametoindex("sl.10");
+	mac_read("sl.10", w->interfaces[0].mac);
+	return w;
+}
+
+void veth_flow_put(const struct plane *plane, uint16_t port)
+{
+	struct flow_key key = {.sport = port};
+	struct flow flow = {.backend = 1, .seen = port};
+
+	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
+}
+
+bool veth_flow_is_there(const struct plane *plane, uint16_t port)
+{
+	struct flow_key key = {.sport = port};
+	struct flow flow;
+
+	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen == port;
+}
+
+int plane_clean(void **state)
+{
+	struct plane *plane;
+
+	(void)state;
+	if (plane_open(pins, &plane) < 0)
+		return -1;
+	plane_remove(plane);
+	plane_free(plane);
+	return 0;
 }
 
 const char *namespaces_enter(void)

@@ -17,6 +17,8 @@ struct world {
 	struct current *current;
 	uint64_t key_print;
 	uint32_t now_s;
+	bool is_held; /* these settings instead of the configuration's: */
+	struct settings held;
 	bool swept; /* the sweep has been through the flow table: */
 	uint8_t has_flows[BACKEND_MAX];
 	uint8_t foreign[SLOTS / 8 + 1]; /* the same for every pool */
@@ -43,6 +45,14 @@ void world_apply(struct world *w, struct plane *plane);
 void problem_take(void *problem, const char *interface, const char *text);
 /* namespaces_enter: a network and a BPF file system of our own; NULL, or what is missing. */
 const char *namespaces_enter(void);
+
+extern const char pins[]; /* a place for plane_open(), in a BPF file system of our own */
+/* world_with_veth: a world whose interface is there: a veth, with a dot in its name. */
+struct world *world_with_veth(void);
+/* veth_flow_put, veth_flow_is_there: a flow that is told from others by its port alone. */
+void veth_flow_put(const struct plane *plane, uint16_t port);
+bool veth_flow_is_there(const struct plane *plane, uint16_t port);
+int plane_clean(void **state); /* a teardown: nothing is left at `pins` */
 
 uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend);
 bool is_alive(const struct world *w, uint32_t backend);
