@@ -18,13 +18,13 @@
 #include "base/log.h"
 #include "healthcheck/confine.h"
 #include "healthcheck/engine.h"
-#include "healthcheck/tls.h"
+#include "healthcheck/tls_cache.h"
 
 enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
 
 struct process {
 	struct event_base *loop;
-	SSL_CTX *tls;
+	struct tls_cache *tls;
 	struct channel *channel;
 	struct engine *engine;
 	const struct config *config; /* in use; NULL = none yet */
@@ -109,6 +109,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_HEALTH:
 		engine_seed(p->engine, payload);
 		break;
+	case MESSAGE_SUSPECT:
+		engine_suspect(p->engine, payload);
+		break;
 	case MESSAGE_PROBE:
 		engine_probe(p->engine, payload);
 		break;
@@ -140,7 +143,7 @@ static int process_init(struct process *p, int channel_fd)
 	if (getrandom(&phase_start, sizeof(phase_start), 0) < 0)
 		log_warning("no random start: error=%s", strerror(errno));
 	p->loop = event_base_new();
-	p->tls = tls_context_new();
+	p->tls = tls_cache_new();
 	if (!p->loop || !p->tls)
 		return -ENOMEM;
 	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
@@ -155,7 +158,7 @@ static void process_fini(struct process *p)
 {
 	engine_free(p->engine);
 	channel_free(p->channel);
-	SSL_CTX_free(p->tls);
+	tls_cache_free(p->tls);
 	if (p->loop)
 		event_base_free(p->loop);
 	if (p->config)

@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "healthcheck/engine.h"
-#include "healthcheck/tls.h"
+#include "healthcheck/tls_cache.h"
 #include "tests/unit/healthcheck/config_block.h"
 #include "tests/unit/healthcheck/server.h"
 
@@ -21,7 +21,7 @@ static const uint32_t fast[] = {FAST, LONG_MS, 2, 3};
 
 struct bench {
 	struct event_base *loop;
-	SSL_CTX *tls;
+	struct tls_cache *tls;
 	struct engine *engine;
 	struct server server;
 	int told; /* messages about health */
@@ -64,7 +64,7 @@ static int setup(void **state)
 		.health = on_health, .dialogue = on_dialogue, .owner = b};
 
 	b->loop = event_base_new();
-	b->tls = tls_context_new();
+	b->tls = tls_cache_new();
 	b->engine = engine_new(b->loop, b->tls, &hooks, 1000, 0);
 	assert_non_null(b->engine);
 	server_start(&b->server, b->loop, "127.0.0.1", &server_smtp);
@@ -78,7 +78,7 @@ static int teardown(void **state)
 
 	engine_free(b->engine);
 	server_stop(&b->server);
-	SSL_CTX_free(b->tls);
+	tls_cache_free(b->tls);
 	event_base_free(b->loop);
 	free(b);
 	return 0;
