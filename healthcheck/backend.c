@@ -134,8 +134,8 @@ static void backend_settle(struct backend *b, enum sayer sayer, const struct ver
 		why_set(b, sayer, v, took_ms, judgement);
 		change_log(b, sayer);
 	} else if (said->health != b->told.health && said->health != HEALTH_UNKNOWN) {
-		log_info("backend %s stays %s, by its %s: pool=%s %s=%s", b->told.backend,
-			 health_names[health], sayer_names[keeper_of(b, sayer)], b->told.pool,
+		log_info("backend %s stays %s: pool=%s by=%s %s=%s", b->told.backend,
+			 health_names[health], b->told.pool, sayer_names[keeper_of(b, sayer)],
 			 sayer_names[sayer], health_names[said->health]);
 	}
 }

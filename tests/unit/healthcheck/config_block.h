@@ -9,7 +9,7 @@
 
 #include "healthcheck/probe.h"
 
-enum { BLOCK_POOLS = 8, BLOCK_BACKENDS = 256 };
+enum { BLOCK_POOLS = 8, BLOCK_BACKENDS = 1056 };
 
 struct config_block {
 	struct config config;
