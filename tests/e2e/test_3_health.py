@@ -57,11 +57,11 @@ def test_who_says_what_of_a_backend_is_shown(lab):
         return next(r for r in lab.show("lb1", "health") if (r["pool"], r["backend"]) == ("http", "mx1"))
 
     wait_until(lambda: row()["probe"] == "up", 10, "its probe has passed")
-    lab.sluice("lb1", "drain", "http/mx1")
+    lab.sluice("lb1", "drain", "mx1", "--pool", "http")
     now = row()
     assert (now["operator"], now["health"], now["agent"], now["flap"]) == ("drain", "up", "", ""), now
     assert abs(now["operator_since"] - time.time()) < 60 and now["probe_since"] > 0, now
-    lab.sluice("lb1", "undrain", "http/mx1")
+    lab.sluice("lb1", "undrain", "mx1", "--pool", "http")
     lab.mx1.kill("nginx", "KILL")
     wait_until(lambda: row()["health"] == "down", 10, "the killed nginx is down")
     now = row()
@@ -84,7 +84,7 @@ def test_flapping_backend_is_held_down_and_status_says_until_when(lab):
             break
     now = row()
     assert now["flap"] == "down" and now["health"] == "down" and now["flap_until"] > time.time(), now
-    assert "held down until" in lab.sluice("lb1", "status", check=False)
+    assert "held down until" in lab.sluice("lb1", "status", check=False).stdout
     assert lab.out("lb1", "smtp", "mx1")
 
 
