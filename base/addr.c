@@ -54,3 +54,20 @@ socklen_t addr_sockaddr(const struct addr *addr, uint16_t port, struct sockaddr_
 	sin6->sin6_addr = addr->in6;
 	return sizeof(*sin6);
 }
+
+void addr_from_sockaddr(const struct sockaddr_storage *sa, struct addr *ret_addr,
+			uint16_t *ret_port)
+{
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)sa;
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)sa;
+
+	if (sa->ss_family == AF_INET6) {
+		ret_addr->in6 = sin6->sin6_addr;
+		*ret_port = ntohs(sin6->sin6_port);
+		return;
+	}
+	memset(ret_addr, 0, sizeof(*ret_addr));
+	ret_addr->in6.s6_addr[10] = ret_addr->in6.s6_addr[11] = 0xff;
+	memcpy(&ret_addr->in6.s6_addr[12], &sin->sin_addr, sizeof(sin->sin_addr));
+	*ret_port = ntohs(sin->sin_port);
+}

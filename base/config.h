@@ -53,6 +53,9 @@ int addr_parse(const char *text, struct addr *ret_addr); /* 0 or -EINVAL; no hos
 const char *addr_format(const struct addr *addr, char buf[static INET6_ADDRSTRLEN]);
 /* addr_sockaddr: as a struct sockaddr_in or _in6, port in host order; returns its length. */
 socklen_t addr_sockaddr(const struct addr *addr, uint16_t port, struct sockaddr_storage *ret_sa);
+/* addr_from_sockaddr: the other way round; @sa: of either family. */
+void addr_from_sockaddr(const struct sockaddr_storage *sa, struct addr *ret_addr,
+			uint16_t *ret_port);
 
 /* ---- what a probe type tells the reader of configurations about its own keys ---- */
 

@@ -73,6 +73,9 @@ void build_hooks(struct builder *b, const config_setting_t *root);
  * number for config_file(), 0 = there is no such key, or the mistake was told.
  */
 uint32_t build_file(struct builder *b, const config_setting_t *group, const char *key);
+/* build_pem_check: do the files hold what "tls_ca", "tls_cert" and "tls_key" must be? Else told. */
+void build_pem_check(struct builder *b, const config_setting_t *group,
+		     const struct config_certificate *c);
 /* build_secret: as KEY_SECRET; a file that others may read is a mistake. */
 void build_secret(struct builder *b, const config_setting_t *group, const char *key, enum need need,
 		  char *ret, size_t size);

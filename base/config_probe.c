@@ -118,6 +118,7 @@ static void certificate_build(struct builder *b, const config_setting_t *s, stru
 		mistake(&b->reader, s, "\"tls_ca\" and \"tls_name\" need tls_verify = true;");
 	if (!config_setting_get_member(s, "tls_cert") != !config_setting_get_member(s, "tls_key"))
 		mistake(&b->reader, s, "\"tls_cert\" and \"tls_key\" go together");
+	build_pem_check(b, s, c);
 }
 
 static void tls_build(struct builder *b, const config_setting_t *s,

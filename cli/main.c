@@ -17,11 +17,12 @@ static const struct command commands[] = {
 	 "Exits with 4 when anything is.\n\nExample: sluice status\n",
 	 cli_status},
 	{"show",
-	 "services|pools|backends|vrrp|counters|config\n"
+	 "services|pools|backends|health|vrrp|counters|config\n"
 	 "       sluice show flows [--backend NAME] [--client ADDR[/BITS]] [--service NAME] [--limit N]",
 	 1, 1,
 	 "One kind of thing, with all there is to tell.\n\n"
 	 "Example: sluice show backends --json\n"
+	 "Example: sluice show health\n"
 	 "Example: sluice show flows --backend mx2 --client 203.0.113.0/24\n",
 	 cli_show},
 	{"explain",

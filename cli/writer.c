@@ -59,10 +59,32 @@ static void since_text(json_int_t since, char *text, size_t size)
 		snprintf(text, size, "%lldd%02lldh", s / 86400, s / 3600 % 24);
 }
 
+/* The same, of a time to come: "in 4m10s". */
+static void until_text(json_int_t until, char *text, size_t size)
+{
+	long long s = until - (long long)time(NULL);
+
+	if (until <= 0 || s <= 0)
+		snprintf(text, size, "-");
+	else if (s < 3600)
+		snprintf(text, size, "in %lldm%02llds", s / 60, s % 60);
+	else
+		snprintf(text, size, "in %lldh%02lldm", s / 3600, s / 60 % 60);
+}
+
+static bool ends_with(const char *key, const char *end)
+{
+	size_t n = strlen(key), m = strlen(end);
+
+	return n >= m && strcmp(key + n - m, end) == 0;
+}
+
 static void value_text(const char *key, const json_t *value, char *text, size_t size)
 {
-	if (json_is_integer(value) && strcmp(key, "since") == 0)
+	if (json_is_integer(value) && ends_with(key, "since"))
 		since_text(json_integer_value(value), text, size);
+	else if (json_is_integer(value) && ends_with(key, "until"))
+		until_text(json_integer_value(value), text, size);
 	else if (json_is_integer(value))
 		snprintf(text, size, "%lld", (long long)json_integer_value(value));
 	else if (json_is_boolean(value))

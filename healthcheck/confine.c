@@ -21,6 +21,7 @@ static const int calls[] = {
 	/* conversations */
 	SCMP_SYS(connect),
 	SCMP_SYS(getsockopt),
+	SCMP_SYS(getsockname), /* for a PROXY header */
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(sendto),
 	SCMP_SYS(close),

@@ -18,13 +18,13 @@
 #include "base/log.h"
 #include "healthcheck/confine.h"
 #include "healthcheck/engine.h"
-#include "healthcheck/tls.h"
+#include "healthcheck/tls_cache.h"
 
 enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
 
 struct process {
 	struct event_base *loop;
-	SSL_CTX *tls;
+	struct tls_cache *tls;
 	struct channel *channel;
 	struct engine *engine;
 	const struct config *config; /* in use; NULL = none yet */
@@ -109,6 +109,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_HEALTH:
 		engine_seed(p->engine, payload);
 		break;
+	case MESSAGE_SUSPECT:
+		engine_suspect(p->engine, payload);
+		break;
 	case MESSAGE_PROBE:
 		engine_probe(p->engine, payload);
 		break;
@@ -130,6 +133,23 @@ static void on_closed(void *owner)
 	stop(owner, EXIT_SUCCESS); /* the parent is gone: so are we */
 }
 
+/* A conversation adds and removes its events several times between two waits: with the list of
+ * changes the kernel is told the outcome only, which halves the calls of epoll_ctl(). One thread
+ * needs no locks.
+ */
+static struct event_base *loop_new(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *loop = NULL;
+
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+							    EVENT_BASE_FLAG_NOLOCK) == 0)
+		loop = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return loop;
+}
+
 static int process_init(struct process *p, int channel_fd)
 {
 	const struct engine_hooks hooks = {
@@ -139,8 +159,8 @@ static int process_init(struct process *p, int channel_fd)
 
 	if (getrandom(&phase_start, sizeof(phase_start), 0) < 0)
 		log_warning("no random start: error=%s", strerror(errno));
-	p->loop = event_base_new();
-	p->tls = tls_context_new();
+	p->loop = loop_new();
+	p->tls = tls_cache_new();
 	if (!p->loop || !p->tls)
 		return -ENOMEM;
 	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
@@ -155,7 +175,7 @@ static void process_fini(struct process *p)
 {
 	engine_free(p->engine);
 	channel_free(p->channel);
-	SSL_CTX_free(p->tls);
+	tls_cache_free(p->tls);
 	if (p->loop)
 		event_base_free(p->loop);
 	if (p->config)

@@ -40,3 +40,34 @@ struct judgement judge_verdict(struct judge *j, unsigned int rise, unsigned int 
 	j->failed = one_more(j->failed);
 	return turn(j, leaving ? HEALTH_LEAVING : HEALTH_DOWN, up ? j->failed : j->alike, fall);
 }
+
+struct judgement judge_agent(struct judge *j, enum verdict_word word, uint8_t weight)
+{
+	if (word != VERDICT_PASS && word != VERDICT_FAIL && word != VERDICT_LEAVING)
+		return (struct judgement){0};
+	if (word == VERDICT_PASS && weight == 0)
+		word = VERDICT_LEAVING;
+	return judge_verdict(j, 1, 1, word);
+}
+
+bool judge_unsure(const struct judge *j)
+{
+	if (j->health == HEALTH_UNKNOWN)
+		return true;
+	if (j->health == HEALTH_UP)
+		return j->failed > 0;
+	return j->passed > 0 || (j->alike > 0 && j->leaving != (j->health == HEALTH_LEAVING));
+}
+
+enum health health_combine(const enum health said[static SAYERS])
+{
+	enum health health = said[SAYER_PROBE];
+
+	for (int i = 0; i < SAYERS; i++) {
+		if (said[i] == HEALTH_DOWN)
+			return HEALTH_DOWN;
+		if (said[i] == HEALTH_LEAVING)
+			health = HEALTH_LEAVING;
+	}
+	return health;
+}

@@ -6,6 +6,9 @@
  * or leaving turns up after `rise` passes in a row; and from one to the other after `fall` results
  * in a row that agree on the other (a server that said 421 and is then gone is down). A probe that
  * we were unable to make counts for nothing.
+ *
+ * An agent's word is its server's own decision and counts at once; what is no word of it (refused,
+ * timed out, garbled) counts for nothing, so that the last one holds.
  */
 #ifndef SLUICE_HEALTHCHECK_JUDGE_H
 #define SLUICE_HEALTHCHECK_JUDGE_H
@@ -31,5 +34,16 @@ struct judgement {
 
 struct judgement judge_verdict(struct judge *j, unsigned int rise, unsigned int fall,
 			       enum verdict_word word);
+
+/* judge_agent: likewise, of an agent. @weight: verdict.weight: 0 %, while it is up, is leaving. */
+struct judgement judge_agent(struct judge *j, enum verdict_word word, uint8_t weight);
+
+/* judge_unsure: the last result disagrees with the health: it may turn soon. */
+bool judge_unsure(const struct judge *j);
+
+/* health_combine: what all of them come to: down if anybody says so, else leaving if anybody says
+ * so, else as the probe has it. UNKNOWN: has said nothing.
+ */
+enum health health_combine(const enum health said[static SAYERS]);
 
 #endif

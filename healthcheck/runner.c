@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "healthcheck/proxy.h"
 #include "healthcheck/tls.h"
 
 enum { RUNNER_CHUNK = 16384 }; /* of one read from the socket */
@@ -37,6 +38,7 @@ struct runner {
 	SSL_CTX *context;
 	struct event *readable, *writable, *deadline;
 	uint64_t started_ms;
+	uint32_t connect_ms; /* patience with the connection; 0 = that of the whole */
 	uint32_t took_ms;
 	size_t received;
 	struct verdict verdict;
@@ -58,6 +60,16 @@ static const char *waiting(const struct runner *r)
 	if (r->at == RUNNER_HANDSHAKE || !r->ops->waiting)
 		return "TLS handshake";
 	return r->ops->waiting(r->talk);
+}
+
+/* It has until @after_ms since its beginning. 0 or -1. */
+static int deadline_set(struct runner *r, uint32_t after_ms)
+{
+	uint32_t gone_ms = elapsed_ms(r);
+	uint32_t left_ms = after_ms > gone_ms ? after_ms - gone_ms : 0;
+
+	return event_add(r->deadline, &(struct timeval){.tv_sec = left_ms / 1000,
+							.tv_usec = left_ms % 1000 * 1000});
 }
 
 /* ---- the end ---- */
@@ -107,7 +119,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED) {
 		probe_end(&r->verdict, VERDICT_TIMEOUT, 0, "no %s in %u ms", waiting(r),
-			  r->probe.timeout_ms);
+			  r->connect_ms ? r->connect_ms : r->probe.timeout_ms);
 		runner_end(r);
 		return;
 	}
@@ -220,6 +232,14 @@ static void tls_broken(struct runner *r)
 	runner_end(r);
 }
 
+static void certificate_note(struct runner *r)
+{
+	if (r->verdict.tls_days != TLS_DAYS_UNKNOWN)
+		dialogue_note(&r->dialogue, elapsed_ms(r), "certificate: %s%s, expires in %d days",
+			      r->tls.expected[0] ? "good for " : "not verified", r->tls.expected,
+			      r->verdict.tls_days);
+}
+
 static void handshake_go_on(struct runner *r)
 {
 	int result = tls_handshake(&r->tls);
@@ -231,17 +251,22 @@ static void handshake_go_on(struct runner *r)
 		tls_broken(r);
 		return;
 	}
+	r->verdict.tls_days = tls_days(&r->tls);
 	dialogue_note(&r->dialogue, elapsed_ms(r), "TLS: %s %s", SSL_get_version(r->tls.ssl),
 		      SSL_get_cipher_name(r->tls.ssl));
+	certificate_note(r);
 	talk_go_on(r);
 }
 
 static void handshake_begin(struct runner *r)
 {
 	const struct probe_common *common = (const void *)r->probe.conf;
+	const struct config_certificate *certificate = &r->probe.certificate;
+	const char *name = certificate->name[0] ? certificate->name : common->sni;
 
 	assert(!r->tls.ssl);
-	if (tls_init(&r->tls, r->context, common->sni) < 0) {
+	if (tls_init(&r->tls, r->context, common->sni) < 0 ||
+	    (certificate->verify && tls_expect(&r->tls, name, &r->addr) < 0)) {
 		connection_broken(r, ENOMEM);
 		return;
 	}
@@ -249,14 +274,44 @@ static void handshake_begin(struct runner *r)
 	handshake_go_on(r);
 }
 
+/* A new socket has room for it. 0 or -errno. */
+static int proxy_send(struct runner *r)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = sizeof(sa);
+	char header[PROXY_HEADER_SIZE];
+	struct addr from;
+	uint16_t port;
+	ssize_t n, sent;
+
+	if (getsockname(r->fd, (struct sockaddr *)&sa, &size) < 0)
+		return -errno;
+	addr_from_sockaddr(&sa, &from, &port);
+	n = (ssize_t)proxy_header(r->probe.proxy, &from, port, &r->addr, r->port, header);
+	dialogue_bytes(&r->dialogue, elapsed_ms(r), '>', header, (size_t)n);
+	dialogue_end(&r->dialogue, elapsed_ms(r));
+	sent = send(r->fd, header, (size_t)n, MSG_NOSIGNAL);
+	if (sent < 0)
+		return -errno;
+	return sent == n ? 0 : -ENOBUFS;
+}
+
 static void connected(struct runner *r)
 {
 	char text[INET6_ADDRSTRLEN];
+	int result;
 
 	dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u in %u ms",
 		      addr_format(&r->addr, text), r->port, elapsed_ms(r));
 	event_add(r->readable, NULL);
-	if (r->probe.tls == TLS_IMPLICIT)
+	if (r->connect_ms) {
+		r->connect_ms = 0;
+		deadline_set(r, r->probe.timeout_ms);
+	}
+	result = r->probe.proxy == PROXY_NONE ? 0 : proxy_send(r);
+	if (result < 0)
+		connection_broken(r, -result);
+	else if (r->probe.tls == TLS_IMPLICIT)
 		handshake_begin(r);
 	else
 		talk_go_on(r);
@@ -444,9 +499,9 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->out = (struct buf){.bytes = r->out_bytes, .size = sizeof(r->out_bytes)};
 	r->verdict = (struct verdict){.weight = WEIGHT_UNSAID, .tls_days = TLS_DAYS_UNKNOWN};
 	r->started_ms = clock_ms();
-	if (event_add(r->deadline,
-		      &(struct timeval){.tv_sec = r->probe.timeout_ms / 1000,
-					.tv_usec = r->probe.timeout_ms % 1000 * 1000}) < 0) {
+	if (q->connect_ms < r->probe.timeout_ms)
+		r->connect_ms = q->connect_ms;
+	if (deadline_set(r, r->connect_ms ? r->connect_ms : r->probe.timeout_ms) < 0) {
 		runner_free(r);
 		return -ENOMEM;
 	}
@@ -455,6 +510,14 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 		connection_broken(r, -result);
 	*ret_runner = r;
 	return 0;
+}
+
+void runner_hurry(struct runner *r, uint32_t connect_ms)
+{
+	if (r->at != RUNNER_CONNECTING || connect_ms >= r->probe.timeout_ms || r->connect_ms)
+		return;
+	r->connect_ms = connect_ms;
+	deadline_set(r, connect_ms);
 }
 
 void runner_free(struct runner *r)

@@ -24,11 +24,12 @@ typedef void runner_done_fn(void *owner, const struct verdict *v, uint32_t took_
 
 struct runner_request {
 	struct event_base *loop;
-	SSL_CTX *tls;
+	SSL_CTX *tls; /* of tls_cache.h; NULL where the probe speaks no TLS */
 	const struct probe_ops *ops;
 	const struct config_probe *probe; /* copied */
 	struct addr addr;
 	uint16_t port;
+	uint32_t connect_ms; /* for the connection alone; 0 = the probe's timeout */
 	runner_done_fn *done;
 	dialogue_line_fn *line; /* NULL = not wanted */
 	void *owner;
@@ -36,6 +37,8 @@ struct runner_request {
 
 /* runner_new: begin; 0 or -ENOMEM. What fails later, the network included, is a verdict. */
 int runner_new(const struct runner_request *request, struct runner **ret_runner);
+/* runner_hurry: while it is connecting, it has no more than @connect_ms since its beginning. */
+void runner_hurry(struct runner *r, uint32_t connect_ms);
 /* runner_free: also in the middle: closes the connection, tells nobody. */
 void runner_free(struct runner *r);
 

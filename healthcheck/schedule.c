@@ -14,6 +14,13 @@ static uint64_t part_of(uint32_t phase, uint32_t interval_ms)
 	return (uint64_t)phase * interval_ms >> 32;
 }
 
+uint32_t schedule_interval(const struct config_probe *probe, enum health health, bool unsure)
+{
+	if (unsure && health != HEALTH_UNKNOWN)
+		return probe->interval_rising_ms;
+	return health == HEALTH_UP ? probe->interval_ms : probe->interval_down_ms;
+}
+
 uint64_t schedule_first(uint64_t now_ms, uint32_t phase, uint32_t interval_ms)
 {
 	return now_ms +

@@ -9,11 +9,20 @@
 #ifndef SLUICE_HEALTHCHECK_SCHEDULE_H
 #define SLUICE_HEALTHCHECK_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/message.h"
+
 enum {
-	SCHEDULE_FIRST_MS = 1000, /* within which each backend has begun its first probe */
+	SCHEDULE_FIRST_MS = 1000,  /* within which each backend has begun its first probe */
+	SCHEDULE_SUSPECT_MS = 100, /* between two probes of a backend that is suspected */
 };
+
+/* schedule_interval: which of a probe's intervals is due: interval_rising while it is @unsure
+ * (judge_unsure()), else interval_down while it is not up.
+ */
+uint32_t schedule_interval(const struct config_probe *probe, enum health health, bool unsure);
 
 uint32_t schedule_phase(uint32_t start, uint32_t backend);
 

@@ -3,7 +3,8 @@
  *
  * The runner pushes what came from the wire and sends what tls_wire() shows. OpenSSL never sees
  * more than was pushed, so that a server which sends handshake messages without end cannot keep it
- * busy. Certificates are not verified: a probe asks whether the server works, not who it is.
+ * busy. A certificate is verified only where the probe asks for that (tls_verify): the context,
+ * which knows the authorities, comes from tls_cache.h then.
  */
 #ifndef SLUICE_HEALTHCHECK_TLS_H
 #define SLUICE_HEALTHCHECK_TLS_H
@@ -15,15 +16,26 @@
 #include "base/message.h"
 
 struct tls {
-	SSL *ssl; /* NULL = no TLS */
+	SSL *ssl;	    /* NULL = no TLS */
+	char expected[256]; /* whom the certificate must be for; "" = it is not verified */
 	char error[VERDICT_TEXT];
 };
 
-/* tls_context_new: for all conversations; NULL = out of memory. Reads what OpenSSL has in files. */
+/* tls_context_new: for conversations without verification; NULL = out of memory. Reads what OpenSSL
+ * has in files.
+ */
 SSL_CTX *tls_context_new(void);
 
 /* tls_init: a client's side. @sni: "" = none is sent. 0 or -ENOMEM. */
 int tls_init(struct tls *t, SSL_CTX *context, const char *sni);
+/* tls_expect: before the handshake, of a context that verifies: the certificate must be for @name,
+ * a name or an address literal; "": for the address @addr. 0 or -ENOMEM.
+ */
+int tls_expect(struct tls *t, const char *name, const struct addr *addr);
+/* tls_days: whole days until the server's certificate expires, after the handshake: negative = it
+ * has; TLS_DAYS_UNKNOWN.
+ */
+int32_t tls_days(const struct tls *t);
 void tls_fini(struct tls *t);
 
 /* Bytes from the wire; 0 or -ENOMEM. */

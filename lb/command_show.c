@@ -75,7 +75,9 @@ static void backend_why(const struct lb *lb, uint32_t i, char *text, size_t size
 	const struct lb_backend *b = &lb->backends[i];
 	const struct message_health *h = &b->health;
 
-	if (b->neighbour.status != NEIGHBOUR_KNOWN)
+	if (h->said[SAYER_FLAP].health == HEALTH_DOWN)
+		snprintf(text, size, "flap: %s", h->said[SAYER_FLAP].text);
+	else if (b->neighbour.status != NEIGHBOUR_KNOWN)
 		snprintf(text, size, "neighbour: %s", neighbour_names[b->neighbour.status]);
 	else if (h->health == HEALTH_UNKNOWN)
 		snprintf(text, size, "no result yet");
@@ -333,8 +335,9 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services}, {"pools", pools},	     {"backends", backends},
-	     {"vrrp", vrrp},	     {"counters", counters}, {"config", config}};
+} kinds[] = {{"services", services},  {"pools", pools}, {"backends", backends},
+	     {"health", health_rows}, {"vrrp", vrrp},	{"counters", counters},
+	     {"config", config}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -362,7 +365,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, vrrp, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

@@ -64,6 +64,8 @@ static void backend_problems(json_t *problems, const struct lb *lb, const struct
 		backups += b->takes_new && config_backend(lb->config, i)->backup;
 		if (b->by_operator != OPERATOR_ENABLED)
 			continue; /* wanted */
+		if (health_problems(problems, lb, i))
+			continue;
 		if (b->health.health == HEALTH_DOWN || b->health.health == HEALTH_LEAVING)
 			problem(problems,
 				"backend %s of pool %s is %s: %s; see: sluice probe %s/%s -v", name,

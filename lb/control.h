@@ -66,6 +66,12 @@ void show_flows(struct client *client, const json_t *request);
 
 /* backend_state: one word (or two) for the backend of config index i, as shown everywhere. */
 const char *backend_state(const struct lb *lb, uint32_t i);
+/* health_rows: the array of "health", in command_health.c: who says what, and since when. New. */
+json_t *health_rows(struct lb *lb);
+/* health_problems: what of a backend's health is no reason to take it out, but to be looked after,
+ * as sentences into @problems; and that it is held down. True when that explains its state.
+ */
+bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 

@@ -190,7 +190,7 @@ void inputs_health(struct lb *lb, const struct message_health *m)
 	if (i < 0 || m->health > HEALTH_LEAVING)
 		return;
 	b = &lb->backends[i];
-	turned = b->health.health != m->health;
+	turned = b->health.health != m->health || b->health.weight != m->weight;
 	b->health = *m;
 	if (!turned)
 		return;

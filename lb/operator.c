@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* operator.c: see operator.h. The file is JSON, so that it can be read, and mended, by hand:
- * {"version": 1, "backends": [{"pool": "mx", "backend": "mx2", "state": "drain", "weight": 50}]}
+ * {"version": 1, "backends": [{"pool": "mx", "backend": "mx2", "state": "drain", "weight": 50,
+ * "since": 1700000000}]}
  */
 #include "lb/operator.h"
 
@@ -45,6 +46,7 @@ static bool state_read(const json_t *row, enum operator_state *ret)
 static bool entry_read(const json_t *row, struct operator_entry *ret)
 {
 	const json_t *weight = json_object_get(row, "weight");
+	const json_t *since = json_object_get(row, "since");
 	struct operator_entry e = {.weight = WEIGHT_NONE};
 
 	if (!name_read(row, "pool", e.pool) || !name_read(row, "backend", e.backend) ||
@@ -56,6 +58,9 @@ static bool entry_read(const json_t *row, struct operator_entry *ret)
 			return false;
 		e.weight = (int32_t)json_integer_value(weight);
 	}
+	if (since && (!json_is_integer(since) || json_integer_value(since) < 0))
+		return false;
+	e.since_s = json_integer_value(since);
 	*ret = e;
 	return true;
 }
@@ -135,6 +140,8 @@ static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
 				state_names[e->state]);
 		if (row && e->weight != WEIGHT_NONE)
 			json_object_set_new(row, "weight", json_integer(e->weight));
+		if (row && e->since_s > 0)
+			json_object_set_new(row, "since", json_integer(e->since_s));
 		if (json_array_append_new(rows, row) < 0) {
 			json_decref(rows);
 			return NULL;

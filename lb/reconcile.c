@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "lb/advice.h"
@@ -456,6 +457,7 @@ void operators_take(struct lb *lb)
 		const struct operator_entry *e = operator_find(lb, i);
 
 		lb->backends[i].by_operator = e ? e->state : OPERATOR_ENABLED;
+		lb->backends[i].by_operator_since_s = e ? e->since_s : 0;
 		lb->backends[i].weight = e ? e->weight : WEIGHT_NONE;
 	}
 }
@@ -480,6 +482,8 @@ int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_
 		memcpy(e->backend, b->name, sizeof(e->backend));
 	}
 	before = *e;
+	if (e->state != state)
+		e->since_s = time(NULL);
 	e->state = state;
 	e->weight = weight;
 	r = operator_save(OPERATOR_FILE, lb->operators, lb->n_operators);
@@ -490,6 +494,7 @@ int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_
 	log_notice("operator: backend=%s pool=%s state=%s weight=%d", e->backend, e->pool,
 		   names[state], weight);
 	lb->backends[i].by_operator = state;
+	lb->backends[i].by_operator_since_s = e->since_s;
 	lb->backends[i].weight = weight;
 	return lb_reconcile_now(lb, "operator") < 0 ? 1 : 0;
 }

@@ -10,7 +10,12 @@ enum { START_STEPS = 10, SINCE_EVER = 1 };
 
 uint16_t backend_share(const struct lb_backend *in)
 {
-	return in->withheld_start < SHARE_ALL ? (uint16_t)(SHARE_ALL - in->withheld_start) : 1;
+	uint32_t share = in->withheld_start < SHARE_ALL ? SHARE_ALL - in->withheld_start : 1;
+
+	/* 0: no probe has said anything */
+	if (in->health.weight > 0 && in->health.weight < 100)
+		share = share * in->health.weight / 100;
+	return share > 0 ? (uint16_t)share : 1;
 }
 
 static enum pool_use use_of(const struct config_pool *pool, uint32_t n_up, uint32_t n_room)

@@ -21,7 +21,9 @@ enum pool_use {
 enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
 			 const struct lb_backend *in, struct fate *ret_fates);
 
-/* backend_share: 1 .. SHARE_ALL; of a backend that takes new connections. */
+/* backend_share: 1 .. SHARE_ALL; of a backend that takes new connections: less in a slow start, and
+ * where its answers are slow or its agent wants less (message_health.weight).
+ */
 uint16_t backend_share(const struct lb_backend *in);
 
 /* pool_starts: begin and go on with slow starts: sets usable_ms, start_ms and withheld_start. A

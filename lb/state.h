@@ -50,7 +50,8 @@ enum { WEIGHT_NONE = -1 }; /* no override: the configuration's weight */
 struct operator_entry {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
 	enum operator_state state;
-	int32_t weight; /* 0 .. CONFIG_WEIGHT, or WEIGHT_NONE */
+	int32_t weight;	 /* 0 .. CONFIG_WEIGHT, or WEIGHT_NONE */
+	int64_t since_s; /* CLOCK_REALTIME, of the state; 0 = not known */
 };
 
 /* ---- the way to a backend ---- */
@@ -83,7 +84,8 @@ struct neighbour {
 struct lb_backend {
 	struct message_health health; /* health.health is HEALTH_UNKNOWN before the first */
 	enum operator_state by_operator;
-	int32_t weight; /* the operator's, or WEIGHT_NONE */
+	int64_t by_operator_since_s; /* CLOCK_REALTIME; 0 = not known, or never */
+	int32_t weight;		     /* the operator's, or WEIGHT_NONE */
 	struct neighbour neighbour;
 	/* What the data plane of a process before us did with it: holds while health is unknown. */
 	bool kept_takes_new, kept_alive;

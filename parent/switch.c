@@ -78,14 +78,30 @@ static bool terminated(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+static bool said_good(const struct message_health *m)
+{
+	for (int i = 0; i < SAYERS; i++) {
+		if (m->said[i].health > HEALTH_LEAVING ||
+		    !terminated(m->said[i].text, sizeof(m->said[i].text)))
+			return false;
+	}
+	return true;
+}
+
+static bool health_good(const struct message_health *m)
+{
+	return terminated(m->pool, sizeof(m->pool)) && terminated(m->backend, sizeof(m->backend)) &&
+	       terminated(m->verdict, sizeof(m->verdict)) && terminated(m->text, sizeof(m->text)) &&
+	       m->health <= HEALTH_LEAVING && m->weight >= 1 && m->weight <= 100 && m->slow <= 1 &&
+	       said_good(m);
+}
+
 static void health_pass(struct parent *p, const void *payload)
 {
 	const struct message_health *m = payload;
 	int pool;
 
-	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)) ||
-	    !terminated(m->verdict, sizeof(m->verdict)) || !terminated(m->text, sizeof(m->text)) ||
-	    m->health > HEALTH_LEAVING) {
+	if (!health_good(m)) {
 		log_err("message refused: from=healthcheck type=HEALTH");
 		return;
 	}
@@ -155,6 +171,18 @@ static void probe_pass(struct parent *p, const void *payload)
 	supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, &gone, -1);
 }
 
+/* Nothing is lost with one that comes while nobody probes: lb goes on seeing what it sees. */
+static void suspect_pass(struct parent *p, const void *payload)
+{
+	const struct message_suspect *m = payload;
+
+	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)) ||
+	    !terminated(m->text, sizeof(m->text)))
+		log_err("message refused: from=lb type=SUSPECT");
+	else
+		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_SUSPECT, m, -1);
+}
+
 static void failover_pass(struct parent *p, const void *payload)
 {
 	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, payload, -1);
@@ -171,6 +199,7 @@ static const struct route {
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
 	{ROLE_LB, MESSAGE_PROBE, probe_pass},
+	{ROLE_LB, MESSAGE_SUSPECT, suspect_pass},
 	{ROLE_LB, MESSAGE_FAILOVER, failover_pass},
 };
 

@@ -52,6 +52,42 @@ def test_probe_prints_the_real_dialogue(lab):
     wait_until(lambda: lab.state("lb1", "http", "mx1") == "up", 10, "nginx is up again")
 
 
+def test_who_says_what_of_a_backend_is_shown(lab):
+    def row():
+        return next(r for r in lab.show("lb1", "health") if (r["pool"], r["backend"]) == ("http", "mx1"))
+
+    wait_until(lambda: row()["probe"] == "up", 10, "its probe has passed")
+    lab.sluice("lb1", "drain", "mx1", "--pool", "http")
+    now = row()
+    assert (now["operator"], now["health"], now["agent"], now["flap"]) == ("drain", "up", "", ""), now
+    assert abs(now["operator_since"] - time.time()) < 60 and now["probe_since"] > 0, now
+    lab.sluice("lb1", "undrain", "mx1", "--pool", "http")
+    lab.mx1.kill("nginx", "KILL")
+    wait_until(lambda: row()["health"] == "down", 10, "the killed nginx is down")
+    now = row()
+    assert now["probe"] == "down" and now["failed"] >= 1 and now["turns"] >= 1 and now["passed"] >= 1, now
+    assert "refused" in lab.sluice("lb1", "show", "health").lower()
+    daemons.nginx_start(lab.mx1)
+    wait_until(lambda: row()["health"] == "up", 10, "nginx is up again")
+
+
+def test_flapping_backend_is_held_down_and_status_says_until_when(lab):
+    def row():
+        return next(r for r in lab.show("lb1", "health") if (r["pool"], r["backend"]) == ("smtp", "mx1"))
+
+    for turn in range(3):
+        lab.mx1.kill("smtpd|/master", "STOP")
+        wait_until(lambda: row()["probe"] == "down", 10, "the stopped Postfix is down")
+        lab.mx1.kill("smtpd|/master", "CONT")
+        wait_until(lambda: row()["probe"] == "up", 15, "the continued Postfix passes")
+        if row()["flap"] == "down":
+            break
+    now = row()
+    assert now["flap"] == "down" and now["health"] == "down" and now["flap_until"] > time.time(), now
+    assert "held down until" in lab.sluice("lb1", "status", check=False).stdout
+    assert lab.out("lb1", "smtp", "mx1")
+
+
 def test_backend_with_a_new_nic_is_found(lab):
     for node in ("lb1", "router"):
         dev = "eth0" if node == "lb1" else "servers"

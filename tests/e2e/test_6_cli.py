@@ -57,7 +57,7 @@ def test_every_command_has_help_with_an_example(lab):
 
 
 def test_each_kind_is_shown_in_words_and_in_json(lab):
-    for what in ("services", "pools", "backends", "vrrp", "counters", "config"):
+    for what in ("services", "pools", "backends", "health", "vrrp", "counters", "config"):
         rows = json.loads(lab.sluice("lb1", "show", what, "--json"))[what]
         text = lab.sluice("lb1", "show", what)
         assert rows, what

@@ -9,7 +9,7 @@
 
 #include "healthcheck/probe.h"
 
-enum { BLOCK_POOLS = 8, BLOCK_BACKENDS = 256 };
+enum { BLOCK_POOLS = 8, BLOCK_BACKENDS = 1056 };
 
 struct config_block {
 	struct config config;
@@ -40,7 +40,8 @@ static inline struct config_pool *block_pool(struct config_block *b, const char 
 	snprintf(pool->name, sizeof(pool->name), "%s", name);
 	snprintf(pool->probe.type, sizeof(pool->probe.type), "%s", type);
 	pool->first_backend = b->config.n_backends;
-	pool->probe.interval_ms = timing[0];
+	pool->probe.interval_ms = pool->probe.interval_down_ms = pool->probe.interval_rising_ms =
+		timing[0];
 	pool->probe.timeout_ms = timing[1];
 	pool->probe.rise = (uint8_t)timing[2];
 	pool->probe.fall = (uint8_t)timing[3];

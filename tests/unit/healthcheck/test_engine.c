@@ -8,20 +8,22 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "healthcheck/engine.h"
-#include "healthcheck/tls.h"
+#include "healthcheck/tls_cache.h"
 #include "tests/unit/healthcheck/config_block.h"
 #include "tests/unit/healthcheck/server.h"
 
-enum { LONG_MS = 5000, FAST = 100 };
+enum { LONG_MS = 5000, FAST = 100, HANGING = 1000 };
 
 static const uint32_t fast[] = {FAST, LONG_MS, 2, 3};
 
 struct bench {
 	struct event_base *loop;
-	SSL_CTX *tls;
+	struct tls_cache *tls;
 	struct engine *engine;
 	struct server server;
 	int told; /* messages about health */
@@ -64,8 +66,8 @@ static int setup(void **state)
 		.health = on_health, .dialogue = on_dialogue, .owner = b};
 
 	b->loop = event_base_new();
-	b->tls = tls_context_new();
-	b->engine = engine_new(b->loop, b->tls, &hooks, 1000, 0);
+	b->tls = tls_cache_new();
+	b->engine = engine_new(b->loop, b->tls, &hooks, 2 * HANGING, 0);
 	assert_non_null(b->engine);
 	server_start(&b->server, b->loop, "127.0.0.1", &server_smtp);
 	*state = b;
@@ -78,7 +80,7 @@ static int teardown(void **state)
 
 	engine_free(b->engine);
 	server_stop(&b->server);
-	SSL_CTX_free(b->tls);
+	tls_cache_free(b->tls);
 	event_base_free(b->loop);
 	free(b);
 	return 0;
@@ -155,7 +157,7 @@ static void test_backend_that_dies_is_down_after_fall_and_up_after_rise(void **s
 	free(block);
 }
 
-static void test_a_hundred_hanging_servers_delay_no_other(void **state)
+static void test_a_thousand_hanging_servers_delay_no_other(void **state)
 {
 	struct bench *b = *state;
 	struct config_block *block = block_new();
@@ -165,14 +167,14 @@ static void test_a_hundred_hanging_servers_delay_no_other(void **state)
 
 	server_start(&hanging, b->loop, "127.0.0.1", &server_silent);
 	block_pool(block, "slow", "smtp", fast);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < HANGING; i++) {
 		snprintf(name, sizeof(name), "slow%d", i);
 		block_backend(block, name, "127.0.0.1", hanging.port);
 	}
 	engine_configure(b->engine, &block->config);
-	for (int turn = 0; turn < 10000 && hanging.open < 100; turn++)
+	for (int turn = 0; turn < 100000 && hanging.open < HANGING; turn++)
 		event_base_loop(b->loop, EVLOOP_ONCE);
-	assert_int_equal(hanging.open, 100);
+	assert_int_equal(hanging.open, HANGING);
 
 	struct config_block *more = block_new();
 
@@ -186,7 +188,7 @@ static void test_a_hundred_hanging_servers_delay_no_other(void **state)
 	run_ms(b, 5 * FAST);
 	assert_true(b->server.accepted >= 3);
 	assert_true(clock_ms() - begun_ms < LONG_MS); /* all that before one of the others ended */
-	assert_int_equal(hanging.accepted, 100);
+	assert_int_equal(hanging.accepted, HANGING);
 	assert_int_equal(b->told, 1);
 	server_stop(&hanging);
 	free(block);
@@ -229,6 +231,188 @@ static void test_limit_of_conversations_holds_and_the_rest_waits_its_turn(void *
 	for (int turn = 0; turn < 10000 && b->told < 5; turn++)
 		event_base_loop(b->loop, EVLOOP_ONCE);
 	assert_int_equal(b->told, 5);
+	free(block);
+}
+
+/* ---- what the packets tell ---- */
+
+static const uint32_t rarely[] = {3600000, LONG_MS, 2, 3};
+static const struct message_suspect suspicion = {
+	.pool = "mx", .backend = "mx1", .text = "32 SYNs, none became a connection"};
+
+static void test_suspected_backend_that_is_dead_is_down_in_under_a_second(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", rarely);
+	uint64_t begun_ms;
+
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	block->backends[0].port = server_port_closed(); /* as if it had died */
+	begun_ms = clock_ms();
+	engine_suspect(b->engine, &suspicion);
+	assert_true(comes(b, "mx1", HEALTH_DOWN, 1000));
+	assert_true(clock_ms() - begun_ms >= 200); /* not in one burst */
+	assert_string_equal(b->last.verdict, "refused");
+	assert_int_equal(b->last.agreeing, 3);
+	free(block);
+}
+
+static void test_suspected_backend_that_is_well_is_probed_once_and_stays_up(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", rarely);
+
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->told = b->server.accepted = 0;
+	for (int i = 0; i < 100; i++)
+		engine_suspect(b->engine, &suspicion); /* heard once a second */
+	run_ms(b, 4 * FAST);
+	engine_suspect(b->engine, &suspicion);
+	run_ms(b, FAST);
+	assert_int_equal(b->server.accepted, 1);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+static void test_suspicion_of_what_is_not_there_or_not_up_is_nothing(void **state)
+{
+	static const struct message_suspect nobody = {.pool = "mx", .backend = "mx9"};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", rarely);
+
+	block->backends[0].port = server_port_closed();
+	engine_configure(b->engine, &block->config);
+	engine_suspect(b->engine, &nobody);
+	assert_true(comes(b, "mx1", HEALTH_DOWN, LONG_MS));
+	b->told = 0;
+	engine_suspect(b->engine, &suspicion);
+	run_ms(b, 2 * FAST);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* ---- the agent; any probe does for one ---- */
+
+static void agent_add(struct config_block *block, uint16_t port)
+{
+	struct config_pool *pool = &block->pools[0];
+
+	pool->agent = pool->probe;
+	pool->agent.port = port;
+}
+
+static void test_agent_can_make_it_leave_and_its_silence_changes_nothing(void **state)
+{
+	static const struct server_script leaving = {.greeting = "421 drain\r\n"};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", fast);
+	struct server agent;
+
+	server_start(&agent, b->loop, "127.0.0.1", &leaving);
+	agent_add(block, agent.port);
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_LEAVING, LONG_MS));
+	assert_string_equal(b->last.text, "drain");
+	server_stop(&agent);
+	run_ms(b, 5 * FAST);
+	assert_int_equal(b->last.health, HEALTH_LEAVING);
+	assert_int_equal(b->last.said[SAYER_AGENT].health, HEALTH_LEAVING);
+	assert_int_equal(b->last.said[SAYER_PROBE].health, HEALTH_UP);
+	free(block);
+}
+
+static void test_agent_that_never_spoke_keeps_nobody_out(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", fast);
+
+	agent_add(block, server_port_closed());
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	run_ms(b, 3 * FAST);
+	assert_int_equal(b->last.health, HEALTH_UP);
+	assert_int_equal(b->last.said[SAYER_AGENT].health, HEALTH_UNKNOWN);
+	free(block);
+}
+
+/* ---- flaps ---- */
+
+static void test_flapping_backend_is_held_down_and_let_go(void **state)
+{
+	static const struct server_script broken = {.greeting = "554 no\r\n"};
+	static const uint32_t at_once[] = {FAST, LONG_MS, 1, 1};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", at_once);
+	struct config_probe *probe = &block->pools[0].probe;
+
+	probe->flap_limit = 3;
+	probe->flap_period_ms = 60000;
+	probe->flap_hold_ms = 1500;
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->server.script = &broken;
+	assert_true(comes(b, "mx1", HEALTH_DOWN, LONG_MS));
+	b->server.script = &server_smtp;
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->server.script = &broken;
+	assert_true(comes(b, "mx1", HEALTH_DOWN, LONG_MS));
+	assert_false(comes(b, "mx1", HEALTH_UP, 2 * FAST));
+	assert_int_equal(b->last.said[SAYER_FLAP].health, HEALTH_DOWN);
+	assert_true(b->last.said[SAYER_FLAP].until_s > 0);
+	b->server.script = &server_smtp;
+	assert_false(comes(b, "mx1", HEALTH_UP, 4 * FAST));
+	assert_int_equal(b->last.health, HEALTH_DOWN);
+	assert_int_equal(b->last.said[SAYER_PROBE].health, HEALTH_UP);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_string_equal(b->last.verdict, "flap");
+	assert_int_equal(b->last.said[SAYER_FLAP].health, HEALTH_UNKNOWN);
+	assert_int_equal(b->last.turns, 4);
+	free(block);
+}
+
+static void test_seed_restores_who_said_what_and_a_hold(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", fast);
+	struct message_health seed = {.pool = "mx",
+				      .backend = "mx1",
+				      .health = HEALTH_DOWN,
+				      .said = {[SAYER_PROBE] = {.health = HEALTH_UP},
+					       [SAYER_AGENT] = {.health = HEALTH_LEAVING},
+					       [SAYER_FLAP] = {.health = HEALTH_DOWN}}};
+
+	agent_add(block, server_port_closed());
+	block->pools[0].probe.flap_limit = 3;
+	block->pools[0].probe.flap_hold_ms = 60000;
+	seed.said[SAYER_FLAP].until_s = time(NULL) + 2;
+	engine_configure(b->engine, &block->config);
+	engine_seed(b->engine, &seed);
+	assert_false(comes(b, "mx1", HEALTH_UP, 3 * FAST));
+	assert_true(comes(b, "mx1", HEALTH_LEAVING, LONG_MS)); /* let go: the agent's last word */
+	assert_int_equal(b->last.said[SAYER_PROBE].health, HEALTH_UP);
+	free(block);
+}
+
+/* ---- what is shown ---- */
+
+static void test_counts_and_times_of_the_probes_are_told(void **state)
+{
+	static const struct server_script broken = {.greeting = "554 no\r\n"};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", fast);
+
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_int_equal(b->last.passed, 1);
+	assert_int_equal(b->last.weight, 100);
+	assert_int_equal(b->last.tls_days, TLS_DAYS_UNKNOWN);
+	b->server.script = &broken;
+	assert_true(comes(b, "mx1", HEALTH_DOWN, LONG_MS));
+	assert_int_equal(b->last.failed, 3);
+	assert_int_equal(b->last.turns, 1);
+	assert_true(b->last.p50_ms <= b->last.p99_ms && b->last.p99_ms < LONG_MS);
 	free(block);
 }
 
@@ -351,7 +535,6 @@ static void test_backend_without_a_probe_is_up_at_once(void **state)
 
 static void test_asked_probe_tells_its_dialogue_and_turns_no_state(void **state)
 {
-	static const uint32_t rarely[] = {3600000, LONG_MS, 1, 1};
 	struct bench *b = *state;
 	struct config_block *block = one_backend(b, "smtp", rarely);
 	const struct message_probe ask = {.request = 7, .pool = "mx", .backend = "mx1"};
@@ -426,9 +609,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_backend_is_up_after_one_result_and_told_once),
 		TEST(test_backend_that_dies_is_down_after_fall_and_up_after_rise),
-		TEST(test_a_hundred_hanging_servers_delay_no_other),
+		TEST(test_a_thousand_hanging_servers_delay_no_other),
 		TEST(test_a_backend_never_has_two_probes_at_once),
 		TEST(test_limit_of_conversations_holds_and_the_rest_waits_its_turn),
+		TEST(test_suspected_backend_that_is_dead_is_down_in_under_a_second),
+		TEST(test_suspected_backend_that_is_well_is_probed_once_and_stays_up),
+		TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
+		TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
+		TEST(test_agent_that_never_spoke_keeps_nobody_out),
+		TEST(test_flapping_backend_is_held_down_and_let_go),
+		TEST(test_seed_restores_who_said_what_and_a_hold),
+		TEST(test_counts_and_times_of_the_probes_are_told),
 		TEST(test_reload_keeps_the_health_of_what_stays_and_tells_it),
 		TEST(test_reload_keeps_what_was_counted),
 		TEST(test_backend_that_is_asked_something_else_starts_as_unknown),
@@ -439,6 +630,9 @@ int main(void)
 		TEST(test_asked_probe_that_cannot_be_made_is_answered),
 	};
 
+	const struct rlimit descriptors = {.rlim_cur = 4096, .rlim_max = 4096};
+
 	signal(SIGPIPE, SIG_IGN);
+	setrlimit(RLIMIT_NOFILE, &descriptors);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

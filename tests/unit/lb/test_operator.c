@@ -38,10 +38,10 @@ static int folder_remove(void **state)
 static void test_states_survive_the_way_and_empty_ones_are_left_out(void **state)
 {
 	const struct operator_entry entries[] = {
-		{"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE},
-		{"mx", "mx2", OPERATOR_ENABLED, WEIGHT_NONE},
-		{"imap", "mx2", OPERATOR_DISABLED, 0},
-		{"imap", "mx3", OPERATOR_ENABLED, 1000},
+		{"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 1700000000},
+		{"mx", "mx2", OPERATOR_ENABLED, WEIGHT_NONE, 0},
+		{"imap", "mx2", OPERATOR_DISABLED, 0, 0},
+		{"imap", "mx3", OPERATOR_ENABLED, 1000, 0},
 	};
 	struct operator_entry *read = NULL;
 	uint32_t n = 0;
@@ -52,6 +52,8 @@ static void test_states_survive_the_way_and_empty_ones_are_left_out(void **state
 	assert_int_equal(n, 3);
 	assert_string_equal(read[0].backend, "mx1");
 	assert_true(read[0].state == OPERATOR_DRAIN && read[0].weight == WEIGHT_NONE);
+	assert_int_equal(read[0].since_s, 1700000000);
+	assert_int_equal(read[1].since_s, 0);
 	assert_true(read[1].state == OPERATOR_DISABLED && read[1].weight == 0);
 	assert_true(read[2].state == OPERATOR_ENABLED && read[2].weight == 1000);
 	free(read);
@@ -97,7 +99,7 @@ static void test_damaged_file_is_set_aside(void **state)
 
 static void test_file_that_cannot_be_written_is_told_and_the_old_one_stays(void **state)
 {
-	const struct operator_entry entry = {"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE};
+	const struct operator_entry entry = {"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 0};
 
 	(void)state;
 	assert_int_equal(operator_save("/nonexistent/operator.json", &entry, 1), -ENOENT);

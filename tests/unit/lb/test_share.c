@@ -335,6 +335,34 @@ static void test_start_is_over_when_it_goes_down_or_is_turned_off(void **state)
 	world_free(w);
 }
 
+static void test_slow_backend_gets_that_part_of_its_share_and_the_rest_moves_nowhere(void **state)
+{
+	struct world *w = world_of(POOLS(""));
+	uint32_t before = owned(w, 0, 1), others = owned(w, 0, 0) + owned(w, 0, 2);
+
+	(void)state;
+	w->backends[1].health.weight = 50;
+	assert_in_range(backend_share(&w->backends[1]), SHARE_ALL / 2 - 1, SHARE_ALL / 2);
+	assert_string_equal(world_go(w), "table");
+	assert_in_range(owned(w, 0, 1), before / 3, before * 2 / 3);
+	assert_true(owned(w, 0, 0) + owned(w, 0, 2) > others);
+	assert_true(is_alive(w, 1));
+	w->backends[1].health.weight = 100;
+	world_go(w);
+	assert_int_equal(owned(w, 0, 1), before);
+	world_free(w);
+}
+
+static void test_least_weight_of_health_still_is_a_share(void **state)
+{
+	struct lb_backend b = {.health.weight = 1, .withheld_start = SHARE_ALL - 1};
+
+	(void)state;
+	assert_int_equal(backend_share(&b), 1);
+	b = (struct lb_backend){0}; /* no probe has said anything */
+	assert_int_equal(backend_share(&b), SHARE_ALL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +377,9 @@ int main(void)
 		cmocka_unit_test(test_nobody_starts_slowly_when_nobody_was_up_for_long),
 		cmocka_unit_test(test_drain_and_weight_and_backup_start_at_once),
 		cmocka_unit_test(test_restart_of_lb_starts_nobody),
+		cmocka_unit_test(
+			test_slow_backend_gets_that_part_of_its_share_and_the_rest_moves_nowhere),
+		cmocka_unit_test(test_least_weight_of_health_still_is_a_share),
 		cmocka_unit_test(test_start_is_over_when_it_goes_down_or_is_turned_off),
 	};
 
