@@ -27,6 +27,10 @@ BENCHES = {
                     ["--rounds", "3", "--seconds", "2"], ["--rounds", "7", "--seconds", "5"]),
     "tables": ("slots that a change moves, time to make a table, memory of each map",
                [], ["--rounds", "101"]),
+    "probes": ("CPU of a probe, beside HAProxy's checks of the same servers",
+               ["--rounds", "3", "--seconds", "6"], ["--rounds", "5", "--seconds", "20"]),
+    "detect": ("time until a failed server gets no new connection; interval = 2 s, fall = 3",
+               ["--tries", "3"], ["--tries", "20"]),
     "rest": ("CPU of sluiced when nothing happens, in percent of one CPU",
              ["--seconds", "6"], ["--seconds", "20"]),
 }
