@@ -80,17 +80,24 @@ struct config_key {
 	const char *(*check)(const char *value);
 };
 
+struct config_probe;
+
 struct probe_schema {
 	const char *name;	       /* "smtp" */
 	const struct config_key *keys; /* ends with a NULL name */
 	/* Defaults of the type's own struct, conf_size bytes; NULL = zeroes. */
 	const void *defaults;
 	size_t conf_size;
-	bool can_tls;	   /* "implicit" is allowed */
-	bool can_starttls; /* "starttls" is allowed */
-	bool must_tls;	   /* "implicit" is the default, and all there is */
-	bool no_port;	   /* it asks no port: neither the pool nor the backend needs one */
-	bool no_stream;	   /* not over a connection of TCP: no TLS, no PROXY header */
+	bool can_tls;	     /* "implicit" is allowed */
+	bool can_starttls;   /* "starttls" is allowed */
+	bool must_tls;	     /* "implicit" is the default, and all there is */
+	bool wants_starttls; /* "starttls" is the default */
+	bool no_port;	     /* it asks no port: neither the pool nor the backend needs one */
+	bool no_stream;	     /* not over a connection of TCP: no TLS, no PROXY header */
+	/* NULL, or says what is wrong with its keys together, as config_key.check; of keys that are
+	 * each right.
+	 */
+	const char *(*check)(const struct config_probe *probe);
 };
 
 /* ---- the value ---- */

@@ -99,6 +99,21 @@ static void own_key(struct builder *b, const config_setting_t *s, const struct c
 	}
 }
 
+static void own_keys(struct builder *b, const config_setting_t *s,
+		     const struct probe_schema *schema, struct config_probe *p)
+{
+	size_t before = b->reader.n_mistakes;
+	const char *wrong;
+
+	for (const struct config_key *k = schema->keys; k && k->name; k++)
+		own_key(b, s, k, p->conf);
+	if (!schema->check || b->reader.n_mistakes > before)
+		return;
+	wrong = schema->check(p);
+	if (wrong)
+		mistake(&b->reader, s, "a probe of type \"%s\" %s", schema->name, wrong);
+}
+
 /* ---- TLS ---- */
 
 static void certificate_build(struct builder *b, const config_setting_t *s, struct config_probe *p)
@@ -198,8 +213,7 @@ static void probe_group(struct builder *b, const config_setting_t *s, const stru
 			mistake(&b->reader, config_setting_get_member(s, "via"),
 				"via \"vip\" is for modes dsr and tunnel, and for probes that connect");
 	}
-	for (const struct config_key *k = schema->keys; k && k->name; k++)
-		own_key(b, s, k, p->conf);
+	own_keys(b, s, schema, p);
 }
 
 static const struct config_probe probe_defaults = {
@@ -223,7 +237,7 @@ static void probe_begin(const struct built_pool *pool, const struct probe_schema
 
 	*p = probe_defaults;
 	snprintf(p->type, sizeof(p->type), "%s", schema->name);
-	p->tls = schema->must_tls ? TLS_IMPLICIT : TLS_NONE;
+	p->tls = schema->must_tls ? TLS_IMPLICIT : schema->wants_starttls ? TLS_STARTTLS : TLS_NONE;
 	p->via = transparent && !schema->no_stream && !schema->no_port ? VIA_VIP : VIA_ADDRESS;
 	if (schema->defaults)
 		memcpy(p->conf, schema->defaults,

@@ -18,6 +18,8 @@ size_t buf_room(struct buf *b)
 	if (b->start > 0) {
 		memmove(b->bytes, buf_head(b), buf_len(b));
 		b->end -= b->start;
+		b->secret_start -= b->secret_start < b->start ? b->secret_start : b->start;
+		b->secret_end -= b->secret_end < b->start ? b->secret_end : b->start;
 		b->start = 0;
 	}
 	return b->size - b->end;
@@ -56,4 +58,29 @@ bool buf_print(struct buf *b, const char *format, ...)
 		return false;
 	buf_grow(b, (size_t)n);
 	return true;
+}
+
+bool buf_secret(struct buf *b, const void *bytes, size_t n)
+{
+	if (!buf_add(b, bytes, n))
+		return false;
+	if (b->secret_start == b->secret_end)
+		b->secret_start = b->end - n;
+	b->secret_end = b->end;
+	return true;
+}
+
+size_t buf_secret_find(const struct buf *b, size_t *ret_at)
+{
+	size_t from = b->secret_start > b->start ? b->secret_start : b->start;
+
+	if (b->secret_end <= from)
+		return 0;
+	*ret_at = from - b->start;
+	return b->secret_end - from;
+}
+
+void buf_secret_forget(struct buf *b)
+{
+	b->secret_start = b->secret_end = 0;
 }

@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void line_tell(struct dialogue *d, uint32_t at_ms, const char *text)
+static void line_tell(struct dialogue *d, uint32_t at_ms, char *text, size_t size)
 {
+	if (d->veil)
+		veil_cover(d->veil, text, size);
 	d->lines++;
 	if (d->lines < DIALOGUE_LINES)
 		d->line(d->owner, at_ms, text);
@@ -20,7 +22,7 @@ void dialogue_end(struct dialogue *d, uint32_t at_ms)
 		return;
 	d->text[d->used] = '\0';
 	d->open = 0;
-	line_tell(d, at_ms, d->text);
+	line_tell(d, at_ms, d->text, sizeof(d->text));
 }
 
 void dialogue_note(struct dialogue *d, uint32_t at_ms, const char *format, ...)
@@ -36,7 +38,7 @@ void dialogue_note(struct dialogue *d, uint32_t at_ms, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text + 2, sizeof(text) - 2, format, ap);
 	va_end(ap);
-	line_tell(d, at_ms, text);
+	line_tell(d, at_ms, text, sizeof(text));
 }
 
 static void byte_add(struct dialogue *d, unsigned char c)

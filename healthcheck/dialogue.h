@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/message.h"
+#include "healthcheck/veil.h"
 
 enum { DIALOGUE_LINES = 500 };
 
@@ -19,6 +20,7 @@ typedef void dialogue_line_fn(void *owner, uint32_t at_ms, const char *text);
 struct dialogue {
 	dialogue_line_fn *line; /* NULL: nobody listens, nothing is done */
 	void *owner;
+	const struct veil *veil; /* over every line; NULL = nothing is secret */
 	uint32_t lines;
 	char open;   /* '<' or '>' of the line that has begun, 0 = none */
 	size_t used; /* of text */

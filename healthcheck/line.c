@@ -100,6 +100,44 @@ bool line_word(const struct line *line, const char *word, struct line *ret_rest)
 	return true;
 }
 
+/* The number of "... {n}" or "... {n+}" at the end of the line; false = there is none. */
+static bool literal_parse(const char *text, size_t len, uint32_t *ret_bytes)
+{
+	uint32_t n = 0, digit = 1;
+	size_t at = len;
+
+	if (at < 3 || text[--at] != '}')
+		return false;
+	if (text[at - 1] == '+')
+		at--;
+	len = at;
+	for (; at > 0 && isdigit((unsigned char)text[at - 1]) && len - at < 9; at--) {
+		n += digit * (uint32_t)(text[at - 1] - '0');
+		digit *= 10;
+	}
+	if (at == len || at == 0 || text[at - 1] != '{')
+		return false;
+	*ret_bytes = n;
+	return true;
+}
+
+bool literal_skip(struct literal *literal, const struct line_count *count, const struct line *line)
+{
+	uint32_t took = count->bytes - literal->seen;
+	size_t from = 0;
+	bool inside = literal->open;
+
+	literal->seen = count->bytes;
+	if (inside && took <= literal->left) {
+		literal->left -= took;
+		return true;
+	}
+	if (inside)
+		from = literal->left < line->len ? literal->left : line->len;
+	literal->open = literal_parse(line->text + from, line->len - from, &literal->left);
+	return inside;
+}
+
 void words_keep(struct words *words, const struct line *line)
 {
 	words->len = line->len < sizeof(words->text) ? line->len : sizeof(words->text);

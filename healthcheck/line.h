@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* line.h: what SMTP, POP3, IMAP and HTTP have in common: lines, within limits (probe.h). Pure.
+/* line.h: what SMTP, POP3, IMAP, HTTP and others have in common: lines, within limits (probe.h).
+ * Pure.
  *
  * A line ends with LF or CR LF, is at most PROBE_IN_BYTES long with it, and holds no NUL. A probe's
  * .feed hands its lines to a line_fn until that is done, or no whole line is left.
@@ -45,6 +46,18 @@ bool line_has(const struct line *line, const char *word);
 bool line_word(const struct line *line, const char *word, struct line *ret_rest);
 /* line_rest: the line without its first @n bytes and the spaces after them. */
 struct line line_rest(const struct line *line, size_t n);
+
+/* What IMAP and ManageSieve call a literal: a line that ends with "{n}" goes on after n bytes of
+ * whatever there may be. Zeroes at first.
+ */
+struct literal {
+	uint32_t seen, left;
+	bool open;
+};
+/* literal_skip: for every line that line_next() gave: whether it is no line of its own, but the
+ * bytes of a literal, or what follows them.
+ */
+bool literal_skip(struct literal *literal, const struct line_count *count, const struct line *line);
 
 /* A greeting's words, kept for the verdict. */
 struct words {

@@ -11,12 +11,22 @@
 
 /* One row for each probe type. */
 static const struct probe_ops *const probes[] = {
-	&probe_tcp, &probe_smtp, &probe_pop3, &probe_imap, &probe_http,
+	&probe_tcp,	   &probe_smtp, &probe_pop3,	    &probe_imap, &probe_http,
+	&probe_submission, &probe_lmtp, &probe_managesieve, &probe_chat, &probe_agent,
 };
 
 const struct probe_schema *const healthcheck_schemas[] = {
-	&probe_tcp.schema,  &probe_smtp.schema, &probe_pop3.schema,
-	&probe_imap.schema, &probe_http.schema, NULL,
+	&probe_tcp.schema,
+	&probe_smtp.schema,
+	&probe_pop3.schema,
+	&probe_imap.schema,
+	&probe_http.schema,
+	&probe_submission.schema,
+	&probe_lmtp.schema,
+	&probe_managesieve.schema,
+	&probe_chat.schema,
+	&probe_agent.schema,
+	NULL,
 };
 
 _Static_assert(sizeof(probes) / sizeof(probes[0]) + 1 ==

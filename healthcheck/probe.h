@@ -83,6 +83,7 @@ struct probe_ops {
 	/* start: the transport is ready. @tls: as configured; STARTTLS has not begun. */
 	enum probe_step (*start)(void *talk, const void *conf, enum config_tls tls, struct buf *out,
 				 struct verdict *v);
+	/* Whatever is written to @out and is secret, is written by buf_secret(). */
 	/* feed: bytes came; takes off @in what it understands. NULL: .start is all. */
 	enum probe_step (*feed)(void *talk, const void *conf, struct buf *in, struct buf *out,
 				struct verdict *v);
@@ -100,6 +101,8 @@ struct probe_ops {
 };
 
 extern const struct probe_ops probe_tcp, probe_smtp, probe_pop3, probe_imap, probe_http;
+extern const struct probe_ops probe_submission, probe_lmtp, probe_managesieve, probe_chat,
+	probe_agent;
 
 /* probe_find: by a schema's name; NULL = not found ("none" is no probe). */
 const struct probe_ops *probe_find(const char *type);

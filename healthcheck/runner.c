@@ -43,6 +43,7 @@ struct runner {
 	size_t received;
 	struct verdict verdict;
 	struct dialogue dialogue;
+	struct veil veil; /* over what was secret in this conversation */
 	void *talk;
 	struct buf in, out;
 	char in_bytes[PROBE_IN_BYTES], out_bytes[PROBE_OUT_BYTES];
@@ -78,6 +79,7 @@ static int deadline_set(struct runner *r, uint32_t after_ms)
 static void runner_end(struct runner *r)
 {
 	r->at = RUNNER_ENDED;
+	veil_cover(&r->veil, r->verdict.text, sizeof(r->verdict.text));
 	r->took_ms = elapsed_ms(r);
 	event_del(r->readable);
 	event_del(r->writable);
@@ -171,11 +173,25 @@ static void flush(struct runner *r)
 		event_add(r->writable, NULL);
 }
 
-/* What the probe has just written, into the dialogue and out. */
+/* What the probe has just written, into the dialogue, but for what is secret. */
+static void probe_said_tell(struct runner *r, size_t before)
+{
+	size_t n = buf_len(&r->out), at = n, secret = buf_secret_find(&r->out, &at);
+	const char *said = buf_head(&r->out);
+	uint32_t at_ms = elapsed_ms(r);
+
+	dialogue_bytes(&r->dialogue, at_ms, '>', said + before, at - before);
+	if (secret == 0)
+		return;
+	veil_add(&r->veil, said + at, secret);
+	dialogue_bytes(&r->dialogue, at_ms, '>', "***", 3);
+	dialogue_bytes(&r->dialogue, at_ms, '>', said + at + secret, n - at - secret);
+	buf_secret_forget(&r->out);
+}
+
 static void probe_said(struct runner *r, size_t before)
 {
-	dialogue_bytes(&r->dialogue, elapsed_ms(r), '>', buf_head(&r->out) + before,
-		       buf_len(&r->out) - before);
+	probe_said_tell(r, before);
 	flush(r);
 }
 
@@ -442,6 +458,18 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the beginning ---- */
 
+/* The secrets of the configuration: some servers say again what they were told. */
+static void veil_begin(struct runner *r)
+{
+	for (const struct config_key *key = r->ops->schema.keys; key && key->name; key++) {
+		const char *secret = (const char *)r->probe.conf + key->offset;
+
+		if (key->type == KEY_SECRET)
+			veil_add(&r->veil, secret, strnlen(secret, key->size));
+	}
+	r->dialogue.veil = &r->veil;
+}
+
 /* 0 when the connection is on its way, or -errno. */
 static int connection_begin(struct runner *r, struct event_base *loop)
 {
@@ -495,6 +523,7 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->context = q->tls;
 	r->dialogue.line = q->line;
 	r->dialogue.owner = q->owner;
+	veil_begin(r);
 	r->in = (struct buf){.bytes = r->in_bytes, .size = sizeof(r->in_bytes)};
 	r->out = (struct buf){.bytes = r->out_bytes, .size = sizeof(r->out_bytes)};
 	r->verdict = (struct verdict){.weight = WEIGHT_UNSAID, .tls_days = TLS_DAYS_UNKNOWN};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* fuzz_probe.c: a server that says anything, to every probe type.
  *
- * An input is three bytes and what the server says: the probe ('0' tcp, '1' smtp, '2' pop3, '3'
- * imap, '4' http), TLS ('0' none, '1' STARTTLS, '2' implicit), and how the bytes are cut in pieces.
+ * An input is three bytes and what the server says: the probe (from '0' on, its place in the table
+ * below), TLS ('0' none, '1' STARTTLS, '2' implicit; '3' to '5' the same with a login and whatever
+ * else goes deeper), and how the bytes are cut in pieces.
  * Whatever comes, the probe keeps within its buffers, and its verdict is printable and does not
  * depend on the pieces (but for STARTTLS, where the end of a piece is where the handshake begins).
  */
@@ -34,21 +35,43 @@ struct talk {
 	enum probe_step step;
 };
 
-static void conf_fill(struct talk *t)
+/* What a key is set to; @deep: only then. */
+static const struct setting {
+	const char *key, *value;
+	size_t len;
+	bool deep;
+} settings[] = {
+	{"body", "all (is )?well|x{3}$", 20, false},
+	{"dialogue", "expect ^a\0send b\0expect c", 26, false},
+	{"user", "alice", 5, true},
+	{"password_file", "s3cr\xfft", 6, true},
+	{"rcpt_to", "a@b", 3, true},
+	{"mailbox", "INBOX", 5, true},
+	{"expect", "e|x", 3, true},
+	{"send", "state", 5, true},
+};
+
+static void conf_fill(struct talk *t, enum config_tls tls, bool deep)
 {
+	static const char secured[] = "expect ^a\0send b\0starttls\0expect c";
+
 	memset(t->conf, 0, sizeof(t->conf));
 	if (t->ops->schema.defaults)
 		memcpy(t->conf, t->ops->schema.defaults, t->ops->schema.conf_size);
 	for (const struct config_key *key = t->ops->schema.keys; key->name; key++) {
-		if (strcmp(key->name, "body") == 0)
-			snprintf(t->conf + key->offset, key->size, "all (is )?well|x{3}$");
+		for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+			if (strcmp(key->name, settings[i].key) == 0 && (deep || !settings[i].deep))
+				memcpy(t->conf + key->offset, settings[i].value, settings[i].len);
+		}
+		if (strcmp(key->name, "dialogue") == 0 && tls == TLS_STARTTLS)
+			memcpy(t->conf + key->offset, secured, sizeof(secured));
 	}
 }
 
-static void talk_begin(struct talk *t, const struct probe_ops *ops, enum config_tls tls)
+static void talk_begin(struct talk *t, const struct probe_ops *ops, enum config_tls tls, bool deep)
 {
 	*t = (struct talk){.ops = ops};
-	conf_fill(t);
+	conf_fill(t, tls, deep);
 	t->state = calloc(1, ops->talk_size ? ops->talk_size : 1);
 	t->in_bytes = malloc(PROBE_IN_BYTES);
 	t->out_bytes = malloc(PROBE_OUT_BYTES);
@@ -111,16 +134,20 @@ static void verdict_check(const struct talk *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-	static const struct probe_ops *const probes[] = {&probe_tcp, &probe_smtp, &probe_pop3,
-							 &probe_imap, &probe_http};
+	static const struct probe_ops *const probes[] = {
+		&probe_tcp,	   &probe_smtp, &probe_pop3,	    &probe_imap, &probe_http,
+		&probe_submission, &probe_lmtp, &probe_managesieve, &probe_chat, &probe_agent};
 	struct talk one, other;
 	enum config_tls tls;
+	bool deep;
 
 	if (n < 3)
 		return 0;
 	tls = (enum config_tls)((uint8_t)(bytes[1] - '0') % 3);
-	talk_begin(&one, probes[(uint8_t)(bytes[0] - '0') % 5], tls);
-	talk_begin(&other, one.ops, tls);
+	deep = (uint8_t)(bytes[1] - '0') / 3 % 2;
+	talk_begin(&one, probes[(uint8_t)(bytes[0] - '0') % (sizeof(probes) / sizeof(probes[0]))],
+		   tls, deep);
+	talk_begin(&other, one.ops, tls, deep);
 	talk_hear(&one, bytes + 3, n - 3, bytes[2]);
 	talk_hear(&other, bytes + 3, n - 3, 0);
 	verdict_check(&one);

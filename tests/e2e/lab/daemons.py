@@ -81,6 +81,50 @@ userdb {{
 }}
 """
 
+# For those that want more of a mail server: TLS, logins, the other protocols.
+CERTIFICATE, KEY = "/etc/mail.crt", "/etc/mail.key"
+
+POSTFIX_MAIN_MORE = f"""smtpd_tls_cert_file = {CERTIFICATE}
+smtpd_tls_key_file = {KEY}
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+"""
+
+POSTFIX_MASTER_MORE = """submission inet n - n - - smtpd
+    -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes
+    -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+"""
+
+DOVECOT_MORE = f"""protocols = imap pop3 lmtp sieve
+ssl = yes
+ssl_cert = <{CERTIFICATE}
+ssl_key = <{KEY}
+auth_failure_delay = 0
+auth_mechanisms = plain login
+service lmtp {{
+  inet_listener lmtp {{
+    port = 24
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = 4190
+  }}
+}}
+service auth {{
+  unix_listener /var/spool/postfix/private/auth {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+
 NGINX = """worker_processes 1;
 error_log /var/log/nginx-error.log;
 pid /run/nginx.pid;
@@ -110,16 +154,24 @@ def listens(machine, port):
     return f":{port} " in machine.run("ss", "-ltn")
 
 
-def postfix_start(machine):
+def certificate_make(machine):
+    """Nobody has signed it."""
+    machine.run(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
+                f"-subj /CN={machine.name}.{DOMAIN} -keyout {KEY} -out {CERTIFICATE} 2> /dev/null")
+
+
+def postfix_start(machine, more=False):
     machine.write("/etc/postfix/main.cf",
-                  POSTFIX_MAIN.format(name=machine.name, domain=DOMAIN, user=USER))
-    machine.write("/etc/postfix/master.cf", POSTFIX_MASTER)
+                  POSTFIX_MAIN.format(name=machine.name, domain=DOMAIN, user=USER) +
+                  (POSTFIX_MAIN_MORE if more else ""))
+    machine.write("/etc/postfix/master.cf", POSTFIX_MASTER + (POSTFIX_MASTER_MORE if more else ""))
     machine.run("rm -f /var/spool/postfix/pid/*; postfix start > /run/postfix.out 2>&1", timeout=30)
     wait_until(lambda: listens(machine, 25), 15, f"Postfix of {machine.name} listens")
 
 
-def dovecot_start(machine):
-    machine.write("/etc/dovecot/dovecot.conf", DOVECOT.format(name=machine.name, password=PASSWORD))
+def dovecot_start(machine, more=False):
+    machine.write("/etc/dovecot/dovecot.conf", DOVECOT.format(name=machine.name, password=PASSWORD) +
+                  (DOVECOT_MORE if more else ""))
     machine.run("mkdir -p /run/dovecot && dovecot -c /etc/dovecot/dovecot.conf > /run/dovecot.out 2>&1", timeout=30)
     wait_until(lambda: listens(machine, 143), 15, f"Dovecot of {machine.name} listens")
 

@@ -39,9 +39,20 @@ static const struct probe_schema smtp = {.name = "smtp",
 					 .conf_size = sizeof(smtp_defaults),
 					 .can_tls = true,
 					 .can_starttls = true};
+
+static const char *post_check(const struct config_probe *probe)
+{
+	return probe->tls == TLS_IMPLICIT ? "has no such TLS; expected: another" : NULL;
+}
+
+static const struct probe_schema post = {.name = "post",
+					 .can_tls = true,
+					 .can_starttls = true,
+					 .wants_starttls = true,
+					 .check = post_check};
 static const struct probe_schema imap = {.name = "imap", .can_tls = true};
 static const struct probe_schema tcp = {.name = "tcp"};
-static const struct probe_schema *const schemas[] = {&tcp, &smtp, &imap, NULL};
+static const struct probe_schema *const schemas[] = {&tcp, &smtp, &imap, &post, NULL};
 
 /* One file in a folder of its own; text with @include finds its neighbours there. */
 char config_folder[] = "/tmp/test_config.XXXXXX";

@@ -7,7 +7,8 @@
 
 #include "base/config.h"
 
-/* The probe type "smtp" of these tests; the others, "tcp" and "imap", have no keys. */
+/* The probe type "smtp" of these tests; the others, "tcp", "imap" and "post"
+ * (STARTTLS by default, never implicit TLS), have no keys. */
 struct smtp_conf {
 	char ehlo[32];
 	int32_t code;

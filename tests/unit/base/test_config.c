@@ -40,6 +40,8 @@ static const struct {
 	 "f:4: \"elho\" is not known here; did you mean \"ehlo\"?\n"},
 	{POOL("probe = { type = \"imap\"; tls = \"starttls\"; };\n"),
 	 "f:4: a probe of type \"imap\" has no tls \"starttls\"; expected: \"none\", \"implicit\"\n"},
+	{POOL("probe = { type = \"post\"; tls = \"implicit\"; };\n"),
+	 "f:4: a probe of type \"post\" has no such TLS; expected: another\n"},
 	{POOL("probe = { type = \"smtp\"; interval = 2; };\n"),
 	 "f:4: \"interval\" is an integer; a duration is expected, a string with a unit: \"500ms\", \"2s\", \"5m\", \"1h\"\n"},
 	{POOL("probe = { type = \"smtp\"; interval = \"2\"; };\n"),
@@ -316,9 +318,33 @@ static void test_secret_that_others_may_read_is_refused(void **state)
 	assert_int_equal(config_secret_load("/tmp", key), -EINVAL);
 }
 
+static void test_probe_that_wants_starttls_has_it_unless_told_otherwise(void **state)
+{
+	static const struct {
+		const char *text;
+		enum config_tls tls;
+	} probes[] = {
+		{POOL("probe = \"post\";\n"), TLS_STARTTLS},
+		{POOL("probe = { type = \"post\"; interval = \"1s\"; };\n"), TLS_STARTTLS},
+		{POOL("probe = { type = \"post\"; tls = \"none\"; };\n"), TLS_NONE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		const char *text = probes[i].text;
+		struct config *c;
+
+		assert_null(
+			config_file_load(config_file_write("f", text, strlen(text)), "lb1", &c));
+		assert_int_equal(config_pool(c, 0)->probe.tls, probes[i].tls);
+		config_free(c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_probe_that_wants_starttls_has_it_unless_told_otherwise),
 		cmocka_unit_test(test_each_mistake_is_told_with_its_line),
 		cmocka_unit_test(test_ten_mistakes_are_ten_lines_in_order),
 		cmocka_unit_test(test_good_file_gives_its_values),

@@ -15,20 +15,39 @@ const struct config_key *talker_key(const struct probe_ops *ops, const char *nam
 	return NULL;
 }
 
+/* As the reader of configurations has it; a list's words are separated by '~'. */
+static void setting_use(struct talker *t, const struct config_key *key, char *value)
+{
+	char *member = t->conf + key->offset;
+	size_t n = strlen(value);
+
+	assert_true(n + 1 < key->size || key->type == KEY_BOOL || key->type == KEY_INT);
+	if (key->type == KEY_BOOL) {
+		*(bool *)member = strcmp(value, "true") == 0;
+		return;
+	}
+	if (key->type == KEY_INT) {
+		*(int32_t *)member = atoi(value);
+		return;
+	}
+	memset(member, 0, key->size);
+	memcpy(member, value, n);
+	for (size_t i = 0; key->type == KEY_LIST && i < n; i++)
+		member[i] = (char)(value[i] == '~' ? '\0' : value[i]);
+	if (key->check)
+		assert_null(key->check(member));
+}
+
 static void settings_use(struct talker *t, const char *settings)
 {
 	char *copy = strdup(settings), *save;
 
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char *value = strchr(line, '=');
-		const struct config_key *key;
 
 		assert_non_null(value);
 		*value++ = '\0';
-		key = talker_key(t->ops, line);
-		assert_null(key->check(value));
-		assert_true(strlen(value) < key->size);
-		snprintf(t->conf + key->offset, key->size, "%s", value);
+		setting_use(t, talker_key(t->ops, line), value);
 	}
 	free(copy);
 }
