@@ -26,7 +26,7 @@ static void settings_use(struct talker *t, const char *settings)
 		assert_non_null(value);
 		*value++ = '\0';
 		key = talker_key(t->ops, line);
-		assert_null(key->check(value));
+		assert_true(!key->check || !key->check(value));
 		assert_true(strlen(value) < key->size);
 		snprintf(t->conf + key->offset, key->size, "%s", value);
 	}
