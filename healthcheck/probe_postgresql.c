@@ -89,7 +89,7 @@ static enum probe_step startup_say(struct pg_talk *t, const struct pg_conf *c, s
 static void terminate_say(struct pg_talk *t, struct buf *out)
 {
 	t->secret = false;
-	message_put(out, 'X', NULL, 0);
+	message_put(out, 'X', "", 0);
 }
 
 static enum probe_step pg_pass(struct pg_talk *t, const char *how, struct buf *out,

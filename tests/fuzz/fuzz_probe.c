@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* fuzz_probe.c: a server that says anything, to every probe type.
  *
- * An input is three bytes and what the server says: the probe ('0' tcp, '1' smtp, '2' pop3, '3'
- * imap, '4' http), TLS ('0' none, '1' STARTTLS, '2' implicit), and how the bytes are cut in pieces.
+ * An input is three bytes and what the server says: the probe (the table below), TLS ('0' none, '1'
+ * STARTTLS, '2' implicit), and how the bytes are cut in pieces; a datagram is not cut.
  * Whatever comes, the probe keeps within its buffers, and its verdict is printable and does not
  * depend on the pieces (but for STARTTLS, where the end of a piece is where the handshake begins).
  */
@@ -24,6 +24,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 		}                                                                                  \
 	} while (0)
 
+static const struct row {
+	char letter;
+	const struct probe_ops *ops;
+} rows[] = {
+	{'0', &probe_tcp},   {'1', &probe_smtp},   {'2', &probe_pop3},
+	{'3', &probe_imap},  {'4', &probe_http},   {'t', &probe_tls},
+	{'i', &probe_icmp},  {'d', &probe_dns},	   {'c', &probe_memcached},
+	{'l', &probe_ldap},  {'m', &probe_mysql},  {'p', &probe_postgresql},
+	{'r', &probe_redis}, {'s', &probe_script},
+};
+
+/* What keys are set to, where a type has them: so that as much of it as can be is used. */
+static const struct {
+	const char *key, *value;
+} settings[] = {
+	{"body", "all (is )?well|x{3}$"},
+	{"user", "alice"},
+	{"password_file", "secret"},
+	{"bind_dn", "cn=alice"},
+	{"base", "dc=example"},
+	{"query", "SELECT 1"},
+	{"role", "master"},
+	{"name", "example"},
+};
+
 struct talk {
 	const struct probe_ops *ops;
 	_Alignas(8) char conf[PROBE_CONF_SIZE];
@@ -32,6 +57,7 @@ struct talk {
 	char *in_bytes, *out_bytes; /* blocks of their own: the sanitizer guards their ends */
 	struct verdict verdict;
 	enum probe_step step;
+	bool datagrams;
 };
 
 static void conf_fill(struct talk *t)
@@ -40,8 +66,10 @@ static void conf_fill(struct talk *t)
 	if (t->ops->schema.defaults)
 		memcpy(t->conf, t->ops->schema.defaults, t->ops->schema.conf_size);
 	for (const struct config_key *key = t->ops->schema.keys; key->name; key++) {
-		if (strcmp(key->name, "body") == 0)
-			snprintf(t->conf + key->offset, key->size, "all (is )?well|x{3}$");
+		for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+			if (strcmp(key->name, settings[i].key) == 0)
+				snprintf(t->conf + key->offset, key->size, "%s", settings[i].value);
+		}
 	}
 }
 
@@ -54,6 +82,8 @@ static void talk_begin(struct talk *t, const struct probe_ops *ops, enum config_
 	t->out_bytes = malloc(PROBE_OUT_BYTES);
 	t->in = (struct buf){.bytes = t->in_bytes, .size = PROBE_IN_BYTES};
 	t->out = (struct buf){.bytes = t->out_bytes, .size = PROBE_OUT_BYTES};
+	t->datagrams =
+		tls == TLS_NONE && ops->transport && ops->transport(t->conf) != TRANSPORT_TCP;
 	t->step = ops->start(t->state, t->conf, tls, &t->out, &t->verdict);
 }
 
@@ -81,6 +111,7 @@ static void talk_hear(struct talk *t, const uint8_t *bytes, size_t n, uint32_t p
 		size_t room = buf_room(&t->in), part = 1 + pieces % 61;
 
 		MUST(room > 0);
+		part = t->datagrams ? n : part;
 		part = part < n ? part : n;
 		part = part < room ? part : room;
 		MUST(buf_add(&t->in, bytes, part));
@@ -89,6 +120,8 @@ static void talk_hear(struct talk *t, const uint8_t *bytes, size_t n, uint32_t p
 		pieces = pieces * 1103515245u + 12345u * (pieces > 0);
 		t->step = t->ops->feed(t->state, t->conf, &t->in, &t->out, &t->verdict);
 		step_take(t);
+		if (t->datagrams)
+			buf_drop(&t->in, buf_len(&t->in));
 	}
 	if (t->step == PROBE_MORE && t->ops->closed)
 		t->step = t->ops->closed(t->state, t->conf, &t->verdict);
@@ -111,15 +144,17 @@ static void verdict_check(const struct talk *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-	static const struct probe_ops *const probes[] = {&probe_tcp, &probe_smtp, &probe_pop3,
-							 &probe_imap, &probe_http};
+	const struct row *row;
 	struct talk one, other;
 	enum config_tls tls;
 
 	if (n < 3)
 		return 0;
 	tls = (enum config_tls)((uint8_t)(bytes[1] - '0') % 3);
-	talk_begin(&one, probes[(uint8_t)(bytes[0] - '0') % 5], tls);
+	row = &rows[bytes[0] % (sizeof(rows) / sizeof(rows[0]))];
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		row = rows[i].letter == (char)bytes[0] ? &rows[i] : row;
+	talk_begin(&one, row->ops, tls);
 	talk_begin(&other, one.ops, tls);
 	talk_hear(&one, bytes + 3, n - 3, bytes[2]);
 	talk_hear(&other, bytes + 3, n - 3, 0);
