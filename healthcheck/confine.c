@@ -53,7 +53,19 @@ static const int calls[] = {
 #endif
 };
 
-enum { TCP_SOCKET = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC };
+enum {
+	TCP_SOCKET = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	UDP_SOCKET = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+};
+
+#define SOCKET_RULE(family, kind)                                                                  \
+	{                                                                                          \
+		.call = SCMP_SYS(socket), .n_args = 3, .args = {                                   \
+			SCMP_A0(SCMP_CMP_EQ, (family)),                                            \
+			SCMP_A1(SCMP_CMP_EQ, (kind)),                                              \
+			SCMP_A2(SCMP_CMP_EQ, 0)                                                    \
+		}                                                                                  \
+	}
 
 /* System calls with these arguments only. */
 static const struct rule {
@@ -61,14 +73,10 @@ static const struct rule {
 	unsigned int n_args;
 	struct scmp_arg_cmp args[3];
 } rules[] = {
-	{.call = SCMP_SYS(socket),
-	 .n_args = 3,
-	 .args = {SCMP_A0(SCMP_CMP_EQ, AF_INET), SCMP_A1(SCMP_CMP_EQ, TCP_SOCKET),
-		  SCMP_A2(SCMP_CMP_EQ, 0)}},
-	{.call = SCMP_SYS(socket),
-	 .n_args = 3,
-	 .args = {SCMP_A0(SCMP_CMP_EQ, AF_INET6), SCMP_A1(SCMP_CMP_EQ, TCP_SOCKET),
-		  SCMP_A2(SCMP_CMP_EQ, 0)}},
+	SOCKET_RULE(AF_INET, TCP_SOCKET),
+	SOCKET_RULE(AF_INET6, TCP_SOCKET),
+	SOCKET_RULE(AF_INET, UDP_SOCKET),
+	SOCKET_RULE(AF_INET6, UDP_SOCKET),
 	{.call = SCMP_SYS(setsockopt), .n_args = 1, .args = {SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP)}},
 	{.call = SCMP_SYS(fcntl), .n_args = 1, .args = {SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS)}},
 	/* memory that is not, and does not become, executable */

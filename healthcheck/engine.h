@@ -20,6 +20,7 @@ struct engine_hooks {
 	void (*health)(void *owner, const struct message_health *m);
 	void (*dialogue)(void *owner, const struct message_dialogue *m);
 	void *owner;
+	const struct wires *wires; /* wire.h; NULL: no ICMP and no programs; must last */
 };
 
 /* engine_new: NULL = out of memory.

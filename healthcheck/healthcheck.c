@@ -19,6 +19,7 @@
 #include "healthcheck/confine.h"
 #include "healthcheck/engine.h"
 #include "healthcheck/tls_cache.h"
+#include "healthcheck/wire.h"
 
 enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
 
@@ -26,6 +27,7 @@ struct process {
 	struct event_base *loop;
 	struct tls_cache *tls;
 	struct channel *channel;
+	struct wires wires;
 	struct engine *engine;
 	const struct config *config; /* in use; NULL = none yet */
 	bool confined;
@@ -57,6 +59,11 @@ static void tell_health(void *owner, const struct message_health *m)
 static void tell_dialogue(void *owner, const struct message_dialogue *m)
 {
 	tell(owner, MESSAGE_DIALOGUE, m);
+}
+
+static void tell_run(void *owner, const struct message_run *m)
+{
+	tell(owner, MESSAGE_RUN, m);
 }
 
 /* confine: for good, with the first configuration, which names the user. 0 or -errno. */
@@ -115,6 +122,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_PROBE:
 		engine_probe(p->engine, payload);
 		break;
+	case MESSAGE_RAN:
+		programs_ran(p->wires.programs, payload);
+		break;
 	case MESSAGE_PING:
 		tell(p, MESSAGE_PONG, payload);
 		break;
@@ -153,7 +163,7 @@ static struct event_base *loop_new(void)
 static int process_init(struct process *p, int channel_fd)
 {
 	const struct engine_hooks hooks = {
-		.health = tell_health, .dialogue = tell_dialogue, .owner = p};
+		.health = tell_health, .dialogue = tell_dialogue, .owner = p, .wires = &p->wires};
 	uint32_t descriptors = confine_limits(CONFIG_BACKENDS + ASKED_MOST + OTHER_DESCRIPTORS);
 	uint32_t phase_start = 0;
 
@@ -163,17 +173,21 @@ static int process_init(struct process *p, int channel_fd)
 	p->tls = tls_cache_new();
 	if (!p->loop || !p->tls)
 		return -ENOMEM;
+	p->wires.icmp = icmp_new(p->loop, phase_start ^ (uint32_t)getpid() << 16);
+	p->wires.programs = programs_new(tell_run, p);
 	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
 	p->engine = engine_new(p->loop, p->tls, &hooks,
 			       descriptors > 2 * OTHER_DESCRIPTORS ? descriptors - OTHER_DESCRIPTORS
 								   : OTHER_DESCRIPTORS,
 			       phase_start);
-	return p->channel && p->engine ? 0 : -ENOMEM;
+	return p->channel && p->engine && p->wires.icmp && p->wires.programs ? 0 : -ENOMEM;
 }
 
 static void process_fini(struct process *p)
 {
 	engine_free(p->engine);
+	programs_free(p->wires.programs);
+	icmp_free(p->wires.icmp);
 	channel_free(p->channel);
 	tls_cache_free(p->tls);
 	if (p->loop)

@@ -11,22 +11,23 @@
 
 /* One row for each probe type. */
 static const struct probe_ops *const probes[] = {
-	&probe_tcp,	   &probe_smtp, &probe_pop3,	    &probe_imap, &probe_http,
-	&probe_submission, &probe_lmtp, &probe_managesieve, &probe_chat, &probe_agent,
+	&probe_tcp,	   &probe_smtp,	 &probe_pop3,	     &probe_imap,   &probe_http,
+	&probe_submission, &probe_lmtp,	 &probe_managesieve, &probe_chat,   &probe_agent,
+	&probe_tls,	   &probe_icmp,	 &probe_dns,	     &probe_redis,  &probe_memcached,
+	&probe_ldap,	   &probe_mysql, &probe_postgresql,  &probe_script,
 };
 
 const struct probe_schema *const healthcheck_schemas[] = {
-	&probe_tcp.schema,
-	&probe_smtp.schema,
-	&probe_pop3.schema,
-	&probe_imap.schema,
-	&probe_http.schema,
-	&probe_submission.schema,
-	&probe_lmtp.schema,
-	&probe_managesieve.schema,
-	&probe_chat.schema,
-	&probe_agent.schema,
-	NULL,
+	&probe_tcp.schema,	 &probe_smtp.schema,
+	&probe_pop3.schema,	 &probe_imap.schema,
+	&probe_http.schema,	 &probe_submission.schema,
+	&probe_lmtp.schema,	 &probe_managesieve.schema,
+	&probe_chat.schema,	 &probe_agent.schema,
+	&probe_tls.schema,	 &probe_icmp.schema,
+	&probe_dns.schema,	 &probe_redis.schema,
+	&probe_memcached.schema, &probe_ldap.schema,
+	&probe_mysql.schema,	 &probe_postgresql.schema,
+	&probe_script.schema,	 NULL,
 };
 
 _Static_assert(sizeof(probes) / sizeof(probes[0]) + 1 ==

@@ -4,6 +4,7 @@
  * The runner (runner.h) connects, makes TLS, moves the bytes and ends what takes too long. A probe
  * type, one file probe_NAME.c, ends in one `const struct probe_ops` and is a row of the table in
  * probe.c. One conversation has a `talk`, talk_size bytes that begin as zeroes and need no end.
+ * Chance is handed in, too: random_bytes of them, by the runner.
  */
 #ifndef SLUICE_HEALTHCHECK_PROBE_H
 #define SLUICE_HEALTHCHECK_PROBE_H
@@ -78,7 +79,8 @@ enum probe_transport {
 struct probe_ops {
 	struct probe_schema schema;
 	size_t talk_size;
-	/* NULL: TRANSPORT_TCP */
+	size_t random_bytes; /* that a talk begins with, instead of zeroes */
+	/* NULL: TRANSPORT_TCP; with TLS always */
 	enum probe_transport (*transport)(const void *conf);
 	/* start: the transport is ready. @tls: as configured; STARTTLS has not begun. */
 	enum probe_step (*start)(void *talk, const void *conf, enum config_tls tls, struct buf *out,
@@ -96,6 +98,8 @@ struct probe_ops {
 	enum probe_step (*closed)(void *talk, const void *conf, struct verdict *v);
 	/* waiting: what .feed waits for, as in "no ..." ("answer to EHLO"). */
 	const char *(*waiting)(const void *talk);
+	/* hides: what was just written holds a secret, and is told to nobody. NULL: never. */
+	bool (*hides)(const void *talk);
 	const char
 		*bye; /* sent after a verdict that leaves the dialogue in order; NULL = nothing */
 };
@@ -103,6 +107,8 @@ struct probe_ops {
 extern const struct probe_ops probe_tcp, probe_smtp, probe_pop3, probe_imap, probe_http;
 extern const struct probe_ops probe_submission, probe_lmtp, probe_managesieve, probe_chat,
 	probe_agent;
+extern const struct probe_ops probe_tls, probe_icmp, probe_dns, probe_redis, probe_memcached,
+	probe_ldap, probe_mysql, probe_postgresql, probe_script;
 
 /* probe_find: by a schema's name; NULL = not found ("none" is no probe). */
 const struct probe_ops *probe_find(const char *type);
@@ -116,6 +122,13 @@ const struct probe_ops *probe_find(const char *type);
 		.size = sizeof(((conf_type *)0)->member), .check = (checker)                       \
 	}
 #define PROBE_KEY_SNI(conf_type) PROBE_KEY("sni", conf_type, common.sni, probe_check_sni)
+
+/* PROBE_KEY_SECRET: likewise, @member is the first line of the file that the key names. */
+#define PROBE_KEY_SECRET(key, conf_type, member)                                                   \
+	{                                                                                          \
+		.name = (key), .type = KEY_SECRET, .offset = offsetof(conf_type, member),          \
+		.size = sizeof(((conf_type *)0)->member)                                           \
+	}
 
 /* For config_key.check. host: a name, or an address literal; sni: a name, or "". */
 const char *probe_check_host(const char *value);

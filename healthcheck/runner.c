@@ -2,41 +2,37 @@
 /* runner.c: see runner.h.
  *
  * CONNECTING -> (HANDSHAKE ->) TALKING (-> HANDSHAKE -> TALKING, by STARTTLS) -> ENDED. Bytes from
- * the socket go through TLS, if there is any, into `in`, to the probe; what the probe leaves in
- * `out` goes the other way. The verdict is delivered by the deadline's event, made active: so
+ * the wire (wire.h) go through TLS, if there is any, into `in`, to the probe; what the probe leaves
+ * in `out` goes the other way. The verdict is delivered by the deadline's event, made active: so
  * nobody is called, and nothing freed, below a function that still needs the runner.
  */
 #include "healthcheck/runner.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "healthcheck/proxy.h"
 #include "healthcheck/tls.h"
-
-enum { RUNNER_CHUNK = 16384 }; /* of one read from the socket */
+#include "healthcheck/wire.h"
 
 enum runner_at { RUNNER_CONNECTING, RUNNER_HANDSHAKE, RUNNER_TALKING, RUNNER_ENDED };
 
 struct runner {
 	const struct probe_ops *ops;
 	struct config_probe probe;
-	struct addr addr;
-	uint16_t port;
 	runner_done_fn *done;
 	void *owner;
 	enum runner_at at;
 	bool started; /* the probe */
-	int fd;
+	struct wire wire;
 	struct tls tls;
 	SSL_CTX *context;
-	struct event *readable, *writable, *deadline;
+	struct event *deadline;
 	uint64_t started_ms;
 	uint32_t connect_ms; /* patience with the connection; 0 = that of the whole */
 	uint32_t took_ms;
@@ -81,8 +77,7 @@ static void runner_end(struct runner *r)
 	r->at = RUNNER_ENDED;
 	veil_cover(&r->veil, r->verdict.text, sizeof(r->verdict.text));
 	r->took_ms = elapsed_ms(r);
-	event_del(r->readable);
-	event_del(r->writable);
+	wire_stop(&r->wire);
 	event_active(r->deadline, 0, 0);
 }
 
@@ -127,50 +122,27 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	}
 	event_del(r->deadline);
 	dialogue_end(&r->dialogue, r->took_ms);
-	if (r->fd >= 0)
-		close(r->fd);
-	r->fd = -1;
+	wire_fini(&r->wire);
 	verdict = r->verdict; /* done() may free the runner before it has read that */
 	r->done(r->owner, &verdict, r->took_ms);
 }
 
 /* ---- bytes out ---- */
 
-/* Send until it is all gone or the socket is full: 1 = something is left. */
-static int wire_send(struct runner *r, const char *bytes, size_t n, size_t *ret_sent)
-{
-	size_t sent = 0;
-
-	while (sent < n) {
-		ssize_t m = send(r->fd, bytes + sent, n - sent, MSG_NOSIGNAL);
-
-		if (m < 0)
-			break; /* a broken connection shows when it is read */
-		sent += (size_t)m;
-	}
-	*ret_sent = sent;
-	return sent < n && (errno == EAGAIN || errno == EWOULDBLOCK);
-}
-
 static void flush(struct runner *r)
 {
-	size_t n, sent;
+	size_t n;
 	const char *bytes;
-	int left;
 
 	if (r->tls.ssl && r->at != RUNNER_HANDSHAKE && buf_len(&r->out) > 0 &&
 	    tls_write(&r->tls, buf_head(&r->out), buf_len(&r->out)) == 0)
 		buf_drop(&r->out, buf_len(&r->out));
 	if (r->tls.ssl) {
 		n = tls_wire(&r->tls, &bytes);
-		left = wire_send(r, bytes, n, &sent);
-		tls_sent(&r->tls, sent);
+		tls_sent(&r->tls, wire_send(&r->wire, bytes, n));
 	} else {
-		left = wire_send(r, buf_head(&r->out), buf_len(&r->out), &sent);
-		buf_drop(&r->out, sent);
+		buf_drop(&r->out, wire_send(&r->wire, buf_head(&r->out), buf_len(&r->out)));
 	}
-	if (left)
-		event_add(r->writable, NULL);
 }
 
 /* What the probe has just written, into the dialogue, but for what is secret. */
@@ -180,6 +152,10 @@ static void probe_said_tell(struct runner *r, size_t before)
 	const char *said = buf_head(&r->out);
 	uint32_t at_ms = elapsed_ms(r);
 
+	if (n > before && r->ops->hides && r->ops->hides(r->talk)) {
+		dialogue_bytes(&r->dialogue, at_ms, '>', "***\n", 4);
+		return;
+	}
 	dialogue_bytes(&r->dialogue, at_ms, '>', said + before, at - before);
 	if (secret == 0)
 		return;
@@ -282,7 +258,7 @@ static void handshake_begin(struct runner *r)
 
 	assert(!r->tls.ssl);
 	if (tls_init(&r->tls, r->context, common->sni) < 0 ||
-	    (certificate->verify && tls_expect(&r->tls, name, &r->addr) < 0)) {
+	    (certificate->verify && tls_expect(&r->tls, name, &r->wire.addr) < 0)) {
 		connection_broken(r, ENOMEM);
 		return;
 	}
@@ -300,26 +276,31 @@ static int proxy_send(struct runner *r)
 	uint16_t port;
 	ssize_t n, sent;
 
-	if (getsockname(r->fd, (struct sockaddr *)&sa, &size) < 0)
+	if (getsockname(r->wire.fd, (struct sockaddr *)&sa, &size) < 0)
 		return -errno;
 	addr_from_sockaddr(&sa, &from, &port);
-	n = (ssize_t)proxy_header(r->probe.proxy, &from, port, &r->addr, r->port, header);
+	n = (ssize_t)proxy_header(r->probe.proxy, &from, port, &r->wire.addr, r->wire.port, header);
 	dialogue_bytes(&r->dialogue, elapsed_ms(r), '>', header, (size_t)n);
 	dialogue_end(&r->dialogue, elapsed_ms(r));
-	sent = send(r->fd, header, (size_t)n, MSG_NOSIGNAL);
+	sent = send(r->wire.fd, header, (size_t)n, MSG_NOSIGNAL);
 	if (sent < 0)
 		return -errno;
 	return sent == n ? 0 : -ENOBUFS;
 }
 
-static void connected(struct runner *r)
+static void on_ready(void *owner)
 {
+	struct runner *r = owner;
+	const struct wire *w = &r->wire;
 	char text[INET6_ADDRSTRLEN];
 	int result;
 
-	dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u in %u ms",
-		      addr_format(&r->addr, text), r->port, elapsed_ms(r));
-	event_add(r->readable, NULL);
+	addr_format(&w->addr, text);
+	if (w->ops->stream)
+		dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u in %u ms", text,
+			      w->port, elapsed_ms(r));
+	else
+		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s", text, w->ops->name);
 	if (r->connect_ms) {
 		r->connect_ms = 0;
 		deadline_set(r, r->probe.timeout_ms);
@@ -343,13 +324,14 @@ static void probe_feed(struct runner *r, size_t n)
 
 	dialogue_bytes(&r->dialogue, elapsed_ms(r), '<', buf_tail(&r->in) - n, n);
 	step = r->ops->feed(r->talk, r->probe.conf, &r->in, &r->out, &r->verdict);
-	if (step == PROBE_MORE && buf_room(&r->in) == 0)
+	if (step == PROBE_MORE && r->wire.ops->stream && buf_room(&r->in) == 0)
 		step = probe_end(&r->verdict, VERDICT_GARBLED, 0, "an endless answer");
 	step_take(r, step, before);
 }
 
-static void closed_by_server(struct runner *r)
+static void on_closed(void *owner)
 {
+	struct runner *r = owner;
 	size_t before = buf_len(&r->out);
 
 	if (r->at == RUNNER_TALKING && r->ops->closed &&
@@ -398,7 +380,7 @@ static void tls_receive(struct runner *r, const char *bytes, size_t n)
 		if (m == -EAGAIN)
 			return;
 		if (m == -EPIPE) {
-			closed_by_server(r);
+			on_closed(r);
 			return;
 		}
 		if (m < 0) {
@@ -410,50 +392,46 @@ static void tls_receive(struct runner *r, const char *bytes, size_t n)
 	}
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* One datagram, whole, alone. */
+static void datagram_receive(struct runner *r, const char *bytes, size_t n)
 {
-	struct runner *r = arg;
-	char chunk[RUNNER_CHUNK];
-	ssize_t n = recv(fd, chunk, sizeof(chunk), 0);
+	buf_drop(&r->in, buf_len(&r->in));
+	if (buf_add(&r->in, bytes, n)) {
+		probe_feed(r, n);
+		return;
+	}
+	probe_end(&r->verdict, VERDICT_GARBLED, 0, "an answer of %zu bytes", n);
+	runner_end(r);
+}
 
-	(void)what;
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			connection_broken(r, errno);
-		return;
-	}
-	if (n == 0) {
-		closed_by_server(r);
-		return;
-	}
-	r->received += (size_t)n;
+static void on_received(void *owner, const char *bytes, size_t n)
+{
+	struct runner *r = owner;
+
+	r->received += n;
 	if (r->received > RUNNER_BYTES) {
 		probe_end(&r->verdict, VERDICT_GARBLED, 0, "an endless answer");
 		runner_end(r);
+	} else if (!r->wire.ops->stream) {
+		datagram_receive(r, bytes, n);
 	} else if (r->tls.ssl) {
-		tls_receive(r, chunk, (size_t)n);
+		tls_receive(r, bytes, n);
 	} else {
-		plain_receive(r, chunk, (size_t)n);
+		plain_receive(r, bytes, n);
 	}
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void on_writable(void *owner)
 {
-	struct runner *r = arg;
-	socklen_t size = sizeof(int);
-	int error = 0;
+	flush(owner);
+}
 
-	(void)what;
-	if (r->at != RUNNER_CONNECTING) {
-		flush(r);
-		return;
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-		error = errno;
-	if (error != 0)
+static void on_broken(void *owner, int error)
+{
+	struct runner *r = owner;
+
+	if (r->at != RUNNER_ENDED) /* a datagram may break it while the probe ends */
 		connection_broken(r, error);
-	else
-		connected(r);
 }
 
 /* ---- the beginning ---- */
@@ -470,41 +448,52 @@ static void veil_begin(struct runner *r)
 	r->dialogue.veil = &r->veil;
 }
 
-/* 0 when the connection is on its way, or -errno. */
-static int connection_begin(struct runner *r, struct event_base *loop)
-{
-	struct sockaddr_storage sa;
-	socklen_t size = addr_sockaddr(&r->addr, r->port, &sa);
-	int on = 1;
-
-	r->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (r->fd < 0)
-		return -errno;
-	setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (event_assign(r->readable, loop, r->fd, EV_READ | EV_PERSIST, on_readable, r) < 0 ||
-	    event_assign(r->writable, loop, r->fd, EV_WRITE, on_writable, r) < 0)
-		return -ENOMEM;
-	if (connect(r->fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return event_add(r->writable, NULL) < 0 ? -ENOMEM : 0;
-}
-
 static struct runner *runner_alloc(const struct runner_request *q)
 {
 	struct runner *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	r->fd = -1;
+	r->wire.fd = -1;
 	r->talk = calloc(1, q->ops->talk_size ? q->ops->talk_size : 1);
-	r->readable = event_new(q->loop, -1, 0, on_readable, r);
-	r->writable = event_new(q->loop, -1, 0, on_writable, r);
 	r->deadline = evtimer_new(q->loop, on_deadline, r);
-	if (!r->talk || !r->readable || !r->writable || !r->deadline) {
+	if (!r->talk || !r->deadline) {
 		runner_free(r);
 		return NULL;
 	}
 	return r;
+}
+
+static void wire_set_up(struct runner *r, const struct runner_request *q)
+{
+	static const struct wire_hooks hooks = {.ready = on_ready,
+						.writable = on_writable,
+						.received = on_received,
+						.closed = on_closed,
+						.broken = on_broken};
+	bool stream = q->probe->tls != TLS_NONE || !q->ops->transport;
+
+	r->wire = (struct wire){
+		.ops = wire_kind(stream ? TRANSPORT_TCP : q->ops->transport(r->probe.conf)),
+		.hooks = &hooks,
+		.owner = r,
+		.loop = q->loop,
+		.shared = q->wires,
+		.pool = q->pool,
+		.backend = q->backend,
+		.addr = q->addr,
+		.port = q->port,
+		.timeout_ms = q->probe->timeout_ms,
+		.fd = -1,
+	};
+}
+
+/* The bytes of the talk that the probe has asked to be random. */
+static int talk_begin(struct runner *r)
+{
+	size_t n = r->ops->random_bytes;
+
+	return n == 0 || RAND_bytes(r->talk, (int)n) == 1 ? 0 : -ENOMEM;
 }
 
 int runner_new(const struct runner_request *q, struct runner **ret_runner)
@@ -516,8 +505,6 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 		return -ENOMEM;
 	r->ops = q->ops;
 	r->probe = *q->probe;
-	r->addr = q->addr;
-	r->port = q->port;
 	r->done = q->done;
 	r->owner = q->owner;
 	r->context = q->tls;
@@ -534,7 +521,10 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 		runner_free(r);
 		return -ENOMEM;
 	}
-	result = connection_begin(r, q->loop);
+	wire_set_up(r, q);
+	result = talk_begin(r);
+	if (result == 0)
+		result = wire_begin(&r->wire);
 	if (result < 0)
 		connection_broken(r, -result);
 	*ret_runner = r;
@@ -553,15 +543,10 @@ void runner_free(struct runner *r)
 {
 	if (!r)
 		return;
-	if (r->readable)
-		event_free(r->readable);
-	if (r->writable)
-		event_free(r->writable);
+	wire_fini(&r->wire);
 	if (r->deadline)
 		event_free(r->deadline);
 	tls_fini(&r->tls);
-	if (r->fd >= 0)
-		close(r->fd);
 	free(r->talk);
 	free(r);
 }

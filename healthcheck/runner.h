@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* runner.h: one conversation with one backend: socket, TLS, deadline and limits round a probe.
+/* runner.h: one conversation with one backend: wire, TLS, deadline and limits round a probe.
  *
- * Connects without blocking, lets the probe (probe.h) talk, and ends with exactly one verdict: the
- * probe's own, or the runner's when the connection fails or the time for the whole is over. A
- * server that sends a byte now and then gains no time by it. Uses no file.
+ * Connects (or whatever else the probe's transport is: wire.h) without blocking, lets the probe
+ * (probe.h) talk, and ends with exactly one verdict: the probe's own, or the runner's when the
+ * connection fails or the time for the whole is over. A server that sends a byte now and then gains
+ * no time by it. Uses no file.
  */
 #ifndef SLUICE_HEALTHCHECK_RUNNER_H
 #define SLUICE_HEALTHCHECK_RUNNER_H
@@ -13,6 +14,7 @@
 
 #include "healthcheck/dialogue.h"
 #include "healthcheck/probe.h"
+#include "healthcheck/wire.h"
 
 struct runner;
 
@@ -27,6 +29,8 @@ struct runner_request {
 	SSL_CTX *tls; /* of tls_cache.h; NULL where the probe speaks no TLS */
 	const struct probe_ops *ops;
 	const struct config_probe *probe; /* copied */
+	const struct wires *wires;	  /* NULL: no ICMP and no programs */
+	const char *pool, *backend;	  /* their names, for a program */
 	struct addr addr;
 	uint16_t port;
 	uint32_t connect_ms; /* for the connection alone; 0 = the probe's timeout */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* fuzz_probe.c: a server that says anything, to every probe type.
  *
- * An input is three bytes and what the server says: the probe (from '0' on, its place in the table
- * below), TLS ('0' none, '1' STARTTLS, '2' implicit; '3' to '5' the same with a login and whatever
- * else goes deeper), and how the bytes are cut in pieces.
+ * An input is three bytes and what the server says: the probe (the table below), TLS ('0' none, '1'
+ * STARTTLS, '2' implicit; '3' to '5' the same with a login and whatever else goes deeper, as those
+ * with a letter always have it), and how the bytes are cut in pieces; a datagram is not cut.
  * Whatever comes, the probe keeps within its buffers, and its verdict is printable and does not
  * depend on the pieces (but for STARTTLS, where the end of a piece is where the handshake begins).
  */
@@ -25,6 +25,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 		}                                                                                  \
 	} while (0)
 
+static const struct row {
+	char letter;
+	const struct probe_ops *ops;
+} rows[] = {
+	{'0', &probe_tcp},    {'1', &probe_smtp},	 {'2', &probe_pop3},
+	{'3', &probe_imap},   {'4', &probe_http},	 {'5', &probe_submission},
+	{'6', &probe_lmtp},   {'7', &probe_managesieve}, {'8', &probe_chat},
+	{'9', &probe_agent},  {'t', &probe_tls},	 {'i', &probe_icmp},
+	{'d', &probe_dns},    {'c', &probe_memcached},	 {'l', &probe_ldap},
+	{'m', &probe_mysql},  {'p', &probe_postgresql},	 {'r', &probe_redis},
+	{'s', &probe_script},
+};
+
 struct talk {
 	const struct probe_ops *ops;
 	_Alignas(8) char conf[PROBE_CONF_SIZE];
@@ -33,6 +46,7 @@ struct talk {
 	char *in_bytes, *out_bytes; /* blocks of their own: the sanitizer guards their ends */
 	struct verdict verdict;
 	enum probe_step step;
+	bool datagrams;
 };
 
 /* What a key is set to; @deep: only then. */
@@ -49,6 +63,11 @@ static const struct setting {
 	{"mailbox", "INBOX", 5, true},
 	{"expect", "e|x", 3, true},
 	{"send", "state", 5, true},
+	{"bind_dn", "cn=alice", 8, true},
+	{"base", "dc=example", 10, true},
+	{"query", "SELECT 1", 8, true},
+	{"role", "master", 6, true},
+	{"name", "example", 7, true},
 };
 
 static void conf_fill(struct talk *t, enum config_tls tls, bool deep)
@@ -77,6 +96,8 @@ static void talk_begin(struct talk *t, const struct probe_ops *ops, enum config_
 	t->out_bytes = malloc(PROBE_OUT_BYTES);
 	t->in = (struct buf){.bytes = t->in_bytes, .size = PROBE_IN_BYTES};
 	t->out = (struct buf){.bytes = t->out_bytes, .size = PROBE_OUT_BYTES};
+	t->datagrams =
+		tls == TLS_NONE && ops->transport && ops->transport(t->conf) != TRANSPORT_TCP;
 	t->step = ops->start(t->state, t->conf, tls, &t->out, &t->verdict);
 }
 
@@ -104,6 +125,7 @@ static void talk_hear(struct talk *t, const uint8_t *bytes, size_t n, uint32_t p
 		size_t room = buf_room(&t->in), part = 1 + pieces % 61;
 
 		MUST(room > 0);
+		part = t->datagrams ? n : part;
 		part = part < n ? part : n;
 		part = part < room ? part : room;
 		MUST(buf_add(&t->in, bytes, part));
@@ -112,6 +134,8 @@ static void talk_hear(struct talk *t, const uint8_t *bytes, size_t n, uint32_t p
 		pieces = pieces * 1103515245u + 12345u * (pieces > 0);
 		t->step = t->ops->feed(t->state, t->conf, &t->in, &t->out, &t->verdict);
 		step_take(t);
+		if (t->datagrams)
+			buf_drop(&t->in, buf_len(&t->in));
 	}
 	if (t->step == PROBE_MORE && t->ops->closed)
 		t->step = t->ops->closed(t->state, t->conf, &t->verdict);
@@ -134,9 +158,7 @@ static void verdict_check(const struct talk *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-	static const struct probe_ops *const probes[] = {
-		&probe_tcp,	   &probe_smtp, &probe_pop3,	    &probe_imap, &probe_http,
-		&probe_submission, &probe_lmtp, &probe_managesieve, &probe_chat, &probe_agent};
+	const struct row *row;
 	struct talk one, other;
 	enum config_tls tls;
 	bool deep;
@@ -145,8 +167,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		return 0;
 	tls = (enum config_tls)((uint8_t)(bytes[1] - '0') % 3);
 	deep = (uint8_t)(bytes[1] - '0') / 3 % 2;
-	talk_begin(&one, probes[(uint8_t)(bytes[0] - '0') % (sizeof(probes) / sizeof(probes[0]))],
-		   tls, deep);
+	row = &rows[bytes[0] % (sizeof(rows) / sizeof(rows[0]))];
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		row = rows[i].letter == (char)bytes[0] ? &rows[i] : row;
+	deep = deep || row->letter > '9';
+	talk_begin(&one, row->ops, tls, deep);
 	talk_begin(&other, one.ops, tls, deep);
 	talk_hear(&one, bytes + 3, n - 3, bytes[2]);
 	talk_hear(&other, bytes + 3, n - 3, 0);

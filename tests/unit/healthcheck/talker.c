@@ -122,7 +122,7 @@ static void script_play(struct talker *t, const char *script, size_t cut)
 }
 
 static void outcome_check(const char *name, const struct talker *t, const char *expect,
-			  const char *sent)
+			  const char *sent, size_t sent_n)
 {
 	char got[VERDICT_TEXT + 64];
 
@@ -136,8 +136,7 @@ static void outcome_check(const char *name, const struct talker *t, const char *
 	if (strcmp(got, expect) != 0)
 		fail_msg("%s %s: got \"%s\", expected \"%s\"", t->ops->schema.name, name, got,
 			 expect);
-	if (sent && (buf_len(&t->out) != strlen(sent) ||
-		     memcmp(buf_head(&t->out), sent, strlen(sent)) != 0))
+	if (sent && (buf_len(&t->out) != sent_n || memcmp(buf_head(&t->out), sent, sent_n) != 0))
 		fail_msg("%s %s: sent \"%.*s\", expected \"%s\"", t->ops->schema.name, name,
 			 (int)buf_len(&t->out), buf_head(&t->out), sent);
 }
@@ -149,7 +148,44 @@ void play(const char *name, const struct probe_ops *ops, enum config_tls tls, co
 		struct talker *t = talker_new(ops, tls, settings);
 
 		script_play(t, script, cut);
-		outcome_check(name, t, expect, sent);
+		outcome_check(name, t, expect, sent, sent ? strlen(sent) : 0);
+		talker_free(t);
+	}
+}
+
+/* As script_play() cuts them. */
+static void turns_play(struct talker *t, const struct turn *turns, size_t cut)
+{
+	for (; turns->n > 0; turns++) {
+		size_t first = cut > 1 && cut - 1 < turns->n ? cut - 1 : turns->n;
+
+		if (!turns->bytes) {
+			assert_int_equal(t->step, PROBE_START_TLS);
+			assert_int_equal(buf_len(&t->in), 0);
+			t->step = t->ops->secured(t->talk, t->conf, &t->out, &t->verdict);
+		} else if (cut == 1) {
+			for (size_t i = 0; i < turns->n; i++)
+				talker_hear(t, turns->bytes + i, 1);
+		} else {
+			talker_hear(t, turns->bytes, first);
+			talker_hear(t, turns->bytes + first, turns->n - first);
+		}
+	}
+}
+
+void play_turns(const char *name, const struct probe_ops *ops, enum config_tls tls,
+		const char *settings, const struct turn *turns, const char *expect,
+		const char *sent, size_t sent_n)
+{
+	size_t longest = 0;
+
+	for (const struct turn *turn = turns; turn->n > 0; turn++)
+		longest = turn->n > longest ? turn->n : longest;
+	for (size_t cut = 0; cut <= longest + 1; cut++) {
+		struct talker *t = talker_new(ops, tls, settings);
+
+		turns_play(t, turns, cut);
+		outcome_check(name, t, expect, sent, sent_n);
 		talker_free(t);
 	}
 }

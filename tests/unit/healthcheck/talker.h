@@ -41,4 +41,24 @@ const struct config_key *talker_key(const struct probe_ops *ops, const char *nam
 void play(const char *name, const struct probe_ops *ops, enum config_tls tls, const char *settings,
 	  const char *script, const char *expect, const char *sent);
 
+/* What a server that speaks no text says in a turn: bytes; TURN_TLS: the end of a handshake that
+ * the probe must have asked for. An array of them ends with zeroes.
+ */
+struct turn {
+	const char *bytes;
+	size_t n;
+};
+#define TURN(string)                                                                               \
+	{                                                                                          \
+		string, sizeof(string) - 1                                                         \
+	}
+#define TURN_TLS                                                                                   \
+	{                                                                                          \
+		NULL, 1                                                                            \
+	}
+/* play_turns: likewise; @sent_n bytes at @sent, or ANY. */
+void play_turns(const char *name, const struct probe_ops *ops, enum config_tls tls,
+		const char *settings, const struct turn *turns, const char *expect,
+		const char *sent, size_t sent_n);
+
 #endif
