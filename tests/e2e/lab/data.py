@@ -88,10 +88,11 @@ def mariadb_start(machine):
                     "--innodb-log-file-size=8M > /run/lab-mysql.out 2>&1", timeout=90)
         machine.write("/run/lab-mysql.sql", f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n")
     machine.run("cp /run/lab.key /run/lab-mysql.key && chown mysql /run/lab-mysql.key")
-    machine.spawn("mariadbd", "--no-defaults", "--user=mysql", "--datadir=/run/lab-mysql",
-                  "--socket=/run/lab-mysql/s", "--pid-file=/run/lab-mysql/pid", "--innodb-log-file-size=8M",
-                  "--skip-name-resolve", "--max-connections=20", "--connect-timeout=120", "--init-file=/run/lab-mysql.sql",
-                  "--ssl-cert=/run/lab.crt", "--ssl-key=/run/lab-mysql.key", "--bind-address=*", log="mariadb")
+    # not by spawn(): its nsenter stops with a process that is stopped, and is not continued with it
+    machine.run("mariadbd --no-defaults --user=mysql --datadir=/run/lab-mysql --socket=/run/lab-mysql/s "
+                "--pid-file=/run/lab-mysql/pid --innodb-log-file-size=8M --skip-name-resolve --max-connections=20 "
+                "--connect-timeout=120 --init-file=/run/lab-mysql.sql --ssl-cert=/run/lab.crt "
+                "--ssl-key=/run/lab-mysql.key --bind-address='*' >> /run/lab-mysql.out 2>&1 &")
     listens_wait(machine, "MariaDB", 3306)
 
 
