@@ -114,7 +114,7 @@ def test_probes_do_not_get_the_node_blocked(lab):
 
 
 def test_full_servers_are_leaving(lab):
-    data.hold(lab.mx1, 3306, 12)
+    data.hold(lab.mx1, 3306, 24)
     states_wait(lab, of("mysql"), "leaving")
     data.hold_end(lab.mx1)
     states_wait(lab, of("mysql"), "up")
@@ -133,8 +133,7 @@ def test_full_servers_are_leaving(lab):
 
 
 def test_postgresql_that_shuts_down_is_leaving_and_then_down(lab):
-    data.hold(lab.mx1, 5432, 1, data.postgresql_startup())
-    wait_until(lambda: lab.mx1.pids("authentication"), 10, "a client stays")
+    data.postgresql_session(lab.mx1)
     data.postgresql_stop_smart(lab.mx1)
     states_wait(lab, of("postgresql"), "leaving")
     data.hold_end(lab.mx1)
@@ -155,12 +154,13 @@ def test_killed_servers_are_down_and_come_back(lab):
 
 
 def test_stopped_servers_are_down_and_come_back(lab):
-    for pattern, kind in (("mariadbd", "mysql"), ("slapd", "ldap"), ("redis-server", "redis"),
-                          ("memcached", "memcached"), ("unbound", "dns")):
+    servers = {"mysql": "mariadbd", "postgresql": "bin/postgres -D", "ldap": "slapd", "redis": "redis-server",
+               "memcached": "memcached", "dns": "unbound"}
+    for pattern in servers.values():
         lab.mx1.kill(pattern, "STOP")
-    for kind in ("mysql", "ldap", "redis", "memcached", "dns"):
+    for kind in servers:
         states_wait(lab, of(kind), "down")
-    for pattern in ("mariadbd", "slapd", "redis-server", "memcached", "unbound"):
+    for pattern in servers.values():
         lab.mx1.kill(pattern, "CONT")
     states_wait(lab, HEALTHY, "up", 30)
 

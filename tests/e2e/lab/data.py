@@ -77,7 +77,8 @@ def hold(machine, port, n, first=b""):
 
 
 def hold_end(machine):
-    machine.kill("lab-hold.py", "KILL")
+    machine.kill("lab-hold.py|psql", "KILL")
+    machine.kill("postgres: .* SELECT", "TERM")
 
 
 def mariadb_start(machine):
@@ -87,10 +88,11 @@ def mariadb_start(machine):
                     "--innodb-log-file-size=8M > /run/lab-mysql.out 2>&1", timeout=90)
         machine.write("/run/lab-mysql.sql", f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n")
     machine.run("cp /run/lab.key /run/lab-mysql.key && chown mysql /run/lab-mysql.key")
-    machine.spawn("mariadbd", "--no-defaults", "--user=mysql", "--datadir=/run/lab-mysql",
-                  "--socket=/run/lab-mysql/s", "--pid-file=/run/lab-mysql/pid", "--innodb-log-file-size=8M",
-                  "--max-connections=10", "--connect-timeout=120", "--init-file=/run/lab-mysql.sql",
-                  "--ssl-cert=/run/lab.crt", "--ssl-key=/run/lab-mysql.key", "--bind-address=*", log="mariadb")
+    # not by spawn(): its nsenter stops with a process that is stopped, and is not continued with it
+    machine.run("mariadbd --no-defaults --user=mysql --datadir=/run/lab-mysql --socket=/run/lab-mysql/s "
+                "--pid-file=/run/lab-mysql/pid --innodb-log-file-size=8M --skip-name-resolve --max-connections=20 "
+                "--connect-timeout=120 --init-file=/run/lab-mysql.sql --ssl-cert=/run/lab.crt "
+                "--ssl-key=/run/lab-mysql.key --bind-address='*' >> /run/lab-mysql.out 2>&1 &")
     listens_wait(machine, "MariaDB", 3306)
 
 
@@ -108,6 +110,13 @@ def postgresql_start(machine):
                 "-c max_connections=4 -c superuser_reserved_connections=0 -c max_wal_senders=0 -c ssl=on "
                 "-c authentication_timeout=300 -c fsync=off\" start' > /run/lab-pg.out 2>&1", timeout=60)
     listens_wait(machine, "PostgreSQL", 5432)
+
+
+def postgresql_session(machine):
+    """A client that has work for ten minutes, or until hold_end()."""
+    machine.spawn("psql", f"postgresql://{USER}:{PASSWORD}@127.0.0.1/postgres", "-c", "SELECT pg_sleep(600)",
+                  log="hold")
+    wait_until(lambda: machine.pids("postgres: .* SELECT"), 10, "a client works")
 
 
 def postgresql_stop_smart(machine):
