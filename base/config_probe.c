@@ -197,8 +197,12 @@ static void probe_group(struct builder *b, const config_setting_t *s, const stru
 			mistake(&b->reader, config_setting_get_member(s, "via"),
 				"via \"vip\" is for modes dsr and tunnel, and for probes that connect");
 	}
-	for (const struct config_key *k = schema->keys; k && k->name; k++)
+	for (const struct config_key *k = schema->keys; k && k->name; k++) {
 		own_key(b, s, k, p->conf);
+		if (k->type == KEY_LIST && k->size == CONFIG_LIST_SIZE &&
+		    strcmp(k->name, "command") == 0)
+			p->command_at = (uint16_t)k->offset;
+	}
 }
 
 static const struct config_probe probe_defaults = {

@@ -132,6 +132,7 @@ int inputs_config(struct lb *lb, const struct config *config)
 		memcpy(lb->interfaces[i].name, config->node.interfaces[i],
 		       sizeof(lb->interfaces[i].name));
 	operators_take(lb);
+	operators_tell(lb);
 	if (ways_want(lb) < 0)
 		log_err("neighbours not looked up: out of memory");
 	inputs_ways(lb);

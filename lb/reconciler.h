@@ -14,5 +14,7 @@ void reconciler_key(struct reconciler *r, uint64_t key_print);
 const struct plan_rows *reconciler_last(const struct reconciler *r);
 /* operators_take: put the operator's rows into the inputs; after a configuration came. */
 void operators_take(struct lb *lb);
+/* operators_tell: tell the parent whom the operator holds; likewise. */
+void operators_tell(struct lb *lb);
 
 #endif
