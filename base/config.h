@@ -120,7 +120,7 @@ struct config_probe {
 	uint32_t slow_ms;	    /* a median above this is slow; 0 = nothing is */
 	uint8_t rise, fall;	    /* agreeing results that turn the state: 1 .. 100 */
 	uint16_t command_at; /* where in conf its "command" is, as KEY_LIST; 0 = it has none */
-	uint8_t flap_limit;	    /* turns within flap_period_ms that hold it down; 0 = never */
+	uint8_t flap_limit;  /* turns within flap_period_ms that hold it down; 0 = never */
 	uint32_t flap_period_ms, flap_hold_ms;
 	_Alignas(8) uint8_t conf[PROBE_CONF_SIZE]; /* the type's own struct */
 };

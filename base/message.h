@@ -153,8 +153,8 @@ struct message_ran {
 	char output[RAN_OUTPUT]; /* the beginning of it, NUL-terminated, as it came */
 };
 
-/* lb -> parent -> programs: what the operator wants of a backend, when it changes and, where that is
- * not "enabled", after each MESSAGE_CONFIG. A backend that is held is not healed.
+/* lb -> parent -> programs: what the operator wants of a backend, when it changes and, where that
+ * is not "enabled", after each MESSAGE_CONFIG. A backend that is held is not healed.
  */
 struct message_operator {
 	char pool[NAME_SIZE], backend[NAME_SIZE];

@@ -10,8 +10,8 @@
 
 struct url {
 	bool tls;
-	uint16_t port;		     /* 80 or 443, unless it is given */
-	char host[CONFIG_PATH_SIZE]; /* a name, or an address without brackets */
+	uint16_t port;			  /* 80 or 443, unless it is given */
+	char host[CONFIG_PATH_SIZE];	  /* a name, or an address without brackets */
 	char authority[CONFIG_PATH_SIZE]; /* as it was written: the Host header */
 	char path[CONFIG_PATH_SIZE];	  /* with the query, from "/" on; no fragment */
 };

@@ -3,13 +3,13 @@
  *
  * Each message that a child may send is a row of `routes`; anything else from it is refused and
  * logged: a child that a stranger took over cannot speak for another. The last health of every
- * backend, the last role of every VRRP instance and whom the operator holds are remembered, by name,
- * for the child that comes back.
+ * backend, the last role of every VRRP instance and whom the operator holds are remembered, by
+ * name, for the child that comes back.
  *
  * `programs` tells the operator's hooks what changed, so it also has to know what changed while it
- * was not there: the first health or role that it missed is in `missed` by what was before. A
- * programs that comes back is told that, then READY, then what it is now. What came while it hung
- * is taken as told: rather once too few than twice.
+ * was not there, or hung: `missed` has what it knew before that. A programs that comes back is told
+ * that, then READY, then what it is now; one that answers again has taken it all by itself. What
+ * came in the first second or two of a hang is taken as told: rather once too few than twice.
  */
 #include <errno.h>
 #include <search.h>
@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "parent/parent.h"
 
-enum { UNANSWERED_STUCK = 3 }; /* pings, a second each */
+enum { UNANSWERED_STUCK = 2 }; /* pings, a second each */
 
 struct memory {
 	void *health; /* tsearch tree of struct message_health, by pool and backend */
@@ -58,6 +58,13 @@ struct memory *memory_new(void)
 	return calloc(1, sizeof(struct memory));
 }
 
+static void missed_forget(struct memory *m)
+{
+	tdestroy(m->missed_health, free);
+	tdestroy(m->missed_vrrp, free);
+	m->missed_health = m->missed_vrrp = NULL;
+}
+
 void memory_free(struct memory *m)
 {
 	if (!m)
@@ -65,8 +72,7 @@ void memory_free(struct memory *m)
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
 	tdestroy(m->held, free);
-	tdestroy(m->missed_health, free);
-	tdestroy(m->missed_vrrp, free);
+	missed_forget(m);
 	free(m);
 }
 
@@ -91,7 +97,15 @@ static void remember(void **tree, const void *value, size_t size,
 		free(copy);
 }
 
-/* missed: programs is not there to hear @now; keep what it knew, unless it missed more before.
+/* programs_deaf: it is not there, or does not answer. */
+static bool programs_deaf(const struct parent *p)
+{
+	const struct process *programs = &p->processes[ROLE_PROGRAMS];
+
+	return !programs->channel || programs->unanswered >= UNANSWERED_STUCK;
+}
+
+/* missed: programs does not hear @now; keep what it knew, unless it missed more before.
  * @unknown: what it takes as the state before the first
  */
 static void missed(void **tree, void *const *known, const void *now, const void *unknown,
@@ -134,7 +148,7 @@ static void health_pass(struct parent *p, const void *payload)
 	pool = config_find_pool(p->config, m->pool);
 	if (pool < 0 || config_find_backend(p->config, (uint32_t)pool, m->backend) < 0)
 		return; /* crossed a reload */
-	if (!p->processes[ROLE_PROGRAMS].channel)
+	if (programs_deaf(p))
 		health_missed(p->memory, m);
 	remember(&p->memory->health, m, sizeof(*m), health_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_HEALTH, m, -1);
@@ -160,7 +174,7 @@ static void vrrp_pass(struct parent *p, const void *payload)
 		log_err("message refused: from=vrrp type=VRRP");
 		return;
 	}
-	if (!p->processes[ROLE_PROGRAMS].channel) {
+	if (programs_deaf(p)) {
 		struct message_vrrp unknown = {.role = VRRP_INIT};
 
 		memcpy(unknown.instance, m->instance, sizeof(unknown.instance));
@@ -187,7 +201,6 @@ static void operator_pass(struct parent *p, const void *payload)
 /* A programs that is not there, or does not answer, holds no probe: it is told so at once. */
 static void run_pass(struct parent *p, const void *payload)
 {
-	const struct process *programs = &p->processes[ROLE_PROGRAMS];
 	struct message_run m = *(const struct message_run *)payload;
 	struct message_ran busy = {.request = m.request, .error = -EAGAIN};
 
@@ -196,10 +209,10 @@ static void run_pass(struct parent *p, const void *payload)
 		return;
 	}
 	m.asker = p->processes[ROLE_HEALTHCHECK].restarts;
-	if (programs->channel && programs->unanswered < UNANSWERED_STUCK)
-		supervisor_send(p, ROLE_PROGRAMS, MESSAGE_RUN, &m, -1);
-	else
+	if (programs_deaf(p))
 		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_RAN, &busy, -1);
+	else
+		supervisor_send(p, ROLE_PROGRAMS, MESSAGE_RUN, &m, -1);
 }
 
 static void ran_pass(struct parent *p, const void *payload)
@@ -276,6 +289,8 @@ void switch_message(struct process *from, enum message_type type, const void *pa
 		close(fd); /* no child has one to give */
 	if (type == MESSAGE_PONG) {
 		from->unanswered = 0;
+		if (from->role == ROLE_PROGRAMS)
+			missed_forget(from->parent->memory);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -351,9 +366,7 @@ static void brief_programs(struct process *to)
 	supervisor_send(to->parent, ROLE_PROGRAMS, MESSAGE_READY, &ready, -1);
 	twalk_r(memory->missed_health, recall_missed_health, to);
 	twalk_r(memory->missed_vrrp, recall_missed_vrrp, to);
-	tdestroy(memory->missed_health, free);
-	tdestroy(memory->missed_vrrp, free);
-	memory->missed_health = memory->missed_vrrp = NULL;
+	missed_forget(memory);
 }
 
 void switch_tell_process(struct process *of)

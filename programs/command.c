@@ -68,9 +68,9 @@ static int child_descriptors(int output_fd, int failure_fd)
 	return 0;
 }
 
-static void __attribute__((noreturn)) child_run(const struct command_request *request,
-						char *const *argv, pid_t parent, int output_fd,
-						int failure_fd)
+static void __attribute__((noreturn))
+child_run(const struct command_request *request, char *const *argv, pid_t parent, int output_fd,
+	  int failure_fd)
 {
 	int error = child_descriptors(output_fd, failure_fd);
 

@@ -27,8 +27,8 @@ enum {
 struct command;
 
 struct command_end {
-	int error;		 /* 0; -errno: not run; -ETIME: killed at the timeout */
-	int status;		 /* exit status, or 128 + signal */
+	int error;  /* 0; -errno: not run; -ETIME: killed at the timeout */
+	int status; /* exit status, or 128 + signal */
 	uint32_t took_ms;
 	char output[RAN_OUTPUT]; /* NUL-terminated; as it came, without NULs */
 };
@@ -50,9 +50,9 @@ struct command_request {
 	void *owner;
 };
 
-/* command_start: 0, or -errno: no process could be made, nobody will be told. What goes wrong later,
- * a program that is not there included, is told to done(). Everything in the request may be gone
- * when this returns.
+/* command_start: 0, or -errno: no process could be made, nobody will be told. What goes wrong
+ * later, a program that is not there included, is told to done(). Everything in the request may be
+ * gone when this returns.
  */
 int command_start(const struct command_request *request, struct command **ret_command);
 /* command_free: also in the middle: kills it, tells nobody. */

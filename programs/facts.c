@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(FACTS_MOST * (8 + FACT_KEY_BYTES + FACT_SIZE) + 1600 < ENVIRONMENT_SIZE,
+_Static_assert(FACTS_MOST *(8 + FACT_KEY_BYTES + FACT_SIZE) + 1600 < ENVIRONMENT_SIZE,
 	       "an environment holds any facts");
-_Static_assert(FACTS_MOST * (8 + FACT_KEY_BYTES + 2 * FACT_SIZE) + 8 < JSON_SIZE,
+_Static_assert(FACTS_MOST *(8 + FACT_KEY_BYTES + 2 * FACT_SIZE) + 8 < JSON_SIZE,
 	       "JSON holds any facts");
 
 static struct fact *fact_new(struct facts *f, const char *key)

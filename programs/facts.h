@@ -13,9 +13,9 @@
 
 enum {
 	FACTS_MOST = 20,
-	FACT_KEY_BYTES = 15,	/* the longest key */
-	FACT_SIZE = 256,	/* of a value, NUL included; longer ones are cut */
-	ENVIRONMENT_MOST = 32,	/* strings */
+	FACT_KEY_BYTES = 15,   /* the longest key */
+	FACT_SIZE = 256,       /* of a value, NUL included; longer ones are cut */
+	ENVIRONMENT_MOST = 32, /* strings */
 	ENVIRONMENT_SIZE = 8192,
 	JSON_SIZE = 16384, /* holds any facts */
 };

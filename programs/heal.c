@@ -14,8 +14,8 @@ static uint64_t wait_after(const struct config_heal *conf, uint32_t runs)
 	return wait_ms < HEAL_WAIT_MOST_MS ? wait_ms : HEAL_WAIT_MOST_MS;
 }
 
-void heal_down(struct heal *h, const struct config_heal *conf, uint64_t elapsed_ms,
-	       uint64_t now_ms, bool recalled)
+void heal_down(struct heal *h, const struct config_heal *conf, uint64_t elapsed_ms, uint64_t now_ms,
+	       bool recalled)
 {
 	uint64_t due_ms = conf->after_ms; /* since it went down */
 

@@ -27,8 +27,8 @@ struct heal {
 /* heal_down: it is down since @elapsed_ms; nothing when that was known.
  * @recalled: it was known to a process before us
  */
-void heal_down(struct heal *h, const struct config_heal *conf, uint64_t elapsed_ms,
-	       uint64_t now_ms, bool recalled);
+void heal_down(struct heal *h, const struct config_heal *conf, uint64_t elapsed_ms, uint64_t now_ms,
+	       bool recalled);
 void heal_up(struct heal *h);
 bool heal_due(const struct heal *h, uint64_t now_ms);
 /* heal_ran: a run begins, or is left to the partner. */

@@ -22,8 +22,8 @@ struct healer {
 	bool stopped;
 };
 
-/* What on_done needs of one run: its backend stays where it is (watch.h), or healer_gone() frees the
- * command first.
+/* What on_done needs of one run: its backend stays where it is (watch.h), or healer_gone() frees
+ * the command first.
  */
 struct run {
 	struct healer *healer;

@@ -145,9 +145,9 @@ static void dropped_log(struct hook *h)
 
 	if (h->complained_ms && now_ms - h->complained_ms < COMPLAIN_MS)
 		return;
-	log_warning("hook is too slow, the oldest changes were dropped: hook=%u run=%s dropped=%llu",
-		    h->number, hook_name(h),
-		    (unsigned long long)(h->queue.dropped - h->dropped_told));
+	log_warning(
+		"hook is too slow, the oldest changes were dropped: hook=%u run=%s dropped=%llu",
+		h->number, hook_name(h), (unsigned long long)(h->queue.dropped - h->dropped_told));
 	h->complained_ms = now_ms;
 	h->dropped_told = h->queue.dropped;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* post.c: see post.h. https verifies the server against the system's authorities and the URL's host;
- * there is no switch against that. Redirects are not followed: the operator wrote where it goes.
+/* post.c: see post.h. https verifies the server against the system's authorities and the URL's
+ * host; there is no switch against that. Redirects are not followed: the operator wrote where it
+ * goes.
  */
 #include "programs/post.h"
 
@@ -110,7 +111,8 @@ static SSL *tls_connect(const struct url *url, int fd)
 static bool send_all(SSL *tls, int fd, const char *bytes, size_t n)
 {
 	while (n > 0) {
-		ssize_t sent = tls ? SSL_write(tls, bytes, (int)n) : send(fd, bytes, n, MSG_NOSIGNAL);
+		ssize_t sent =
+			tls ? SSL_write(tls, bytes, (int)n) : send(fd, bytes, n, MSG_NOSIGNAL);
 
 		if (sent <= 0)
 			return false;

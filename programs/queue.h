@@ -34,11 +34,11 @@ struct queued;
 
 struct queue {
 	TAILQ_HEAD(queued_list, queued) list;
-	uint32_t n;		   /* in the list, the first may be under way */
-	bool running;		   /* the first is */
-	uint32_t tries;		   /* of the first */
-	uint64_t not_before_ms;	   /* its next try */
-	uint64_t credit_ms;	   /* of the rate, as of filled_ms */
+	uint32_t n;		/* in the list, the first may be under way */
+	bool running;		/* the first is */
+	uint32_t tries;		/* of the first */
+	uint64_t not_before_ms; /* its next try */
+	uint64_t credit_ms;	/* of the rate, as of filled_ms */
 	uint64_t filled_ms;
 	uint64_t done, failed, dropped; /* changes, since the beginning */
 };

@@ -100,9 +100,9 @@ static int script_start(struct script *script)
 {
 	struct scripts *s = script->scripts;
 	int pool = config_find_pool(s->config, script->asked.pool);
-	int backend = pool < 0 ? pool
-			       : config_find_backend(s->config, (uint32_t)pool,
-						     script->asked.backend);
+	int backend =
+		pool < 0 ? pool
+			 : config_find_backend(s->config, (uint32_t)pool, script->asked.backend);
 	const struct config_probe *probe;
 	struct environment environment;
 	struct facts facts;
@@ -115,14 +115,13 @@ static int script_start(struct script *script)
 	script_facts(s->config, (uint32_t)pool, (uint32_t)backend, &facts);
 	environment_init(&environment, s->user, s->home);
 	environment_add(&environment, &facts);
-	return command_start(
-		&(struct command_request){.loop = s->loop,
-					  .words = config_probe_command(probe),
-					  .environment = &environment,
-					  .timeout_ms = probe->timeout_ms,
-					  .done = on_done,
-					  .owner = script},
-		&script->running);
+	return command_start(&(struct command_request){.loop = s->loop,
+						       .words = config_probe_command(probe),
+						       .environment = &environment,
+						       .timeout_ms = probe->timeout_ms,
+						       .done = on_done,
+						       .owner = script},
+			     &script->running);
 }
 
 /* go_on: begin what waits, as far as there is room. */
@@ -178,8 +177,7 @@ struct scripts *scripts_new(struct event_base *loop, const char *user, const cha
 
 	if (!s)
 		return NULL;
-	*s = (struct scripts){
-		.loop = loop, .user = user, .home = home, .ran = ran, .owner = owner};
+	*s = (struct scripts){.loop = loop, .user = user, .home = home, .ran = ran, .owner = owner};
 	TAILQ_INIT(&s->running);
 	TAILQ_INIT(&s->waiting);
 	return s;

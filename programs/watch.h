@@ -35,7 +35,7 @@ struct watch {
 	const struct config *config; /* NULL before the first */
 	bool briefed;
 	uint32_t n;
-	struct watched **all; /* sorted by pool and backend */
+	struct watched **all;  /* sorted by pool and backend */
 	enum vrrp_role *roles; /* config->n_instances; VRRP_INIT before the first message */
 };
 

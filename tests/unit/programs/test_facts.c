@@ -151,9 +151,20 @@ static void test_urls(void **state)
 		{"http://[fd00::1]:81?q", "fd00::1", "[fd00::1]:81", "/?q", 81, false},
 	};
 	static const char *const bad[] = {
-		"",	       "ftp://a",    "http://",	       "http:///x",   "http://u:p@a/",
-		"http://a:0/", "http://a:x", "http://a:70000", "http://[a",   "http://[::1]x/",
-		"http://a/ b", "http://:80", "http://a/\r\nX", "HTTP://a/\t",
+		"",
+		"ftp://a",
+		"http://",
+		"http:///x",
+		"http://u:p@a/",
+		"http://a:0/",
+		"http://a:x",
+		"http://a:70000",
+		"http://[a",
+		"http://[::1]x/",
+		"http://a/ b",
+		"http://:80",
+		"http://a/\r\nX",
+		"HTTP://a/\t",
 	};
 	struct url url;
 

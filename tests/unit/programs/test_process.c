@@ -118,8 +118,7 @@ static void health_send(struct bench *b, const char *backend, enum health health
 
 static void run_send(struct bench *b, uint32_t request)
 {
-	struct message_run m = {
-		.request = request, .asker = 4, .pool = "mx", .backend = "mx1"};
+	struct message_run m = {.request = request, .asker = 4, .pool = "mx", .backend = "mx1"};
 
 	assert_int_equal(channel_send(b->channel, MESSAGE_RUN, &m, -1), 0);
 }
@@ -349,7 +348,8 @@ static void test_webhook_is_posted_and_tried_again_after_503(void **state)
 	assert_non_null(strstr(text, "POST /hook?x=1 HTTP/1.1\r\nHost: 127.0.0.1:"));
 	text = post_serve(b, fd, "HTTP/1.1 204 No Content\r\n\r\n");
 	assert_non_null(strstr(text, "\r\n\r\n{\"event\":\"backend\",\"node\":\"lb1\""));
-	assert_non_null(strstr(text, "\"from\":\"unknown\",\"to\":\"down\",\"reason\":\"421 bye\""));
+	assert_non_null(
+		strstr(text, "\"from\":\"unknown\",\"to\":\"down\",\"reason\":\"421 bye\""));
 	close(fd);
 }
 
