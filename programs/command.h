@@ -6,7 +6,8 @@
  * kept, what follows is read and forgotten up to OUTPUT_MOST, and then the pipe is closed, so that
  * somebody who writes without end gets SIGPIPE and costs us nothing. At the timeout, and when the
  * program itself ends, everything in its process group is killed; what is to stay (a daemon) makes
- * a session of its own, as daemons do. When our process dies, the program is killed, too.
+ * a session of its own, as daemons do. When our process is killed, so is the
+ * program, but not what it has started itself.
  */
 #ifndef SLUICE_PROGRAMS_COMMAND_H
 #define SLUICE_PROGRAMS_COMMAND_H

@@ -289,7 +289,7 @@ static void test_hook_that_hangs_delays_no_other_hook(void **state)
 {
 	struct bench *b = *state;
 
-	hook_add(b, "sleep 1000");
+	hook_add(b, "exec sleep 1000");
 	hook_add(b, "echo x >> %s/told");
 	config_send(b);
 	health_send(b, "mx1", HEALTH_DOWN, 2);
