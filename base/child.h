@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* child.h: what a child process is, and how it gives up what it does not need.
  *
- * Each of lb/, healthcheck/ and vrrp/ exports one `const struct child`. The parent forks and execs
- * /proc/self/exe for it, with its end of the channel as descriptor CHILD_CHANNEL_FD; run() has
- * the process until the parent goes away or says stop.
+ * Each of lb/, healthcheck/, vrrp/ and programs/ exports one `const struct child`. The parent forks
+ * and execs /proc/self/exe for it, with its end of the channel as descriptor CHILD_CHANNEL_FD;
+ * run() has the process until the parent goes away or says stop.
  */
 #ifndef SLUICE_BASE_CHILD_H
 #define SLUICE_BASE_CHILD_H
@@ -14,7 +14,7 @@
 enum { CHILD_CHANNEL_FD = 3, CHILD_CAPS = 8 };
 
 struct child {
-	const char *role; /* "lb", "healthcheck", "vrrp" */
+	const char *role; /* "lb", "healthcheck", "vrrp", "programs" */
 	/* run: returns the exit status. Starts with full root; calls child_confine() as soon as it
 	 * has what only root can get.
 	 */

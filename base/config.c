@@ -51,6 +51,13 @@ const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_
 	return (const char *)c + f->at;
 }
 
+const char *config_probe_command(const struct config_probe *probe)
+{
+	if (probe->command_at == 0 || probe->command_at > PROBE_CONF_SIZE - CONFIG_LIST_SIZE)
+		return NULL;
+	return (const char *)probe->conf + probe->command_at;
+}
+
 int config_find_pool(const struct config *c, const char *name)
 {
 	for (uint32_t i = 0; i < c->n_pools; i++) {

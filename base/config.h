@@ -129,7 +129,8 @@ struct config_probe {
 	uint32_t timeout_ms;	    /* for the whole conversation */
 	uint32_t slow_ms;	    /* a median above this is slow; 0 = nothing is */
 	uint8_t rise, fall;	    /* agreeing results that turn the state: 1 .. 100 */
-	uint8_t flap_limit;	    /* turns within flap_period_ms that hold it down; 0 = never */
+	uint16_t command_at; /* where in conf its "command" is, as KEY_LIST; 0 = it has none */
+	uint8_t flap_limit;  /* turns within flap_period_ms that hold it down; 0 = never */
 	uint32_t flap_period_ms, flap_hold_ms;
 	_Alignas(8) uint8_t conf[PROBE_CONF_SIZE]; /* the type's own struct */
 };
@@ -289,6 +290,11 @@ struct config_file { /* what was in a file when the configuration was read */
 };
 /* config_file: @file: 1 .. n_files, 0 = none: NULL. Not NUL-terminated. */
 const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_bytes);
+
+/* config_probe_command: the program that a probe runs, as config_command.words; NULL = none. It is
+ * what a type's key "command" of KEY_LIST holds.
+ */
+const char *config_probe_command(const struct config_probe *probe);
 
 /* config_find_pool, config_find_backend: by name; the index, or -ENOENT. */
 int config_find_pool(const struct config *c, const char *name);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/config_build.h"
+#include "base/url.h"
 
 /* file_read: a regular file of 1 to @most bytes. 0, or -errno: -EFBIG, -ENODATA, -EINVAL (no
  * regular file), else of open() or read(). The caller frees *ret_bytes.
@@ -194,6 +195,7 @@ void build_command(struct builder *b, const config_setting_t *group, enum need n
 static void hook_build(struct builder *b, const config_setting_t *s, struct config_hook *hook)
 {
 	static const char *const keys[] = {"command", "url", "timeout", NULL};
+	struct url url;
 
 	keys_check(&b->reader, s, keys);
 	build_command(b, s, OPTIONAL, 10000, &hook->command);
@@ -201,10 +203,10 @@ static void hook_build(struct builder *b, const config_setting_t *s, struct conf
 	if (!config_setting_get_member(s, "command") == !config_setting_get_member(s, "url"))
 		mistake(&b->reader, s,
 			"an element of \"on_change\" has either \"command\" or \"url\"");
-	else if (hook->url[0] && strncmp(hook->url, "http://", 7) != 0 &&
-		 strncmp(hook->url, "https://", 8) != 0)
+	else if (hook->url[0] && url_parse(hook->url, &url) < 0)
 		mistake(&b->reader, config_setting_get_member(s, "url"),
-			"\"url\" is \"%.64s\"; expected: http:// or https://", hook->url);
+			"\"url\" is \"%.64s\"; expected: http:// or https://, a host, no user and no blanks",
+			hook->url);
 }
 
 void build_hooks(struct builder *b, const config_setting_t *root)

@@ -105,8 +105,12 @@ static void own_keys(struct builder *b, const config_setting_t *s,
 	size_t before = b->reader.n_mistakes;
 	const char *wrong;
 
-	for (const struct config_key *k = schema->keys; k && k->name; k++)
+	for (const struct config_key *k = schema->keys; k && k->name; k++) {
 		own_key(b, s, k, p->conf);
+		if (k->type == KEY_LIST && k->size == CONFIG_LIST_SIZE &&
+		    strcmp(k->name, "command") == 0)
+			p->command_at = (uint16_t)k->offset;
+	}
 	if (!schema->check || b->reader.n_mistakes > before)
 		return;
 	wrong = schema->check(p);

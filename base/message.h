@@ -30,6 +30,7 @@ enum {
 	M(SUSPECT, struct message_suspect)                                                         \
 	M(RUN, struct message_run)                                                                 \
 	M(RAN, struct message_ran)                                                                 \
+	M(OPERATOR, struct message_operator)                                                       \
 	M(VRRP, struct message_vrrp)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
 	M(RELOAD, struct message_reload)                                                           \
@@ -53,6 +54,7 @@ struct message_config {
 };
 
 /* lb -> parent: the data plane is as the configuration and the probes want it; parent -> vrrp: go.
+ * parent -> programs: what came until now was known before; what comes next is new.
  */
 struct message_ready {
 	uint32_t generation;
@@ -132,17 +134,31 @@ struct message_suspect {
  */
 struct message_run {
 	uint32_t request; /* comes back in MESSAGE_RAN */
+	/* By the parent: which life of healthcheck asked. An answer to a former one is dropped. */
+	uint32_t asker;
 	char pool[NAME_SIZE], backend[NAME_SIZE];
 };
 
-enum { RAN_OUTPUT = 1024 };
+enum { RAN_OUTPUT = 1024, RAN_GRACE_MS = 1000 };
 
 /* programs -> parent -> healthcheck. */
 struct message_ran {
-	uint32_t request;
-	int32_t error;		 /* 0, or -errno: it could not be run; -ETIME: it was killed */
+	uint32_t request, asker;
+	/* 0, or -errno: it could not be run (-EAGAIN: too many run already, or there is nobody to
+	 * run it); -ETIME: it was killed. Comes up to RAN_GRACE_MS after the probe's timeout; no
+	 * answer until then means that the process was restarted: we could not ask.
+	 */
+	int32_t error;
 	int32_t status;		 /* its exit status; 128 + signal */
 	char output[RAN_OUTPUT]; /* the beginning of it, NUL-terminated, as it came */
+};
+
+/* lb -> parent -> programs: what the operator wants of a backend, when it changes and, where that
+ * is not "enabled", after each MESSAGE_CONFIG. A backend that is held is not healed.
+ */
+struct message_operator {
+	char pool[NAME_SIZE], backend[NAME_SIZE];
+	uint32_t held; /* 1: drained or disabled */
 };
 
 /* lb -> parent -> healthcheck: probe this backend now, once, and tell the dialogue. */

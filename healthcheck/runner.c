@@ -114,6 +114,11 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	struct verdict verdict;
 
 	(void)fd;
+	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED && r->wire.ops == &wire_program) {
+		probe_end(&r->verdict, VERDICT_UNABLE, 0, "programs are not being run");
+		runner_end(r);
+		return;
+	}
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED) {
 		probe_end(&r->verdict, VERDICT_TIMEOUT, 0, "no %s in %u ms", waiting(r),
 			  r->connect_ms ? r->connect_ms : r->probe.timeout_ms);
@@ -496,6 +501,14 @@ static int talk_begin(struct runner *r)
 	return n == 0 || RAND_bytes(r->talk, (int)n) == 1 ? 0 : -ENOMEM;
 }
 
+/* A program is timed by the process that runs it, which has a little longer to say so. */
+static uint32_t patience_ms(const struct runner *r)
+{
+	if (r->wire.ops == &wire_program)
+		return r->probe.timeout_ms + RAN_GRACE_MS;
+	return r->connect_ms ? r->connect_ms : r->probe.timeout_ms;
+}
+
 int runner_new(const struct runner_request *q, struct runner **ret_runner)
 {
 	struct runner *r = runner_alloc(q);
@@ -517,11 +530,11 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->started_ms = clock_ms();
 	if (q->connect_ms < r->probe.timeout_ms)
 		r->connect_ms = q->connect_ms;
-	if (deadline_set(r, r->connect_ms ? r->connect_ms : r->probe.timeout_ms) < 0) {
+	wire_set_up(r, q);
+	if (deadline_set(r, patience_ms(r)) < 0) {
 		runner_free(r);
 		return -ENOMEM;
 	}
-	wire_set_up(r, q);
 	result = talk_begin(r);
 	if (result == 0)
 		result = wire_begin(&r->wire);

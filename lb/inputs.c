@@ -147,6 +147,7 @@ int inputs_config(struct lb *lb, const struct config *config)
 	lb->detached = false;
 	interfaces_new(lb, config);
 	operators_take(lb);
+	operators_tell(lb);
 	if (ways_want(lb) < 0)
 		log_err("neighbours not looked up: out of memory");
 	inputs_ways(lb);

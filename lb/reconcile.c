@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/channel.h"
 #include "base/log.h"
 #include "lb/advice.h"
 #include "lb/apply.h"
@@ -462,6 +463,26 @@ void operators_take(struct lb *lb)
 	}
 }
 
+/* operator_tell: programs heals nobody whom the operator holds. */
+static void operator_tell(struct lb *lb, uint32_t i)
+{
+	const struct config_backend *b = config_backend(lb->config, i);
+	struct message_operator m = {.held = lb->backends[i].by_operator != OPERATOR_ENABLED};
+
+	memcpy(m.pool, config_pool(lb->config, b->pool)->name, sizeof(m.pool));
+	memcpy(m.backend, b->name, sizeof(m.backend));
+	if (lb->channel)
+		channel_send(lb->channel, MESSAGE_OPERATOR, &m, -1);
+}
+
+void operators_tell(struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
+		if (lb->backends[i].by_operator != OPERATOR_ENABLED)
+			operator_tell(lb, i);
+	}
+}
+
 int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_t weight)
 {
 	static const char *const names[] = OPERATOR_NAMES;
@@ -496,6 +517,7 @@ int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_
 	lb->backends[i].by_operator = state;
 	lb->backends[i].by_operator_since_s = e->since_s;
 	lb->backends[i].weight = weight;
+	operator_tell(lb, i);
 	return lb_reconcile_now(lb, "operator") < 0 ? 1 : 0;
 }
 

@@ -18,5 +18,7 @@ bool reconciler_waits(const struct reconciler *r);
 void reconciler_refused(struct reconciler *r, int error);
 /* operators_take: put the operator's rows into the inputs; after a configuration came. */
 void operators_take(struct lb *lb);
+/* operators_tell: tell the parent whom the operator holds; likewise. */
+void operators_tell(struct lb *lb);
 
 #endif

@@ -110,7 +110,7 @@ struct lb_process {		    /* a process of sluiced, as the parent tells */
 	struct message_child child; /* child.role "" = not heard of */
 };
 
-enum { LB_PROCESSES = 4 };
+enum { LB_PROCESSES = 4 }; /* lb, healthcheck, vrrp, programs */
 
 /* ---- one interface with the program ---- */
 

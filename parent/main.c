@@ -20,6 +20,7 @@
 #include "healthcheck/healthcheck.h"
 #include "lb/lb.h"
 #include "parent/parent.h"
+#include "programs/programs.h"
 #include "vrrp/vrrp.h"
 
 enum { EXIT_USAGE = 2, LOCK_WAIT_MS = 5000 };
@@ -28,6 +29,7 @@ static const struct child *const children[ROLE_COUNT] = {
 	[ROLE_LB] = &lb_child,
 	[ROLE_HEALTHCHECK] = &healthcheck_child,
 	[ROLE_VRRP] = &vrrp_child,
+	[ROLE_PROGRAMS] = &programs_child,
 };
 
 static const char usage[] =

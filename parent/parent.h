@@ -20,7 +20,7 @@ struct event;
 struct event_base;
 struct memory;
 
-enum parent_role { ROLE_LB, ROLE_HEALTHCHECK, ROLE_VRRP, ROLE_COUNT };
+enum parent_role { ROLE_LB, ROLE_HEALTHCHECK, ROLE_VRRP, ROLE_PROGRAMS, ROLE_COUNT };
 
 struct parent;
 

@@ -247,8 +247,10 @@ void supervisor_stop(struct parent *p)
 	process_wait(&p->processes[ROLE_VRRP], STOP_VRRP_MS);
 	process_stop(&p->processes[ROLE_HEALTHCHECK]);
 	process_stop(&p->processes[ROLE_LB]);
+	process_stop(&p->processes[ROLE_PROGRAMS]);
 	process_wait(&p->processes[ROLE_HEALTHCHECK], STOP_MS);
 	process_wait(&p->processes[ROLE_LB], STOP_MS);
+	process_wait(&p->processes[ROLE_PROGRAMS], STOP_MS);
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		channel_free(p->processes[role].channel);
 		p->processes[role].channel = NULL;

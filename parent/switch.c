@@ -3,8 +3,13 @@
  *
  * Each message that a child may send is a row of `routes`; anything else from it is refused and
  * logged: a child that a stranger took over cannot speak for another. The last health of every
- * backend and the last role of every VRRP instance are remembered, by name, for the child that
- * comes back.
+ * backend, the last role of every VRRP instance and whom the operator holds are remembered, by
+ * name, for the child that comes back.
+ *
+ * `programs` tells the operator's hooks what changed, so it also has to know what changed while it
+ * was not there, or hung: `missed` has what it knew before that. A programs that comes back is told
+ * that, then READY, then what it is now; one that answers again has taken it all by itself. What
+ * came in the first second or two of a hang is taken as told: rather once too few than twice.
  */
 #include <errno.h>
 #include <search.h>
@@ -16,9 +21,13 @@
 #include "base/log.h"
 #include "parent/parent.h"
 
+enum { UNANSWERED_STUCK = 2 }; /* pings, a second each */
+
 struct memory {
 	void *health; /* tsearch tree of struct message_health, by pool and backend */
 	void *vrrp;   /* of struct message_vrrp, by instance */
+	void *held;   /* of struct message_operator, by pool and backend */
+	void *missed_health, *missed_vrrp; /* by programs: as it was before that */
 };
 
 static int health_compare(const void *a, const void *b)
@@ -36,9 +45,24 @@ static int vrrp_compare(const void *a, const void *b)
 	return strcmp(x->instance, y->instance);
 }
 
+static int held_compare(const void *a, const void *b)
+{
+	const struct message_operator *x = a, *y = b;
+	int r = strcmp(x->pool, y->pool);
+
+	return r ? r : strcmp(x->backend, y->backend);
+}
+
 struct memory *memory_new(void)
 {
 	return calloc(1, sizeof(struct memory));
+}
+
+static void missed_forget(struct memory *m)
+{
+	tdestroy(m->missed_health, free);
+	tdestroy(m->missed_vrrp, free);
+	m->missed_health = m->missed_vrrp = NULL;
 }
 
 void memory_free(struct memory *m)
@@ -47,6 +71,8 @@ void memory_free(struct memory *m)
 		return;
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
+	tdestroy(m->held, free);
+	missed_forget(m);
 	free(m);
 }
 
@@ -69,6 +95,26 @@ static void remember(void **tree, const void *value, size_t size,
 	memcpy(copy, value, size);
 	if (!tsearch(copy, tree, compare))
 		free(copy);
+}
+
+/* programs_deaf: it is not there, or does not answer. */
+static bool programs_deaf(const struct parent *p)
+{
+	const struct process *programs = &p->processes[ROLE_PROGRAMS];
+
+	return !programs->channel || programs->unanswered >= UNANSWERED_STUCK;
+}
+
+/* missed: programs does not hear @now; keep what it knew, unless it missed more before.
+ * @unknown: what it takes as the state before the first
+ */
+static void missed(void **tree, void *const *known, const void *now, const void *unknown,
+		   size_t size, int (*compare)(const void *, const void *))
+{
+	void *const *before = tfind(now, known, compare);
+
+	if (!tfind(now, tree, compare))
+		remember(tree, before ? *before : unknown, size, compare);
 }
 
 /* ---- what a child may say ---- */
@@ -96,6 +142,16 @@ static bool health_good(const struct message_health *m)
 	       said_good(m);
 }
 
+static void health_missed(struct memory *memory, const struct message_health *m)
+{
+	struct message_health unknown = {.health = HEALTH_UNKNOWN};
+
+	memcpy(unknown.pool, m->pool, sizeof(unknown.pool));
+	memcpy(unknown.backend, m->backend, sizeof(unknown.backend));
+	missed(&memory->missed_health, &memory->health, m, &unknown, sizeof(unknown),
+	       health_compare);
+}
+
 static void health_pass(struct parent *p, const void *payload)
 {
 	const struct message_health *m = payload;
@@ -108,8 +164,11 @@ static void health_pass(struct parent *p, const void *payload)
 	pool = config_find_pool(p->config, m->pool);
 	if (pool < 0 || config_find_backend(p->config, (uint32_t)pool, m->backend) < 0)
 		return; /* crossed a reload */
+	if (programs_deaf(p))
+		health_missed(p->memory, m);
 	remember(&p->memory->health, m, sizeof(*m), health_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_HEALTH, m, -1);
+	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_HEALTH, m, -1);
 }
 
 static void dialogue_pass(struct parent *p, const void *payload)
@@ -131,8 +190,55 @@ static void vrrp_pass(struct parent *p, const void *payload)
 		log_err("message refused: from=vrrp type=VRRP");
 		return;
 	}
+	if (programs_deaf(p)) {
+		struct message_vrrp unknown = {.role = VRRP_INIT};
+
+		memcpy(unknown.instance, m->instance, sizeof(unknown.instance));
+		missed(&p->memory->missed_vrrp, &p->memory->vrrp, m, &unknown, sizeof(unknown),
+		       vrrp_compare);
+	}
 	remember(&p->memory->vrrp, m, sizeof(*m), vrrp_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_VRRP, m, -1);
+	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_VRRP, m, -1);
+}
+
+static void operator_pass(struct parent *p, const void *payload)
+{
+	const struct message_operator *m = payload;
+
+	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend))) {
+		log_err("message refused: from=lb type=OPERATOR");
+		return;
+	}
+	remember(&p->memory->held, m, sizeof(*m), held_compare);
+	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_OPERATOR, m, -1);
+}
+
+/* A programs that is not there, or does not answer, holds no probe: it is told so at once. */
+static void run_pass(struct parent *p, const void *payload)
+{
+	struct message_run m = *(const struct message_run *)payload;
+	struct message_ran busy = {.request = m.request, .error = -EAGAIN};
+
+	if (!terminated(m.pool, sizeof(m.pool)) || !terminated(m.backend, sizeof(m.backend))) {
+		log_err("message refused: from=healthcheck type=RUN");
+		return;
+	}
+	m.asker = p->processes[ROLE_HEALTHCHECK].restarts;
+	if (programs_deaf(p))
+		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_RAN, &busy, -1);
+	else
+		supervisor_send(p, ROLE_PROGRAMS, MESSAGE_RUN, &m, -1);
+}
+
+static void ran_pass(struct parent *p, const void *payload)
+{
+	const struct message_ran *m = payload;
+
+	if (!terminated(m->output, sizeof(m->output)))
+		log_err("message refused: from=programs type=RAN");
+	else if (m->asker == p->processes[ROLE_HEALTHCHECK].restarts)
+		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_RAN, m, -1);
 }
 
 static void ready_pass(struct parent *p, const void *payload)
@@ -195,7 +301,10 @@ static const struct route {
 } routes[] = {
 	{ROLE_HEALTHCHECK, MESSAGE_HEALTH, health_pass},
 	{ROLE_HEALTHCHECK, MESSAGE_DIALOGUE, dialogue_pass},
+	{ROLE_HEALTHCHECK, MESSAGE_RUN, run_pass},
+	{ROLE_PROGRAMS, MESSAGE_RAN, ran_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
+	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
 	{ROLE_LB, MESSAGE_PROBE, probe_pass},
@@ -209,6 +318,8 @@ void switch_message(struct process *from, enum message_type type, const void *pa
 		close(fd); /* no child has one to give */
 	if (type == MESSAGE_PONG) {
 		from->unanswered = 0;
+		if (from->role == ROLE_PROGRAMS)
+			missed_forget(from->parent->memory);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -240,6 +351,53 @@ static void recall_vrrp(const void *node, VISIT visit, void *to)
 	recall_to(node, visit, to, MESSAGE_VRRP);
 }
 
+static void recall_held(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_OPERATOR);
+}
+
+/* recall_missed: what is now, of one that programs knows only as it was before. */
+static void recall_missed(const void *node, VISIT visit, struct process *to, void *const *known,
+			  enum message_type type, int (*compare)(const void *, const void *))
+{
+	void *const *now;
+
+	if (visit != preorder && visit != leaf)
+		return;
+	now = tfind(*(void *const *)node, known, compare);
+	if (now)
+		supervisor_send(to->parent, to->role, type, *now, -1);
+}
+
+static void recall_missed_health(const void *node, VISIT visit, void *to_process)
+{
+	struct process *to = to_process;
+
+	recall_missed(node, visit, to, &to->parent->memory->health, MESSAGE_HEALTH, health_compare);
+}
+
+static void recall_missed_vrrp(const void *node, VISIT visit, void *to_process)
+{
+	struct process *to = to_process;
+
+	recall_missed(node, visit, to, &to->parent->memory->vrrp, MESSAGE_VRRP, vrrp_compare);
+}
+
+/* What it knew comes last of what is recalled, and so is what it takes as known. */
+static void brief_programs(struct process *to)
+{
+	struct memory *memory = to->parent->memory;
+	struct message_ready ready = {.generation = to->parent->generation};
+
+	twalk_r(memory->held, recall_held, to);
+	twalk_r(memory->missed_health, recall_health, to);
+	twalk_r(memory->missed_vrrp, recall_vrrp, to);
+	supervisor_send(to->parent, ROLE_PROGRAMS, MESSAGE_READY, &ready, -1);
+	twalk_r(memory->missed_health, recall_missed_health, to);
+	twalk_r(memory->missed_vrrp, recall_missed_vrrp, to);
+	missed_forget(memory);
+}
+
 void switch_tell_process(struct process *of)
 {
 	struct message_child m = {.pid = of->pid, .restarts = of->restarts, .since_s = of->since_s};
@@ -258,6 +416,8 @@ void switch_brief(struct process *to)
 		twalk_r(p->memory->health, recall_health, to);
 	if (to->role != ROLE_HEALTHCHECK)
 		twalk_r(p->memory->vrrp, recall_vrrp, to);
+	if (to->role == ROLE_PROGRAMS)
+		brief_programs(to);
 	if (to->role == ROLE_VRRP && p->lb_ready)
 		supervisor_send(p, ROLE_VRRP, MESSAGE_READY, &ready, -1);
 	if (to->role == ROLE_LB) {

@@ -20,7 +20,7 @@ from lab.machine import wait_until  # noqa: E402
 from lab.site import VIP, Site  # noqa: E402
 
 SIZES, PROBES = (3, 1000), ("none", "tcp")
-PROCESSES = ("parent", "lb", "healthcheck", "vrrp")
+PROCESSES = ("parent", "lb", "healthcheck", "vrrp", "programs")
 SETTLE_S = 4
 
 

@@ -200,6 +200,37 @@ static void test_good_file_gives_its_values(void **state)
 	config_free(c);
 }
 
+static void test_hooks_and_heal_have_their_commands(void **state)
+{
+	static const char text[] = POOL(
+		"heal = { command = [ \"/bin/heal\", \"-x\" ]; after = \"2s\"; };") "programs_user = \"mailops\";\n"
+										    "on_change = ( { command = [ \"/bin/tell\" ]; timeout = \"3s\"; },\n"
+										    "  { url = \"https://a.example/x?y\"; } );\n";
+	struct config *config;
+	char *mistakes =
+		config_file_load(config_file_write("f", text, strlen(text)), "lb1", &config);
+
+	(void)state;
+	assert_null(mistakes);
+	assert_string_equal(config->programs_user, "mailops");
+	assert_int_equal(config->n_hooks, 2);
+	assert_string_equal(config->hooks[0].command.words, "/bin/tell");
+	assert_int_equal(config->hooks[0].command.timeout_ms, 3000);
+	assert_string_equal(config->hooks[1].url, "https://a.example/x?y");
+	assert_int_equal(config->hooks[1].command.timeout_ms, 10000);
+	assert_memory_equal(config_pool(config, 0)->heal.command.words, "/bin/heal\0-x\0", 14);
+	assert_int_equal(config_pool(config, 0)->heal.after_ms, 2000);
+	assert_int_equal(config_pool(config, 0)->heal.again_ms, 600000);
+	assert_null(config_probe_command(&config_pool(config, 0)->probe));
+	config_free(config);
+	assert_mistakes(
+		POOL("heal = { command = [ \"heal\" ]; };") "on_change = ( { url = \"ftp://a\"; },\n"
+							    "  { timeout = \"3s\"; } );\n",
+		"f:4: \"command\" begins with \"heal\"; expected: the path of a program, with /\n"
+		"f:6: \"url\" is \"ftp://a\"; expected: http:// or https://, a host, no user and no blanks\n"
+		"f:7: an element of \"on_change\" has either \"command\" or \"url\"\n");
+}
+
 static void test_include_is_read_and_its_mistakes_have_its_name(void **state)
 {
 	static const char text[] = GOOD_NODES GOOD_VRRP "@include \"pools.conf\"\n" GOOD_SERVICES;
@@ -348,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_each_mistake_is_told_with_its_line),
 		cmocka_unit_test(test_ten_mistakes_are_ten_lines_in_order),
 		cmocka_unit_test(test_good_file_gives_its_values),
+		cmocka_unit_test(test_hooks_and_heal_have_their_commands),
 		cmocka_unit_test(test_include_is_read_and_its_mistakes_have_its_name),
 		cmocka_unit_test(test_hostile_files_are_refused_in_words),
 		cmocka_unit_test(test_example_is_good_for_both_nodes_within_40_lines),
