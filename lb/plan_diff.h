@@ -32,5 +32,7 @@ int diff_number(struct diff *d);
 uint32_t number_free(const uint8_t *taken, uint32_t most, uint32_t from);
 
 struct service_key service_key_of(const struct config_service *s);
+/* service_wanted: of the configuration's service @i; after diff_number(). */
+struct current_service service_wanted(const struct diff *d, uint32_t i);
 
 #endif

@@ -131,6 +131,9 @@ struct lb_interface {
 
 struct backend_counts {
 	uint64_t packets, bytes, opened, closed, expired, live;
+	uint64_t syns, again; /* TCP: SYNs, and such as came again */
+	uint64_t resets;
+	uint64_t half_open; /* connections that never got past the handshake */
 };
 
 struct service_counts {
