@@ -31,6 +31,7 @@ struct neighbours;
 struct plane;
 struct prod;
 struct reconciler;
+struct suspect_watch;
 struct request;
 struct trace;
 
@@ -170,6 +171,7 @@ struct lb {
 	struct flow_sweep *sweep;
 	struct translation_sweep *translations;
 	struct syn_watch *syn_watch;
+	struct suspect_watch *suspects;
 	struct prod *prod; /* NULL: clients of lost flows are not told */
 	struct clock_writer *clock;
 	struct reconciler *reconciler;

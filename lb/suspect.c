@@ -75,8 +75,8 @@ static struct finding run_look(struct suspect_state *s, const struct suspect_cou
 
 	f.silent = (uint64_t)f.connected * TENTH < f.syns;
 	/* the SYNs since the last look may become connections yet */
-	f.ripe = f.silent && f.ms >= SUSPECT_RUN_MS && f.syns >= SUSPECT_SYNS &&
-		 s->run_new >= SUSPECT_SYNS / 2;
+	f.ripe = f.silent && f.ms >= SUSPECT_RUN_MS && f.ms <= SUSPECT_MOST_MS &&
+		 f.syns >= SUSPECT_SYNS && s->run_new >= SUSPECT_SYNS / 2;
 	s->run_new = f.syns;
 	return f;
 }
@@ -143,8 +143,8 @@ static void again_look(struct suspect_state *s, const struct suspect_counts *now
 
 	if (ms < SUSPECT_AGAIN_MS)
 		return;
-	if (syns >= SUSPECT_SYNS && 2ULL * again > syns && 2 * others->again <= others->syns &&
-	    !ret->suspected) {
+	if (ms < 3 * SUSPECT_AGAIN_MS && syns >= SUSPECT_SYNS && 2ULL * again > syns &&
+	    2 * others->again <= others->syns && !ret->suspected) {
 		ret->suspected = true;
 		snprintf(ret->text, sizeof(ret->text), "%u of %u SYNs in %u ms had come before",
 			 again, syns, ms);

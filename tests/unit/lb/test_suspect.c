@@ -161,6 +161,22 @@ static void test_burst_of_slow_clients_suspects_nobody(void **state)
 	calm(&l, 20);
 }
 
+/* What was gathered before nobody looked, for want of traffic, is no part of what comes then. */
+static void test_pause_between_two_looks_begins_anew(void **state)
+{
+	struct load l = load_of(3, 10);
+
+	(void)state;
+	calm(&l, 20);
+	l.syns[1] = 5;
+	l.opens[1] = 0;
+	calm(&l, 1);
+	l.now_ms += 20000;
+	for (uint32_t i = 0; i < 3; i++)
+		l.syns[i] = 50;
+	calm(&l, 1);
+}
+
 /* From addresses that nobody has: none of them becomes a connection, at all backends alike, and
  * those of real clients go on.
  */
@@ -294,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_few_syns_suspect_nobody_until_they_are_enough),
 		cmocka_unit_test(test_silence_without_syns_is_no_reason),
 		cmocka_unit_test(test_burst_of_slow_clients_suspects_nobody),
+		cmocka_unit_test(test_pause_between_two_looks_begins_anew),
 		cmocka_unit_test(test_flood_of_syns_suspects_nobody),
 		cmocka_unit_test(test_flood_on_a_pool_without_other_traffic_suspects_nobody),
 		cmocka_unit_test(test_flood_that_repeats_its_syns_suspects_nobody),
