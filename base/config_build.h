@@ -91,6 +91,10 @@ void build_command(struct builder *b, const config_setting_t *group, enum need n
 void build_mode(struct builder *b, const config_setting_t *s, struct built_pool *pool);
 void build_balancing(struct builder *b, const config_setting_t *s, struct built_pool *pool);
 void build_modes_check(struct builder *b, const struct built_pool *pool);
+/* build_backup_pools: "backup_pool" of each pool; when all of them were read. */
+void build_backup_pools(struct builder *b);
+/* pool_named: the index, or -1 (told at the member @key of @s). */
+int pool_named(struct builder *b, const config_setting_t *s, const char *key);
 /* build_nat_ports: this node's share of fullnat's source ports; after build_nodes(). */
 void build_nat_ports(struct builder *b, const config_setting_t *root);
 /* build_check: what can only be said when everything was read. */

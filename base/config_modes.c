@@ -244,6 +244,7 @@ static void min_build(struct builder *b, const config_setting_t *s, struct confi
 void build_balancing(struct builder *b, const config_setting_t *s, struct built_pool *pool)
 {
 	static const char *const on_down[] = {"reset", "keep", NULL};
+	static const char *const no_backend[] = {"drop", "reject", NULL};
 	struct config_pool *p = &pool->value;
 	struct reader *r = &b->reader;
 	int64_t n;
@@ -257,6 +258,11 @@ void build_balancing(struct builder *b, const config_setting_t *s, struct built_
 	get_bool(r, s, "feedback", &p->feedback);
 	if (get_choice(r, s, "on_down", on_down, &choice))
 		p->on_down = (enum config_on_down)choice;
+	if (get_int(r, s, "panic_threshold", OPTIONAL, 0, 100, &n))
+		p->panic_percent = (uint32_t)n;
+	if (get_choice(r, s, "no_backend", no_backend, &choice))
+		p->no_backend = (enum config_no_backend)choice;
+	p->backup_pool = -1;
 }
 
 /* ---- with the backends ---- */

@@ -54,30 +54,6 @@ static void service_add(struct builder *b, const config_setting_t *s,
 			(*node)->value.name, config_setting_source_line((*node)->setting));
 }
 
-/* The pool's index, or -1 (told). */
-static int pool_of(struct builder *b, const config_setting_t *s)
-{
-	const char *names[CONFIG_POOLS + 1] = {NULL};
-	char name[NAME_SIZE];
-	const char *meant;
-
-	if (!get_name(&b->reader, s, "pool", name))
-		return -1;
-	for (uint32_t i = 0; i < b->n_pools; i++) {
-		names[i] = b->pools[i].value.name;
-		if (strcmp(names[i], name) == 0)
-			return (int)i;
-	}
-	meant = nearest(name, names);
-	if (meant)
-		mistake(&b->reader, config_setting_get_member(s, "pool"),
-			"pool \"%s\" is not there; did you mean \"%s\"?", name, meant);
-	else
-		mistake(&b->reader, config_setting_get_member(s, "pool"),
-			"pool \"%s\" is not there; expected: the name of one of \"pools\"", name);
-	return -1;
-}
-
 static void ports_add(struct builder *b, const config_setting_t *s, struct config_service *value)
 {
 	const config_setting_t *list = config_setting_get_member(s, "ports");
@@ -127,7 +103,7 @@ static void service_build(struct builder *b, const config_setting_t *s)
 	good = get_address(r, s, "vip", &value.vip) && good;
 	if (get_choice(r, s, "protocol", protocols, &choice))
 		value.protocol = choice == 0 ? IPPROTO_TCP : IPPROTO_UDP;
-	pool = pool_of(b, s);
+	pool = pool_named(b, s, "pool");
 	if (!good || pool < 0)
 		return;
 	value.pool = (uint32_t)pool;
@@ -162,21 +138,17 @@ static bool vip_owned(const struct builder *b, const struct addr *vip)
 	return false;
 }
 
-static void service_check(struct builder *b, const struct built_service *s)
+/* @pool: the service's, or the backup of that. */
+static void service_pool_check(struct builder *b, const struct built_service *s,
+			       struct built_pool *pool)
 {
 	static const char *const modes[] = CONFIG_MODE_NAMES;
-	struct built_pool *pool = &b->pools[s->value.pool];
 	const struct config_pool *p = &pool->value;
-	char text[INET6_ADDRSTRLEN];
 
 	if (p->proxy_v2 && s->value.protocol != IPPROTO_TCP)
 		mistake(&b->reader, s->setting,
 			"service \"%s\": pool \"%s\" has proxy \"v2\", which is for tcp; expected: a pool without it",
 			s->value.name, p->name);
-	if (!b->vip_unread && !vip_owned(b, &s->value.vip))
-		mistake(&b->reader, s->setting,
-			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses",
-			s->value.name, addr_format(&s->value.vip, text));
 	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
 		const struct built_backend *backend = b->backends[i];
 
@@ -198,6 +170,20 @@ static void service_check(struct builder *b, const struct built_service *s)
 	}
 }
 
+static void service_check(struct builder *b, const struct built_service *s)
+{
+	struct built_pool *pool = &b->pools[s->value.pool];
+	char text[INET6_ADDRSTRLEN];
+
+	if (!b->vip_unread && !vip_owned(b, &s->value.vip))
+		mistake(&b->reader, s->setting,
+			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses",
+			s->value.name, addr_format(&s->value.vip, text));
+	service_pool_check(b, s, pool);
+	if (pool->value.backup_pool >= 0)
+		service_pool_check(b, s, &b->pools[pool->value.backup_pool]);
+}
+
 /* In dsr and tunnel the packet keeps its port: a pool whose port no service has is a slip of the
  * pen, unless its probe asks a port of its own.
  */
@@ -215,6 +201,7 @@ static void pool_check(struct builder *b, const struct built_pool *p)
 
 void build_check(struct builder *b)
 {
+	build_backup_pools(b);
 	for (uint32_t i = 0; i < b->n_services; i++)
 		service_check(b, b->services[i]);
 	if (b->reader.n_mistakes > 0)

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define SLUICE_ABI_VERSION 2
+#define SLUICE_ABI_VERSION 3
 
 /* A backend's number: an index into `backends` and `backend_stats`, given out by lb/. 15 bits,
  * because a slot keeps one bit for itself. The last one means "none".
@@ -51,6 +51,7 @@ _Static_assert(sizeof(struct service) == 8, "service");
 #define SERVICE_PROXY_V2    0x04U /* fullnat: a PROXY v2 header before the first byte */
 #define SERVICE_SYN_COOKIES 0x08U /* nat, fullnat: SYNs are answered by the node, now */
 #define SERVICE_COOKIES_OUT 0x10U /* or were so: an unknown ACK may bring back a cookie */
+#define SERVICE_REJECT	    0x20U /* what no backend takes is answered by RST or ICMP */
 #define SERVICE_RETURN	    0x80U /* only of a fragment: it comes from a backend; see nat.h */
 
 /* The record of a VIP stands among the services, with protocol 0 and port 0: what becomes of a
@@ -246,8 +247,15 @@ struct backend_stats { /* backend_stats[backend number] */
 	__u64 opened; /* entries put into flows */
 	__u64 closed; /* entries that stopped being live: FIN, RST, backend gone (seen by a packet)
 		       */
+	/* Of TCP only. A SYN that is never answered is one of `syns` and no more: syns - again -
+	 * (opened - waiting) are the connections that never got past the handshake.
+	 */
+	__u64 syns;    /* sent to it */
+	__u64 again;   /* of these, such as had come before */
+	__u64 resets;  /* RSTs of clients; nat, fullnat: of the backend, too */
+	__u64 waiting; /* opened by a SYN cookie, before the backend has answered; goes down, too */
 };
-_Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
+_Static_assert(sizeof(struct backend_stats) == 64, "backend_stats");
 
 /* Why a packet was dropped, or passed up to the kernel's stack: reasons[enum reason], PERCPU_ARRAY
  * of __u64. The names are what the operator sees (`sluice show counters`).
@@ -289,8 +297,10 @@ _Static_assert(sizeof(struct backend_stats) == 32, "backend_stats");
 	  "unknown flow of a slot in transition: to the previous owner")                           \
 	X(RETURNED, returned, "from a backend, sent back to a client (nat, fullnat)")              \
 	X(COOKIE_VALID, cookie_valid, "a connection opened by the right SYN cookie")               \
-	X(REPLY_RESET, reply_reset, "answered by RST: its backend is gone, or nobody listens")     \
-	X(REPLY_UNREACHABLE, reply_unreachable, "answered by ICMP: nobody listens there")          \
+	X(REPLY_RESET, reply_reset,                                                                \
+	  "answered by RST: its backend is gone, nobody listens, or its pool has nobody")          \
+	X(REPLY_UNREACHABLE, reply_unreachable,                                                    \
+	  "answered by ICMP: nobody listens there, or its pool has nobody")                        \
 	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for its way")            \
 	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")                                 \
 	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")

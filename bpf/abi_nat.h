@@ -24,8 +24,8 @@ struct return_to {
 	__u8 vip[16];
 	__be16 port; /* of the VIP */
 	__u16 service;
-	__u16 flags; /* RETURN_* */
-	__u16 pad;
+	__u16 flags;   /* RETURN_* */
+	__u16 backend; /* number; of several at the same address, one */
 };
 _Static_assert(sizeof(struct return_to) == 24, "return_to");
 

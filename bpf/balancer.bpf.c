@@ -31,6 +31,21 @@ static __always_inline int stop(enum reason reason)
 	return verdict;
 }
 
+/* refuse: a packet of a pool that has nobody for it, to whom that is to be said at once. */
+static __noinline int refuse(struct xdp_md *ctx, const struct packet *p)
+{
+	struct place at = place_of(p);
+	int reason = p->protocol == IPPROTO_TCP ? reply_reset(ctx, &at)
+						: reply_icmp(ctx, &at, REASON_REPLY_UNREACHABLE, 0);
+
+	return reason == REASON_DROP_NOT_SERVED ? REASON_DROP_NO_BACKEND : reason;
+}
+
+static __always_inline int is_refused(const struct service *service, enum reason reason)
+{
+	return reason == REASON_DROP_NO_BACKEND && service->flags & SERVICE_REJECT;
+}
+
 /* send: the last two stages. */
 static __always_inline int send(struct xdp_md *ctx, const struct packet *p,
 				const struct service *service, __u32 backend)
@@ -38,8 +53,11 @@ static __always_inline int send(struct xdp_md *ctx, const struct packet *p,
 	int verdict = XDP_DROP;
 	enum reason reason = forward(ctx, service, p, backend, &verdict);
 
-	if (unlikely(reason != NEXT))
+	if (unlikely(reason != NEXT)) {
+		if (is_refused(service, reason))
+			reason = (enum reason)refuse(ctx, p);
 		return stop(reason);
+	}
 	if (note_end(NEXT, backend, verdict))
 		return verdict;
 	count_backend(p, backend);

@@ -147,7 +147,10 @@ __noinline int cookie_keep(struct scratch *s)
 	s->fresh.server_next = s->ack;
 	s->fresh.mss = (__u16)mss;
 	s->fresh.window = (__u16)s->window;
-	return track_keep(s);
+	reason = (enum reason)track_keep(s);
+	if (reason == NEXT)
+		count_waiting(s->fresh.backend, 1);
+	return (int)reason;
 }
 
 /* cookie_answered: a segment of the backend's that the client does not get: the SYN-ACK becomes
@@ -179,7 +182,8 @@ __noinline int cookie_answered(struct xdp_md *ctx, struct scratch *s, struct tra
 	if ((t->flags & TRANSLATION_WAITING) && !dry_run()) {
 		t->server_more = t->server_next - 1 - s->seq;
 		t->server_next = s->seq + 1;
-		__sync_fetch_and_and(&t->flags, ~TRANSLATION_WAITING);
+		if (__sync_fetch_and_and(&t->flags, ~TRANSLATION_WAITING) & TRANSLATION_WAITING)
+			count_waiting(t->backend, -1);
 	}
 	text.seq = t->client_isn + 1;
 	text.ack = s->seq + 1;

@@ -49,6 +49,46 @@ static __always_inline void count_backend(const struct packet *p, __u32 backend)
 	stats->bytes += p->len_bytes;
 }
 
+/* count_syn: a SYN for @backend, if that is one. @again: it had come before
+ *
+ * Not inlined, as little of what packets do comes here.
+ */
+static __noinline void count_syn(__u32 backend, __u32 again)
+{
+	struct backend_stats *stats;
+
+	if (dry_run())
+		return;
+	stats = bpf_map_lookup_elem(&backend_stats, &backend);
+	if (!stats)
+		return;
+	stats->syns++;
+	stats->again += !!again;
+}
+
+static __noinline void count_reset(__u32 backend)
+{
+	struct backend_stats *stats;
+
+	if (dry_run())
+		return;
+	stats = bpf_map_lookup_elem(&backend_stats, &backend);
+	if (stats)
+		stats->resets++;
+}
+
+/* count_waiting: by @more, which may be -1: of the sum over the CPUs only is it true. */
+static __always_inline void count_waiting(__u32 backend, __s64 more)
+{
+	struct backend_stats *stats;
+
+	if (dry_run())
+		return;
+	stats = bpf_map_lookup_elem(&backend_stats, &backend);
+	if (stats)
+		stats->waiting += (__u64)more;
+}
+
 /* An entry was put into `flows`. */
 static __always_inline void count_opened(__u32 service, __u32 backend)
 {

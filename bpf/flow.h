@@ -90,6 +90,12 @@ static __always_inline void embryo_write(struct embryo *embryo, __u64 hash, __u3
 		embryo->tag = EMBRYO_TAG(hash) | backend;
 }
 
+/* embryo_is: of this very flow, at this backend: its SYN, if this is one, was here before. */
+static __always_inline int embryo_is(const struct embryo *embryo, __u64 hash, __u32 backend)
+{
+	return embryo->tag == (EMBRYO_TAG(hash) | backend);
+}
+
 static __always_inline void stamp_write(__u8 *at, __u8 stamp)
 {
 	if (!dry_run())
@@ -270,10 +276,21 @@ static __always_inline __u32 slot_read(const struct slots4 *word, __u32 slot)
  */
 static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
 {
+	__u64 tag = k->embryo->tag;
+	__u32 backend;
+
 	k->transition = k->owner & SLOT_TRANSITION;
 	k->owner &= SLOT_BACKEND;
 	note_previous(k->transition ? k->previous : BACKEND_NONE, k->embryo, k->hash);
-	return p->kind == PACKET_ICMP ? flow_peek(k, p) : flow_follow(k, p);
+	if (p->kind == PACKET_ICMP)
+		return flow_peek(k, p);
+	backend = flow_follow(k, p);
+	if (p->kind == PACKET_SYN) /* beside a flow that lives, no embryo is written */
+		count_syn(backend, tag == (EMBRYO_TAG(k->hash) | backend) ||
+					   !embryo_is(k->embryo, k->hash, backend));
+	if (p->kind == PACKET_RST)
+		count_reset(backend);
+	return backend;
 }
 
 /* flow_pick: the backend for a packet of @service; BACKEND_NONE when there is none.
@@ -319,6 +336,7 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	if (unlikely(source_bad(p)))
 		return REASON_DROP_BAD_ADDRESS;
 	if (p->kind == PACKET_SYN && !(owner & SLOT_TRANSITION)) {
+		count_syn(owner, embryo_is(embryo, hash, owner));
 		embryo_write(embryo, hash, owner);
 		stamp_write(stamp, 0);
 		return NEXT;

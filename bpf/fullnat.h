@@ -27,8 +27,13 @@ static __always_inline void client_marks(struct scratch *s, struct translation *
 	if (s->p.kind == PACKET_ICMP || dry_run())
 		return;
 	track_refresh(s, t);
-	if (s->p.kind == PACKET_RST)
+	/* of a cookie's connection, each packet is the SYN until the backend has answered */
+	if (s->p.kind == PACKET_SYN || t->flags & TRANSLATION_WAITING)
+		count_syn(t->backend, !s->opens);
+	if (s->p.kind == PACKET_RST) {
+		count_reset(t->backend);
 		track_reset(s, t, t->client_next);
+	}
 	if (s->p.kind == PACKET_FIN)
 		track_fin(s, t, TRANSLATION_CLIENT_FIN, t->client_next);
 	/* of these, only confirmed ones come here */
@@ -211,8 +216,10 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 		t->server_next = s->seq + 1;
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
 	}
-	if (s->p.kind == PACKET_RST)
+	if (s->p.kind == PACKET_RST) {
+		count_reset(t->backend);
 		backend_reset(s, t);
+	}
 	if (s->p.kind == PACKET_FIN)
 		track_fin(s, t, TRANSLATION_BACKEND_FIN, t->server_next);
 	if (s->flags & TCP_FLAG_ACK && s->p.kind != PACKET_RST &&

@@ -45,6 +45,7 @@ struct scratch {
 	__u32 backend;
 	__u32 verdict; /* of XDP */
 	__u32 keep_ttl;
+	__u32 opens;   /* a translation was made for it */
 	__u32 to_node; /* a backend's packet that was sent to an address of the node's: fullnat */
 	struct ends to;
 	struct flow_key key;
@@ -493,6 +494,8 @@ __noinline int nat_back(struct xdp_md *ctx, struct scratch *s, __u32 port)
 	to = return_find(&s->p, port);
 	if (!to || !(to->flags & RETURN_ALONE))
 		return REASON_DROP_NO_FLOW;
+	if (s->p.kind == PACKET_RST)
+		count_reset(to->backend);
 	addr_get(s->to.src, to->vip);
 	__builtin_memcpy(s->to.dst, s->p.dst, sizeof(s->to.dst));
 	s->to.ports = (s->p.ports & 0xffff0000) | to->port;

@@ -371,6 +371,7 @@ __noinline int track_new(struct scratch *s)
 		s->fresh.flags = TRANSLATION_PROXY;
 	if (!dry_run() && bpf_map_update_elem(&nascent, &s->key, &s->fresh, BPF_ANY))
 		return REASON_DROP_INTERNAL;
+	s->opens = 1;
 	return NEXT;
 }
 

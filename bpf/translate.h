@@ -32,6 +32,8 @@ static __always_inline int leave_in(struct xdp_md *ctx, const struct scratch *s,
 		reason = (enum reason)reply_icmp(ctx, &at, REASON_REPLY_TTL, 0);
 	else if (reason == REASON_REPLY_RESET)
 		reason = (enum reason)reply_reset(ctx, &at);
+	else if (is_refused(&s->service, reason))
+		reason = (enum reason)refuse(ctx, &s->p);
 	return leave(s, reason);
 }
 
@@ -111,6 +113,7 @@ int translator(struct xdp_md *ctx)
 		return stop(REASON_DROP_INTERNAL);
 	s->keep_ttl = 0;
 	s->inner_seq_more = 0;
+	s->opens = 0;
 	s->backend = BACKEND_NONE;
 	reason = (enum reason)look_closer(ctx, &s->p);
 	note_packet(&s->p);

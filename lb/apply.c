@@ -39,7 +39,7 @@ static int interface_replace(const struct application *a, struct step *s)
 /* Whose answers come from it has to be known before it is asked. */
 static int backend_add(const struct application *a, const struct step *s)
 {
-	int r = plane_returns_add_backend(a->plane, a->current, &s->backend);
+	int r = plane_returns_add_backend(a->plane, a->current, s->number, &s->backend);
 
 	return r < 0 ? r : plane_backend_new(a->plane, s->number, &s->backend);
 }

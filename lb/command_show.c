@@ -87,6 +87,17 @@ static void backend_why(const struct lb *lb, uint32_t i, char *text, size_t size
 		snprintf(text, size, "%s", h->verdict);
 }
 
+static void set_counts(json_t *row, const struct backend_counts *counts)
+{
+	set(row, "new", I(counts->opened));
+	set(row, "packets", I(counts->packets));
+	set(row, "bytes", I(counts->bytes));
+	set(row, "syns", I(counts->syns));
+	set(row, "again", I(counts->again));
+	set(row, "half_open", I(counts->half_open));
+	set(row, "resets", I(counts->resets));
+}
+
 static void backend_row(json_t *rows, struct lb *lb, uint32_t i)
 {
 	const struct config_backend *config = config_backend(lb->config, i);
@@ -106,9 +117,7 @@ static void backend_row(json_t *rows, struct lb *lb, uint32_t i)
 	set(row, "share", I(backend_percent(&lb->backends[i])));
 	set(row, "live", I(counts.live));
 	set(row, "limit", I(config->max_connections));
-	set(row, "new", I(counts.opened));
-	set(row, "packets", I(counts.packets));
-	set(row, "bytes", I(counts.bytes));
+	set_counts(row, &counts);
 	set(row, "since", I(lb->backends[i].health.since_s));
 	set_text(row, "why", why);
 	json_array_append_new(rows, row);
@@ -128,9 +137,7 @@ static void retired_row(json_t *rows, const struct retired_backend *retired)
 	set(row, "share", I(0));
 	set(row, "live", I(retired->counts.live));
 	set(row, "limit", I(0));
-	set(row, "new", I(retired->counts.opened));
-	set(row, "packets", I(retired->counts.packets));
-	set(row, "bytes", I(retired->counts.bytes));
+	set_counts(row, &retired->counts);
 	set(row, "since", I(0));
 	set_text(row, "why", "no longer in the configuration; its connections go on");
 	json_array_append_new(rows, row);
@@ -171,6 +178,17 @@ static struct pool_sum pool_sum(struct lb *lb, uint32_t pool)
 	return sum;
 }
 
+static const char *pool_use_name(const struct lb *lb, uint32_t i)
+{
+	static const char *const names[] = POOL_USE_NAMES;
+	const struct config_pool *p = config_pool(lb->config, i);
+
+	if (pool_serving(lb->config, lb->backends, i) != i)
+		return "backup pool";
+	return names[pool_fates(p, config_backend(lb->config, p->first_backend),
+				lb->backends + p->first_backend, NULL)];
+}
+
 static json_t *pools(struct lb *lb)
 {
 	static const char *const modes[] = CONFIG_MODE_NAMES;
@@ -184,6 +202,7 @@ static json_t *pools(struct lb *lb)
 		set_text(row, "pool", p->name);
 		set_text(row, "mode", modes[p->mode]);
 		set_text(row, "probe", p->probe.type);
+		set_text(row, "use", pool_use_name(lb, i));
 		set(row, "up", I(sum.up));
 		set(row, "total", I(sum.total));
 		set(row, "live", I(sum.live));
@@ -200,7 +219,8 @@ static json_t *services(struct lb *lb)
 
 	for (uint32_t i = 0; i < lb->config->n_services; i++) {
 		const struct config_service *s = config_service(lb->config, i);
-		struct pool_sum sum = pool_sum(lb, s->pool);
+		uint32_t serving = pool_serving(lb->config, lb->backends, s->pool);
+		struct pool_sum sum = pool_sum(lb, serving);
 		struct service_counts counts;
 		json_t *row = json_object();
 		char up[32];
@@ -211,7 +231,7 @@ static json_t *services(struct lb *lb)
 		set_addr(row, "vip", &s->vip);
 		set(row, "port", I(s->port));
 		set_text(row, "protocol", s->protocol == IPPROTO_TCP ? "tcp" : "udp");
-		set_text(row, "pool", config_pool(lb->config, s->pool)->name);
+		set_text(row, "pool", config_pool(lb->config, serving)->name);
 		set_text(row, "backends", up);
 		set(row, "live", I(counts.live));
 		set(row, "packets", I(counts.packets));

@@ -22,16 +22,33 @@ static __attribute__((format(printf, 2, 3))) void problem(json_t *problems, cons
 	json_array_append_new(problems, json_string(text));
 }
 
+static void panic_problem(json_t *problems, const struct lb *lb, const struct config_pool *p)
+{
+	uint32_t n, good = pool_health(p, config_backend(lb->config, p->first_backend),
+				       lb->backends + p->first_backend, &n);
+
+	problem(problems,
+		"pool %s panics: %u of %u backends pass their probes (panic_threshold %u %%); that is taken for a fault of the probes, and all backends are used; see: sluice probe -v",
+		p->name, good, n, p->panic_percent);
+}
+
 /* Whom the pool uses instead of its ordinary backends. @usable: backends that take connections;
  * @backups: those of them that are backups
  */
-static void use_problem(json_t *problems, const struct lb *lb, const struct config_pool *p,
-			uint32_t usable, uint32_t backups)
+static void use_problem(json_t *problems, const struct lb *lb, uint32_t pool, uint32_t usable,
+			uint32_t backups)
 {
+	const struct config_pool *p = config_pool(lb->config, pool);
 	enum pool_use use = pool_fates(p, config_backend(lb->config, p->first_backend),
 				       lb->backends + p->first_backend, NULL);
 
-	if (use == USE_NOBODY)
+	if (pool_serving(lb->config, lb->backends, pool) != pool)
+		problem(problems,
+			"pool %s has nobody to take connections; its backup, pool %s, serves",
+			p->name, config_pool(lb->config, (uint32_t)p->backup_pool)->name);
+	else if (use == USE_PANIC)
+		panic_problem(problems, lb, p);
+	else if (use == USE_NOBODY)
 		problem(problems,
 			"pool %s rejects new connections: fewer than %u backends are usable (min_backends)",
 			p->name, p->min_backends);
@@ -51,8 +68,9 @@ static void use_problem(json_t *problems, const struct lb *lb, const struct conf
 			backups ? ", and uses its backups" : " (min_backends)");
 }
 
-static void backend_problems(json_t *problems, const struct lb *lb, const struct config_pool *p)
+static void backend_problems(json_t *problems, const struct lb *lb, uint32_t pool)
 {
+	const struct config_pool *p = config_pool(lb->config, pool);
 	static const char *const neighbours[] = NEIGHBOUR_NAMES;
 	uint32_t usable = 0, backups = 0;
 
@@ -77,7 +95,7 @@ static void backend_problems(json_t *problems, const struct lb *lb, const struct
 				"backend %s of pool %s cannot be reached: %s; in mode dsr it must be on a link of this node",
 				name, p->name, neighbours[b->neighbour.status]);
 	}
-	use_problem(problems, lb, p, usable, backups);
+	use_problem(problems, lb, pool, usable, backups);
 }
 
 /* Modes nat and fullnat send answers by the kernel's routes, which it only tells where it forwards.
@@ -169,7 +187,7 @@ void command_status(struct client *client, const json_t *request)
 	node_problems(problems, lb);
 	forwarding_problems(problems, lb);
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
-		backend_problems(problems, lb, config_pool(lb->config, i));
+		backend_problems(problems, lb, i);
 	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",
 			   SLUICE_VERSION, "since", (json_int_t)lb->since_s, "degraded",
 			   json_array_size(problems) > 0);

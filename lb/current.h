@@ -44,7 +44,9 @@ struct current_service {
 	bool used;
 	char name[NAME_SIZE];
 	struct service_key key;
-	struct service plane; /* as in the map */
+	struct service plane; /* as in the map: plane.pool is the pool that serves it now */
+	uint32_t own_pool;    /* that it names */
+	uint32_t backup_pool; /* of that; POOL_MAX = none */
 };
 
 struct current_interface {

@@ -315,7 +315,10 @@ static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
 	*ret = (struct desired_pool){.conf = pool,
 				     .owners = table->owners,
 				     .version = table->version,
-				     .nat = mode_pool(pool)};
+				     .nat = mode_pool(pool),
+				     .serving = pool_serving(in->config, in->backends, i)};
+	for (uint32_t k = 0; k < pool->n_backends; k++)
+		ret->takes_new = ret->takes_new || backends[pool->first_backend + k].takes_new;
 	return 0;
 }
 

@@ -23,6 +23,8 @@ struct desired_pool {
 	const uint16_t *owners; /* of each slot: index into the pool's backends, or BACKEND_NONE */
 	uint64_t version;	/* equal versions are equal owners */
 	struct nat_pool nat;	/* as in the data plane */
+	bool takes_new;		/* somebody in it does */
+	uint32_t serving;	/* of the configuration: itself, or its backup */
 };
 
 struct desired_interface {

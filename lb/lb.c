@@ -25,6 +25,7 @@
 #include "lb/prod.h"
 #include "lb/reconciler.h"
 #include "lb/requests.h"
+#include "lb/suspect_watch.h"
 #include "lb/syn_watch.h"
 #include "lb/translations.h"
 
@@ -239,12 +240,14 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, on_lost, lb);
 	lb->translations = translation_sweep_new(lb->loop, lb->plane, lb->sweep);
 	lb->syn_watch = syn_watch_new(lb);
+	lb->suspects = suspect_watch_new(lb);
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->reconciler || !lb->balance || !parts->ready_look)
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
+	    !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -270,6 +273,7 @@ static void parts_free(struct lb_process_parts *parts)
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);
+	suspect_watch_free(lb->suspects);
 	syn_watch_free(lb->syn_watch);
 	translation_sweep_free(lb->translations);
 	flow_sweep_free(lb->sweep);

@@ -73,14 +73,20 @@ struct nat_pool mode_pool(const struct config_pool *pool)
 	return nat;
 }
 
-struct service mode_service(const struct config *c, const struct config_service *s)
+/* What belongs to the servers is of the pool that they are in; the rest, of the service's own: a
+ * connection that was there before must find what it had.
+ */
+struct service mode_service(const struct config *c, const struct config_service *s,
+			    uint32_t serving)
 {
 	const struct config_pool *pool = config_pool(c, s->pool);
 	struct service service = {.mode = modes[pool->mode].forward};
 
 	if (pool->on_down == ON_DOWN_RESET)
 		service.flags |= SERVICE_RESET;
-	if (pool->mode == MODE_FULLNAT && pool->proxy_v2)
+	if (pool->no_backend == NO_BACKEND_REJECT)
+		service.flags |= SERVICE_REJECT;
+	if (pool->mode == MODE_FULLNAT && config_pool(c, serving)->proxy_v2)
 		service.flags |= SERVICE_PROXY_V2;
 	service.flags |= cookie_flags(pool, s);
 	service.source_bits = addr_is_ipv4(&s->vip) ? pool->persist_bits4 : pool->persist_bits6;

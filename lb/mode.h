@@ -11,8 +11,11 @@
 /* mode_is_routed: may its backends be behind a gateway? */
 bool mode_is_routed(enum config_mode mode);
 
-/* mode_service: all of the record but its numbers. */
-struct service mode_service(const struct config *c, const struct config_service *s);
+/* mode_service: all of the record but its numbers.
+ * @serving: the pool that serves it now: its own, or the backup of that
+ */
+struct service mode_service(const struct config *c, const struct config_service *s,
+			    uint32_t serving);
 
 /* mode_backend_fill: the members of @plane that are the mode's own; the others stay. */
 void mode_backend_fill(const struct desired_backend *b, struct backend *plane);

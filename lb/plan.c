@@ -238,23 +238,6 @@ static int pools_remove(struct diff *d)
 
 /* ---- services ---- */
 
-static struct current_service service_wanted(const struct diff *d, uint32_t i)
-{
-	const struct config_service *conf = config_service(d->desired->config, i);
-	struct current_service want = {.used = true, .key = service_key_of(conf)};
-
-	memcpy(want.name, conf->name, sizeof(want.name));
-	want.plane = mode_service(d->desired->config, conf);
-	if (d->desired->ambiguous[i])
-		want.plane.flags |= SERVICE_STATEFUL;
-	if (want.plane.flags & SERVICE_COOKIES_OUT && d->facts->flooded &&
-	    d->facts->flooded[d->services[i]])
-		want.plane.flags |= SERVICE_SYN_COOKIES;
-	want.plane.id = d->services[i];
-	want.plane.pool = d->pools[conf->pool];
-	return want;
-}
-
 static bool is_same_service(const struct current_service *have, const struct current_service *want)
 {
 	return have->used && memcmp(&have->key, &want->key, sizeof(want->key)) == 0;
@@ -334,6 +317,7 @@ static int services_compare(struct diff *d)
 
 		if (is_held_back(d, &want) ||
 		    (same && memcmp(&have->plane, &want.plane, sizeof(want.plane)) == 0 &&
+		     have->own_pool == want.own_pool && have->backup_pool == want.backup_pool &&
 		     strcmp(have->name, want.name) == 0))
 			continue;
 		s = step_add(d, same ? STEP_SERVICE_CHANGE : STEP_SERVICE_ADD, d->services[i]);

@@ -49,5 +49,7 @@ int programs_narrow(struct diff *d);
 int interfaces_attach(struct diff *d);
 
 struct service_key service_key_of(const struct config_service *s);
+/* service_wanted: of the configuration's service @i; after diff_number(). */
+struct current_service service_wanted(const struct diff *d, uint32_t i);
 
 #endif

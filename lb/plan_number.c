@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* plan_number.c: the numbers of what is wanted: those that it has, or free ones.
+/* plan_number.c: the numbers of what is wanted: those that it has, or free ones; and services,
+ * whose records are made of such numbers.
  *
  * A backend's number that was used before comes back as late as possible: going round.
  */
+#include "lb/mode.h"
 #include "lb/plan_diff.h"
 
 #include <arpa/inet.h>
@@ -142,4 +144,29 @@ int diff_number(struct diff *d)
 	if (r == 0)
 		r = pools_number(d);
 	return r == 0 ? services_number(d) : r;
+}
+
+struct current_service service_wanted(const struct diff *d, uint32_t i)
+{
+	const struct config_service *conf = config_service(d->desired->config, i);
+	int32_t backup = config_pool(d->desired->config, conf->pool)->backup_pool;
+	uint32_t serving = d->desired->pools[conf->pool].serving;
+	struct current_service want = {.used = true,
+				       .key = service_key_of(conf),
+				       .own_pool = d->pools[conf->pool],
+				       .backup_pool = backup < 0 ? POOL_MAX : d->pools[backup]};
+
+	memcpy(want.name, conf->name, sizeof(want.name));
+	want.plane = mode_service(d->desired->config, conf, serving);
+	if (d->desired->ambiguous[i])
+		want.plane.flags |= SERVICE_STATEFUL;
+	if (want.plane.flags & SERVICE_COOKIES_OUT && d->facts->flooded &&
+	    d->facts->flooded[d->services[i]])
+		want.plane.flags |= SERVICE_SYN_COOKIES;
+	/* a SYN that is answered cannot be rejected any more */
+	if (want.plane.flags & SERVICE_REJECT && !d->desired->pools[serving].takes_new)
+		want.plane.flags &= (uint8_t)~SERVICE_SYN_COOKIES;
+	want.plane.id = d->services[i];
+	want.plane.pool = d->pools[serving];
+	return want;
 }

@@ -334,6 +334,46 @@ struct service_stats plane_service_stats(const struct plane *plane, uint32_t id)
 	return s;
 }
 
+/* The same of many keys. */
+static int stats_sum_many(const struct plane *plane, enum plane_map map, uint32_t first, uint32_t n,
+			  uint32_t words, uint64_t *ret_sums)
+{
+	uint32_t of_all = plane->cpus * words, before = first - 1, at, count = n;
+	uint64_t *values = calloc((size_t)of_all * n, sizeof(*values));
+	uint32_t *keys = calloc(n, sizeof(*keys));
+	int r = values && keys ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = bpf_map_lookup_batch(plane->maps[map], first > 0 ? &before : NULL, &at, keys,
+					 values, &count, NULL);
+	if (r == -ENOENT) /* its end */
+		r = 0;
+	memset(ret_sums, 0, (size_t)words * n * sizeof(*ret_sums));
+	for (uint32_t k = 0; r == 0 && k < count; k++) {
+		uint64_t *sums = ret_sums + (size_t)(keys[k] - first) * words;
+
+		for (uint32_t i = 0; i < of_all; i++)
+			sums[i % words] += values[(size_t)k * of_all + i];
+	}
+	free(values);
+	free(keys);
+	return r;
+}
+
+int plane_backend_stats_read(const struct plane *plane, uint32_t first, uint32_t n,
+			     struct backend_stats *ret_stats)
+{
+	return stats_sum_many(plane, MAP_BACKEND_STATS, first, n, sizeof(*ret_stats) / 8,
+			      (uint64_t *)ret_stats);
+}
+
+int plane_service_stats_read(const struct plane *plane, uint32_t first, uint32_t n,
+			     struct service_stats *ret_stats)
+{
+	return stats_sum_many(plane, MAP_SERVICE_STATS, first, n, sizeof(*ret_stats) / 8,
+			      (uint64_t *)ret_stats);
+}
+
 void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT])
 {
 	for (uint32_t i = 0; i < REASON_COUNT; i++)

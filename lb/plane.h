@@ -113,6 +113,14 @@ int plane_pool_clear(struct plane *plane, uint32_t number);
 /* Sums over the CPUs; zeroes when there is nothing. */
 struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);
 struct service_stats plane_service_stats(const struct plane *plane, uint32_t id);
+/* plane_backend_stats_read, plane_service_stats_read: those of @n numbers from @first on, up to
+ * PLANE_STATS_BATCH, in one system call. 0 or -errno.
+ */
+enum { PLANE_STATS_BATCH = 256 };
+int plane_backend_stats_read(const struct plane *plane, uint32_t first, uint32_t n,
+			     struct backend_stats *ret_stats);
+int plane_service_stats_read(const struct plane *plane, uint32_t first, uint32_t n,
+			     struct service_stats *ret_stats);
 void plane_reasons(const struct plane *plane, uint64_t ret_counts[static REASON_COUNT]);
 
 /* ---- plane_settings.c ---- */

@@ -106,6 +106,8 @@ static void services_adopt(const struct plane *plane, struct current *c)
 		c->services[value.id].used = true;
 		c->services[value.id].key = key;
 		c->services[value.id].plane = value;
+		c->services[value.id].own_pool = value.pool; /* as far as one can see */
+		c->services[value.id].backup_pool = POOL_MAX;
 		if (value.id >= c->next_service)
 			c->next_service = (value.id + 1) % SERVICE_MAX;
 	}

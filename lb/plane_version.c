@@ -28,6 +28,9 @@
 /* Without any of these the others say nothing. */
 #define CORE (BIT(MAP_NAMES) | BIT(MAP_SERVICES) | BIT(MAP_TABLES) | BIT(MAP_BACKENDS))
 
+/* Their sizes are settings, as that of the flow table is. */
+#define TRANSLATED (BIT(MAP_TRANSLATIONS) | BIT(MAP_REVERSE) | BIT(MAP_NASCENT) | BIT(MAP_CLAIMS))
+
 /* Which of an older version's maps mean what they mean here, if their shapes are the same. */
 static const struct {
 	int version;
@@ -35,7 +38,11 @@ static const struct {
 } known[] = {
 	/* had no service_lines and no fragments, and other reasons */
 	{1, CORE | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_RECENT) | BIT(MAP_CLOCK) |
-		    BIT(MAP_SERVICE_STATS) | BIT(MAP_BACKEND_STATS)},
+		    BIT(MAP_SERVICE_STATS)},
+	/* had shorter backend_stats, which begin anew, and other reasons */
+	{2, CORE | BIT(MAP_SERVICE_LINES) | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_FRAGMENTS) |
+		    BIT(MAP_RECENT) | BIT(MAP_CLOCK) | BIT(MAP_SERVICE_STATS) | BIT(MAP_RETURNS) |
+		    BIT(MAP_NAT_POOLS) | TRANSLATED},
 };
 
 /* ---- an older version's maps ---- */
@@ -84,8 +91,8 @@ static struct bpf_map_info shape_of(const struct older *o, enum plane_map map)
 
 enum likeness { OTHER, ENTRIES_ALIKE, ALIKE };
 
-/* The flow table's size is a setting; an array's is what the program was made for. Records of
- * `names` only grow at their end.
+/* The size of the tables of flows is a setting; an array's is what the program was made for.
+ * Records of `names` only grow at their end.
  */
 static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 {
@@ -98,7 +105,7 @@ static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 	if (have.type != want.type || have.key_size != want.key_size ||
 	    have.value_size != want.value_size)
 		return OTHER;
-	if (map == MAP_FLOWS || map == MAP_NAMES)
+	if (map == MAP_FLOWS || map == MAP_NAMES || TRANSLATED & BIT(map))
 		return ALIKE;
 	if (have.map_flags != want.map_flags)
 		return OTHER;

@@ -20,6 +20,7 @@
 #include "lb/operator.h"
 #include "lb/reconciler.h"
 #include "lb/syn_watch.h"
+#include "lb/uses.h"
 
 enum { RETRY_S = 2, RETRY_HELD_S = 30, PROBLEM_SIZE = 240 };
 
@@ -37,6 +38,7 @@ struct reconciler {
 	bool holds;
 	uint32_t generation; /* that was refused */
 	struct settings held;
+	struct uses *uses;
 	uint64_t key_print;
 };
 
@@ -69,7 +71,8 @@ struct reconciler *reconciler_new(struct lb *lb)
 	r->retry = event_new(lb->loop, -1, 0, on_retry, lb);
 	r->cache = table_cache_new(0);
 	r->candidate_cache = table_cache_new(1ULL << 62);
-	if (!r->timer || !r->retry || !r->cache || !r->candidate_cache) {
+	r->uses = uses_new();
+	if (!r->timer || !r->retry || !r->cache || !r->candidate_cache || !r->uses) {
 		reconciler_free(r);
 		return NULL;
 	}
@@ -88,6 +91,7 @@ void reconciler_free(struct reconciler *r)
 	table_cache_free(r->candidate_cache);
 	plan_rows_fini(&r->last);
 	explicit_bzero(&r->held, sizeof(r->held));
+	uses_free(r->uses);
 	free(r);
 }
 
@@ -295,6 +299,7 @@ static int plan_carry_out(struct lb *lb, const struct inputs *in, const char *wh
 	sweep_tell(lb, &plan);
 	error = plan_apply(&plan, lb->plane, lb->current, on_problem, lb);
 	outcome_take(lb, &plan);
+	uses_tell(r->uses, lb->config, lb->backends);
 	if (error < 0) {
 		log_err("plan not applied to its end: why=%s done=%zu of=%zu error=%s", why,
 			plan.done, plan.n, strerror(-error));
@@ -537,6 +542,14 @@ uint64_t lb_live(struct lb *lb, uint32_t i)
 	return number < CURRENT_BACKENDS ? flow_sweep_live(lb->sweep, number) : 0;
 }
 
+/* The counters of other CPUs go on while they are read. */
+static uint64_t half_open(const struct backend_stats *s)
+{
+	int64_t n = (int64_t)(s->syns - s->again - (s->opened - s->waiting));
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 static struct backend_counts counts_of(const struct lb *lb, uint32_t number)
 {
 	struct backend_stats s = plane_backend_stats(lb->plane, number);
@@ -545,6 +558,10 @@ static struct backend_counts counts_of(const struct lb *lb, uint32_t number)
 				       .bytes = s.bytes,
 				       .opened = s.opened,
 				       .closed = s.closed,
+				       .syns = s.syns,
+				       .again = s.again,
+				       .resets = s.resets,
+				       .half_open = half_open(&s),
 				       .expired = flow_sweep_expired(lb->sweep, number),
 				       .live = flow_sweep_live(lb->sweep, number)};
 }
@@ -557,10 +574,20 @@ void lb_backend_counts(struct lb *lb, uint32_t i, struct backend_counts *ret_cou
 		number < CURRENT_BACKENDS ? counts_of(lb, number) : (struct backend_counts){0};
 }
 
+static uint64_t pool_live(struct lb *lb, uint32_t pool)
+{
+	const struct config_pool *p = config_pool(lb->config, pool);
+	uint64_t live = 0;
+
+	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++)
+		live += lb_live(lb, i);
+	return live;
+}
+
 void lb_service_counts(struct lb *lb, uint32_t i, struct service_counts *ret_counts)
 {
 	const struct config_service *s = config_service(lb->config, i);
-	const struct config_pool *p = config_pool(lb->config, s->pool);
+	uint32_t serving = pool_serving(lb->config, lb->backends, s->pool);
 	struct service_counts counts = {0};
 
 	for (uint32_t id = 0; id < SERVICE_MAX; id++) {
@@ -577,8 +604,9 @@ void lb_service_counts(struct lb *lb, uint32_t i, struct service_counts *ret_cou
 						 .flows = stats.flows};
 		break;
 	}
-	for (uint32_t k = p->first_backend; k < p->first_backend + p->n_backends; k++)
-		counts.live += lb_live(lb, k);
+	counts.live = pool_live(lb, s->pool);
+	if (serving != s->pool)
+		counts.live += pool_live(lb, serving);
 	*ret_counts = counts;
 }
 

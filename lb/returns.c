@@ -16,6 +16,7 @@ struct return_entry {
 	struct service_key key; /* of the backend */
 	struct return_to to;
 	uint32_t service; /* whose */
+	bool retired;	  /* the backend is */
 };
 
 struct return_list {
@@ -28,7 +29,9 @@ static int entry_compare(const void *a, const void *b)
 	const struct return_entry *x = a, *y = b;
 	int r = memcmp(&x->key, &y->key, sizeof(x->key));
 
-	return r ? r : (x->service > y->service) - (x->service < y->service);
+	if (r == 0)
+		r = (x->service > y->service) - (x->service < y->service);
+	return r ? r : x->retired - y->retired;
 }
 
 static int list_add(struct return_list *list, const struct return_entry *entry)
@@ -62,10 +65,10 @@ static bool same_family(const void *a, const void *b)
 
 /* ---- of a configuration ---- */
 
-static int config_entries(const struct config *c, uint32_t i, struct return_list *list)
+static int pool_entries(const struct config *c, uint32_t i, const struct config_pool *pool,
+			struct return_list *list)
 {
 	const struct config_service *s = config_service(c, i);
-	const struct config_pool *pool = config_pool(c, s->pool);
 	int r = 0;
 
 	for (uint32_t k = 0; r == 0 && pool->mode == MODE_NAT && k < pool->n_backends; k++) {
@@ -79,6 +82,17 @@ static int config_entries(const struct config *c, uint32_t i, struct return_list
 		entry.key.protocol = s->protocol;
 		r = list_add(list, &entry);
 	}
+	return r;
+}
+
+/* Those of its pool, and of that one's backup, whoever serves it now. */
+static int config_entries(const struct config *c, uint32_t i, struct return_list *list)
+{
+	const struct config_pool *pool = config_pool(c, config_service(c, i)->pool);
+	int r = pool_entries(c, i, pool, list);
+
+	if (r == 0 && pool->backup_pool >= 0)
+		r = pool_entries(c, i, config_pool(c, (uint32_t)pool->backup_pool), list);
 	return r;
 }
 
@@ -112,12 +126,18 @@ static bool is_tracked(const struct current_service *s)
 	return s->plane.mode == FORWARD_FULLNAT || s->plane.flags & SERVICE_STATEFUL;
 }
 
-static int pair_add(const struct current_service *s, const struct current_backend *b,
-		    struct return_list *list)
+/* Connections of a pool that served it a moment ago go on. */
+static bool may_serve(const struct current_service *s, uint32_t pool)
 {
-	struct return_entry entry = {.service = s->plane.id};
+	return pool == s->plane.pool || pool == s->own_pool || pool == s->backup_pool;
+}
 
-	if (!b->used || b->plane.pool != s->plane.pool || !same_family(b->plane.addr, s->key.addr))
+static int pair_add(const struct current_service *s, const struct current_backend *b,
+		    uint32_t number, struct return_list *list)
+{
+	struct return_entry entry = {.service = s->plane.id, .retired = b->retired};
+
+	if (!b->used || !may_serve(s, b->plane.pool) || !same_family(b->plane.addr, s->key.addr))
 		return 0;
 	memcpy(entry.key.addr, b->plane.addr, sizeof(entry.key.addr));
 	entry.key.port = b->plane.port ? b->plane.port : s->key.port;
@@ -126,6 +146,7 @@ static int pair_add(const struct current_service *s, const struct current_backen
 	entry.to.port = s->key.port;
 	entry.to.service = s->plane.id;
 	entry.to.flags = is_tracked(s) ? RETURN_TRACKED : RETURN_ALONE;
+	entry.to.backend = (uint16_t)number;
 	return list_add(list, &entry);
 }
 
@@ -135,7 +156,7 @@ static int current_entries(const struct current *c, const struct current_service
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < CURRENT_BACKENDS; i++)
-		r = pair_add(s, &c->backends[i], list);
+		r = pair_add(s, &c->backends[i], i, list);
 	return r;
 }
 
@@ -234,7 +255,7 @@ int plane_returns_add_service(struct plane *plane, const struct current *c,
 	return r;
 }
 
-int plane_returns_add_backend(struct plane *plane, const struct current *c,
+int plane_returns_add_backend(struct plane *plane, const struct current *c, uint32_t number,
 			      const struct current_backend *b)
 {
 	struct return_list list = {0};
@@ -242,7 +263,7 @@ int plane_returns_add_backend(struct plane *plane, const struct current *c,
 
 	for (uint32_t i = 0; r == 0 && i < SERVICE_MAX; i++) {
 		if (is_translated(&c->services[i]))
-			r = pair_add(&c->services[i], b, &list);
+			r = pair_add(&c->services[i], b, number, &list);
 	}
 	r = r < 0 ? r : map_add(plane->maps[MAP_RETURNS], &list);
 	free(list.entries);

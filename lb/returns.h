@@ -25,7 +25,7 @@ int plane_returns_set(struct plane *plane, const struct current *c);
  */
 int plane_returns_add_service(struct plane *plane, const struct current *c,
 			      const struct current_service *s);
-int plane_returns_add_backend(struct plane *plane, const struct current *c,
+int plane_returns_add_backend(struct plane *plane, const struct current *c, uint32_t number,
 			      const struct current_backend *b);
 
 #endif

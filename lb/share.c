@@ -18,7 +18,61 @@ uint16_t backend_share(const struct lb_backend *in)
 	return share > 0 ? (uint16_t)share : 1;
 }
 
-static enum pool_use use_of(const struct config_pool *pool, uint32_t n_up, uint32_t n_room)
+/* The agent on a server knows why it says down; a probe, or that it flaps, may be our side's. */
+static bool is_failed(const struct config_pool *pool, const struct lb_backend *in)
+{
+	return backend_health(pool, in) == HEALTH_DOWN &&
+	       in->health.said[SAYER_AGENT].health != HEALTH_DOWN;
+}
+
+static bool has_a_say(const struct config_pool *pool, const struct config_backend *conf,
+		      const struct lb_backend *in)
+{
+	enum health health = backend_health(pool, in);
+
+	if (conf->backup || in->by_operator == OPERATOR_DISABLED)
+		return false;
+	if (health == HEALTH_UNKNOWN)
+		return in->kept_alive;
+	return health != HEALTH_DOWN || is_failed(pool, in);
+}
+
+uint32_t pool_health(const struct config_pool *pool, const struct config_backend *conf,
+		     const struct lb_backend *in, uint32_t *ret_n)
+{
+	uint32_t n = 0, good = 0;
+
+	for (uint32_t i = 0; i < pool->n_backends; i++) {
+		if (!has_a_say(pool, &conf[i], &in[i]))
+			continue;
+		n++;
+		good += !is_failed(pool, &in[i]);
+	}
+	*ret_n = n;
+	return good;
+}
+
+/* A backup passes its probe, or there is a whole pool of them: so it is not the probes. */
+static bool has_backup(const struct config_pool *pool, const struct config_backend *conf,
+		       const struct lb_backend *in)
+{
+	for (uint32_t i = 0; i < pool->n_backends; i++) {
+		if (conf[i].backup && backend_fate(pool, &conf[i], &in[i]).takes_new)
+			return true;
+	}
+	return pool->backup_pool >= 0;
+}
+
+static bool is_panic(const struct config_pool *pool, const struct config_backend *conf,
+		     const struct lb_backend *in)
+{
+	uint32_t n = 0, good = pool->panic_percent ? pool_health(pool, conf, in, &n) : 0;
+
+	return (uint64_t)good * 100 < (uint64_t)pool->panic_percent * n &&
+	       (good > 0 || !has_backup(pool, conf, in));
+}
+
+static enum pool_use use_by_count(const struct config_pool *pool, uint32_t n_up, uint32_t n_room)
 {
 	uint32_t least = pool->min_backends > 0 ? pool->min_backends : 1;
 
@@ -49,31 +103,77 @@ static struct fate fate_as_up(const struct config_pool *pool, const struct confi
 static struct fate fate_in(enum pool_use use, const struct config_pool *pool,
 			   const struct config_backend *conf, const struct lb_backend *in)
 {
-	struct fate fate =
-		use == USE_ALL ? fate_as_up(pool, conf, in) : backend_fate(pool, conf, in);
+	bool as_up = use == USE_ALL || (use == USE_PANIC && is_failed(pool, in));
+	struct fate fate = as_up ? fate_as_up(pool, conf, in) : backend_fate(pool, conf, in);
 
-	if (in->full || use == USE_NOBODY || (use == USE_ORDINARY && conf->backup))
+	if (in->full || use == USE_NOBODY ||
+	    ((use == USE_ORDINARY || use == USE_PANIC) && conf->backup))
 		fate.takes_new = false;
 	fate.share = fate.takes_new ? backend_share(in) : 0;
 	return fate;
 }
 
-enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
-			 const struct lb_backend *in, struct fate *ret_fates)
+static enum pool_use use_of(const struct config_pool *pool, const struct config_backend *conf,
+			    const struct lb_backend *in)
 {
 	uint32_t n_up = 0, n_room = 0;
-	enum pool_use use;
 
+	if (is_panic(pool, conf, in))
+		return USE_PANIC;
 	for (uint32_t i = 0; i < pool->n_backends; i++) {
 		if (conf[i].backup || !backend_fate(pool, &conf[i], &in[i]).takes_new)
 			continue;
 		n_up++;
 		n_room += !in[i].full;
 	}
-	use = use_of(pool, n_up, n_room);
+	return use_by_count(pool, n_up, n_room);
+}
+
+enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
+			 const struct lb_backend *in, struct fate *ret_fates)
+{
+	enum pool_use use = use_of(pool, conf, in);
+
 	for (uint32_t i = 0; ret_fates && i < pool->n_backends; i++)
 		ret_fates[i] = fate_in(use, pool, &conf[i], &in[i]);
 	return use;
+}
+
+/* ---- the backup pool ---- */
+
+static bool takes_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
+{
+	const struct config_pool *pool = config_pool(config, i);
+	const struct config_backend *conf = config_backend(config, pool->first_backend);
+	const struct lb_backend *in = backends + pool->first_backend;
+	enum pool_use use = use_of(pool, conf, in);
+
+	for (uint32_t k = 0; k < pool->n_backends; k++) {
+		if (fate_in(use, pool, &conf[k], &in[k]).takes_new)
+			return true;
+	}
+	return false;
+}
+
+/* No probe of it has ended yet: it is too early to say that nobody is there. */
+static bool is_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
+{
+	const struct config_pool *pool = config_pool(config, i);
+
+	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
+		if (backend_health(pool, &backends[k]) != HEALTH_UNKNOWN || backends[k].kept_alive)
+			return false;
+	}
+	return true;
+}
+
+uint32_t pool_serving(const struct config *config, const struct lb_backend *backends, uint32_t i)
+{
+	int32_t backup = config_pool(config, i)->backup_pool;
+
+	if (backup < 0 || takes_new(config, backends, i) || is_new(config, backends, i))
+		return i;
+	return takes_new(config, backends, (uint32_t)backup) ? (uint32_t)backup : i;
 }
 
 /* ---- slow start ---- */

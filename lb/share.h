@@ -15,11 +15,34 @@ enum pool_use {
 	USE_BACKUPS,  /* fewer than min_backends, or none: the backups as well */
 	USE_ALL,      /* fewer than min_backends: all, whatever their probes say */
 	USE_NOBODY,   /* fewer than min_backends: nobody takes new ones */
+	/* Fewer than panic_threshold pass their probes, which are more likely wrong than so many
+	 * servers are: those that are no backups, whatever their probes say. Comes before
+	 * min_backends, which believes the probes; but not where nobody passes and there are
+	 * backups.
+	 */
+	USE_PANIC,
 };
+
+#define POOL_USE_NAMES                                                                             \
+	{                                                                                          \
+		"ordinary", "overflow", "backups", "all", "nobody", "panic"                        \
+	}
 
 /* pool_fates: of each backend of the pool. @ret_fates: pool->n_backends of them, or NULL. */
 enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
 			 const struct lb_backend *in, struct fate *ret_fates);
+
+/* pool_health: of the backends that are no backups, have a result, and are not taken out by the
+ * operator or by the agent on them: *ret_n, and how many of these do not fail their probes.
+ */
+uint32_t pool_health(const struct config_pool *pool, const struct config_backend *conf,
+		     const struct lb_backend *in, uint32_t *ret_n);
+
+/* pool_serving: the pool that serves the services of pool @i of the configuration: itself; or its
+ * backup_pool, while nobody of its own takes new connections and somebody there does.
+ * @backends: config->n_backends
+ */
+uint32_t pool_serving(const struct config *config, const struct lb_backend *backends, uint32_t i);
 
 /* backend_share: 1 .. SHARE_ALL; of a backend that takes new connections: less in a slow start, and
  * where its answers are slow or its agent wants less (message_health.weight).

@@ -31,6 +31,7 @@ struct neighbours;
 struct plane;
 struct prod;
 struct reconciler;
+struct suspect_watch;
 struct request;
 struct trace;
 
@@ -133,6 +134,9 @@ struct lb_interface {
 
 struct backend_counts {
 	uint64_t packets, bytes, opened, closed, expired, live;
+	uint64_t syns, again; /* TCP: SYNs, and such as came again */
+	uint64_t resets;
+	uint64_t half_open; /* connections that never got past the handshake */
 };
 
 struct service_counts {
@@ -169,6 +173,7 @@ struct lb {
 	struct flow_sweep *sweep;
 	struct translation_sweep *translations;
 	struct syn_watch *syn_watch;
+	struct suspect_watch *suspects;
 	struct prod *prod; /* NULL: clients of lost flows are not told */
 	struct clock_writer *clock;
 	struct reconciler *reconciler;

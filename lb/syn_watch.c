@@ -43,9 +43,9 @@ static const struct config_pool *pool_of(const struct lb *lb, const struct curre
 	const struct config_pool *pool;
 	int i;
 
-	if (!s->used || !(s->plane.flags & SERVICE_COOKIES_OUT) || s->plane.pool >= POOL_MAX)
+	if (!s->used || !(s->plane.flags & SERVICE_COOKIES_OUT) || s->own_pool >= POOL_MAX)
 		return NULL;
-	i = config_find_pool(lb->config, lb->current->pools[s->plane.pool].name);
+	i = config_find_pool(lb->config, lb->current->pools[s->own_pool].name);
 	pool = i < 0 ? NULL : config_pool(lb->config, (uint32_t)i);
 	return pool && pool->syn_cookies == SYN_COOKIES_AUTO ? pool : NULL;
 }

@@ -34,7 +34,8 @@ static void service_put(struct plane *p, const char *vip, const char *backend, u
 	bool tracked = service->mode == FORWARD_FULLNAT || service->flags & SERVICE_STATEFUL;
 	struct return_to to = {.port = htons(25),
 			       .service = service->id,
-			       .flags = tracked ? RETURN_TRACKED : RETURN_ALONE};
+			       .flags = tracked ? RETURN_TRACKED : RETURN_ALONE,
+			       .backend = service->id};
 
 	site_addr(key.addr, vip);
 	plane_record_set(p, &key, service);

@@ -269,6 +269,10 @@ struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t num
 		sum.bytes += values[i].bytes;
 		sum.opened += values[i].opened;
 		sum.closed += values[i].closed;
+		sum.syns += values[i].syns;
+		sum.again += values[i].again;
+		sum.resets += values[i].resets;
+		sum.waiting += values[i].waiting;
 	}
 	return sum;
 }

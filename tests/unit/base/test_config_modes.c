@@ -16,6 +16,14 @@
 #define TUNNEL(inside)	POOL("mode = \"tunnel\"; tunnel = { " inside " };\n")
 #define FULLNAT(inside) POOL("mode = \"fullnat\"; " inside "\n")
 
+/* The pool of a service, and another one. */
+#define TWO_POOLS(first, second)                                                                   \
+	GOOD_NODES GOOD_VRRP                                                                       \
+		"pools = ( { name = \"mx\"; port = 25;\n" first "\n"                               \
+		" backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); },\n"                \
+		" { name = \"spare\"; " second                                                     \
+		" backends = ( { name = \"z\"; address = \"192.0.2.9\"; } ); } );\n" GOOD_SERVICES
+
 static const struct {
 	const char *text, *error;
 } rows[] = {
@@ -81,6 +89,23 @@ static const struct {
 	 "f:4: \"feedback\" is a string; true or false is expected\n"},
 	{POOL("on_down = \"rst\";\n"),
 	 "f:4: on_down \"rst\" is not known; did you mean \"reset\"?\n"},
+	{POOL("panic_threshold = 101;\n"),
+	 "f:4: \"panic_threshold\" is 101, out of range; expected: 0 to 100\n"},
+	{POOL("no_backend = \"refuse\";\n"),
+	 "f:4: no_backend \"refuse\" is not known; expected: \"drop\", \"reject\"\n"},
+	{POOL("backup_pool = \"others\";\n"),
+	 "f:4: pool \"others\" is not there; expected: the name of one of \"pools\"\n"},
+	{POOL("backup_pool = \"mx\";\n"),
+	 "f:4: pool \"mx\" is its own backup; expected: another pool's name\n"},
+	{TWO_POOLS("backup_pool = \"spar\";", "port = 25;"),
+	 "f:4: pool \"spar\" is not there; did you mean \"spare\"?\n"},
+	{TWO_POOLS("backup_pool = \"spare\";", "backup_pool = \"mx\"; port = 25;"),
+	 "f:4: pool \"mx\": its backup \"spare\" has a \"backup_pool\", too; expected: a pool without one\n"
+	 "f:6: pool \"spare\": its backup \"mx\" has a \"backup_pool\", too; expected: a pool without one\n"},
+	{TWO_POOLS("backup_pool = \"spare\";", "mode = \"tunnel\"; port = 25;"),
+	 "f:4: pool \"mx\" has mode dsr and its backup \"spare\" mode tunnel; expected: the same\n"},
+	{TWO_POOLS("backup_pool = \"spare\";", "port = 26;"),
+	 "f:6: pool \"spare\": no service of it has port 26, and mode dsr does not translate ports; expected: the services' port, or a port in the probe\n"},
 	{BACKENDS("{ name = \"a\"; address = \"192.0.2.21\"; backup = true; }\n"),
 	 "f:3: pool \"mx\" has only backups; expected: a backend without backup = true\n"},
 	{BACKENDS("{ name = \"a\"; address = \"192.0.2.21\"; max_connections = 1.5; }\n"),
@@ -142,6 +167,8 @@ static void test_pool_without_options_is_dsr_and_has_none(void **state)
 	assert_true(p->persist_bits4 == 0 && p->persist_bits6 == 0);
 	assert_true(p->min_backends == 0 && p->below_min == BELOW_MIN_BACKUP);
 	assert_true(p->slow_start_ms == 0 && !p->feedback && p->on_down == ON_DOWN_RESET);
+	assert_true(p->panic_percent == 0 && p->backup_pool == -1);
+	assert_int_equal(p->no_backend, NO_BACKEND_DROP);
 	assert_true(!config_backend(c, 0)->backup && config_backend(c, 0)->max_connections == 0);
 	config_free(c);
 }
@@ -219,6 +246,21 @@ static void test_balancing_options_are_read(void **state)
 	config_free(c);
 }
 
+static void test_pool_names_the_one_that_serves_instead(void **state)
+{
+	struct config *c = load_good(
+		TWO_POOLS("panic_threshold = 40; no_backend = \"reject\"; backup_pool = \"spare\";",
+			  "port = 25;"),
+		"lb1");
+	const struct config_pool *p = config_pool(c, 0);
+
+	(void)state;
+	assert_true(p->panic_percent == 40 && p->no_backend == NO_BACKEND_REJECT);
+	assert_int_equal(p->backup_pool, 1);
+	assert_int_equal(config_pool(c, 1)->backup_pool, -1);
+	config_free(c);
+}
+
 static void test_nodes_share_the_ports_of_fullnat_and_never_collide(void **state)
 {
 	static const char text[] =
@@ -246,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_tunnel_has_its_settings_and_serves_the_other_family),
 		cmocka_unit_test(test_nat_and_fullnat_translate_ports_and_have_their_settings),
 		cmocka_unit_test(test_balancing_options_are_read),
+		cmocka_unit_test(test_pool_names_the_one_that_serves_instead),
 		cmocka_unit_test(test_nodes_share_the_ports_of_fullnat_and_never_collide),
 	};
 

@@ -476,6 +476,38 @@ static void test_takeover_without_descriptors_is_tried_again(void **state)
 	world_free(w);
 }
 
+/* Whose counters of backends were shorter. */
+static void test_version_2_gives_all_but_its_counters(void **state)
+{
+	const struct flow_key key = {.src = {1}, .sport = 7};
+	struct flow flow = {.backend = 1};
+	struct world *w = world_with_veth();
+	struct plane *plane;
+	int fd = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "backend_stats", 4, 32, BACKEND_MAX,
+				NULL);
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
+	plane_free(plane);
+	assert_int_equal(rename(PIN_FOLDER, "/sys/fs/bpf/sluice/v2"), 0);
+	assert_int_equal(unlink("/sys/fs/bpf/sluice/v2/backend_stats"), 0);
+	assert_int_equal(bpf_obj_pin(fd, "/sys/fs/bpf/sluice/v2/backend_stats"), 0);
+	close(fd);
+	current_free(w->current);
+	w->current = current_new();
+	assert_int_equal(plane_open(pins, &plane), 0);
+	for (int map = 0; map < MAP_COUNT; map++)
+		assert_true(plane->maps[map] >= 0 || map == MAP_BACKEND_STATS ||
+			    map == MAP_REASONS);
+	assert_int_equal(plane_adopt(plane, w->now_s, w->current), 1);
+	world_apply(w, plane);
+	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow), 0);
+	plane_free(plane);
+	world_free(w);
+}
+
 /* Nothing of the old maps can be trusted alone: only the link is kept. */
 static void test_older_version_with_another_backend_record_gives_its_link_only(void **state)
 {
@@ -555,6 +587,7 @@ int main(void)
 					  plane_clean),
 		cmocka_unit_test_teardown(test_takeover_without_descriptors_is_tried_again,
 					  plane_clean),
+		cmocka_unit_test_teardown(test_version_2_gives_all_but_its_counters, plane_clean),
 		cmocka_unit_test_teardown(
 			test_older_version_with_another_backend_record_gives_its_link_only,
 			plane_clean),

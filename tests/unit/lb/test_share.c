@@ -175,6 +175,86 @@ static void test_full_ends_below_95_percent(void **state)
 	assert_true(limit_reached(true, UINT32_MAX, UINT32_MAX));
 }
 
+/* ---- panic ---- */
+
+#define PANIC(options) POOLS("panic_threshold = 50; " options)
+
+static void test_pool_below_its_panic_threshold_does_not_believe_the_probes(void **state)
+{
+	static const struct {
+		const char *pools;
+		enum health health[4];
+		enum pool_use use;
+		const char *fates;
+	} rows[] = {
+		{PANIC(""), {UP, UP, DOWN, UP}, USE_ORDINARY, "1100 1101"},
+		{PANIC(""), {UP, DOWN, DOWN, UP}, USE_PANIC, "1110 1111"},
+		{PANIC(""), {DOWN, DOWN, DOWN, DOWN}, USE_PANIC, "1110 1111"},
+		/* the backup passes: it is not the probes */
+		{PANIC(""), {DOWN, DOWN, DOWN, UP}, USE_BACKUPS, "0001 0001"},
+		/* a server that asks for no more work has answered */
+		{PANIC(""), {UP, LEAV, DOWN, UP}, USE_ORDINARY, "1000 1101"},
+		{PANIC(""), {LEAV, DOWN, DOWN, UP}, USE_PANIC, "0110 1111"},
+		/* one without a result says nothing, and is not forced */
+		{PANIC(""), {NEW, UP, DOWN, UP}, USE_ORDINARY, "0100 0101"},
+		{PANIC(""), {NEW, NEW, NEW, NEW}, USE_BACKUPS, "0000 0000"},
+		{PANIC("min_backends = 2; below_min = \"reject\";"),
+		 {UP, DOWN, DOWN, UP},
+		 USE_PANIC,
+		 "1110 1111"},
+		{POOLS("panic_threshold = 100;"), {UP, UP, DOWN, UP}, USE_PANIC, "1110 1111"},
+		{POOLS("panic_threshold = 33;"), {UP, DOWN, DOWN, UP}, USE_ORDINARY, "1000 1001"},
+		{POOLS("panic_threshold = 34;"), {UP, DOWN, DOWN, UP}, USE_PANIC, "1110 1111"},
+	};
+	struct fate fates[4];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct world *w = world_of(rows[i].pools);
+
+		health_set(w, rows[i].health);
+		if (use_of(w, fates) != rows[i].use || strcmp(fates_text(w), rows[i].fates) != 0)
+			fail_msg("row %zu: use %d, fates %s", i, (int)use_of(w, fates),
+				 fates_text(w));
+		world_free(w);
+	}
+}
+
+static void test_panic_leaves_the_operators_and_the_agents_word(void **state)
+{
+	struct world *w = world_of(PANIC(""));
+	struct fate fates[4];
+
+	(void)state;
+	health_set(w, (enum health[4]){UP, DOWN, DOWN, DOWN});
+	w->backends[1].by_operator = OPERATOR_DISABLED; /* and is not counted: 1 of 2 */
+	assert_int_equal(use_of(w, fates), USE_ORDINARY);
+	w->backends[0].health.health = DOWN;
+	assert_int_equal(use_of(w, fates), USE_PANIC);
+	assert_string_equal(fates_text(w), "1010 1011");
+	w->backends[2].health.said[SAYER_AGENT].health = DOWN;
+	assert_string_equal(fates_text(w), "1000 1001");
+	w->backends[0].by_operator = OPERATOR_DRAIN;
+	assert_string_equal(fates_text(w), "0000 1001");
+	world_free(w);
+}
+
+static void test_leaving_panic_moves_the_slots_back(void **state)
+{
+	struct world *w = world_of(PANIC(""));
+	uint32_t share = owned(w, 0, 1);
+
+	(void)state;
+	w->backends[1].health.health = w->backends[2].health.health = DOWN;
+	assert_string_equal(world_go(w), "");
+	assert_int_equal(owned(w, 0, 1), share);
+	w->backends[1].health.health = UP;
+	assert_string_equal(world_go(w), "table, backend change");
+	assert_int_equal(owned(w, 0, 2), 0);
+	assert_false(is_alive(w, 2));
+	world_free(w);
+}
+
 /* ---- slow start ---- */
 
 #define SLOW POOLS("slow_start = \"60s\";")
@@ -370,6 +450,9 @@ int main(void)
 		cmocka_unit_test(test_operator_has_the_last_word_over_below_min),
 		cmocka_unit_test(test_full_backend_keeps_its_connections_and_gets_no_new_ones),
 		cmocka_unit_test(test_full_backends_count_for_min_backends),
+		cmocka_unit_test(test_pool_below_its_panic_threshold_does_not_believe_the_probes),
+		cmocka_unit_test(test_panic_leaves_the_operators_and_the_agents_word),
+		cmocka_unit_test(test_leaving_panic_moves_the_slots_back),
 		cmocka_unit_test(test_full_ends_below_95_percent),
 		cmocka_unit_test(test_share_rises_in_ten_steps_after_coming_up),
 		cmocka_unit_test(test_each_step_moves_slots_only_to_who_starts),
