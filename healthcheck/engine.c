@@ -36,6 +36,8 @@ struct backend {
 	struct runner *runner;
 	struct message_probe *asked;
 	bool asked_running;
+	struct via via; /* of the conversation */
+	struct via_turn turn;
 	bool kept; /* while engine_configure() works */
 };
 
@@ -46,6 +48,8 @@ struct engine {
 	uint32_t most_running, running;
 	uint32_t phase_start;
 	uint64_t complained_ms;
+	struct vias *vias; /* NULL: nobody is probed through a VIP */
+	bool via_forbidden;
 	uint32_t n;
 	struct backend **backends; /* sorted by pool and name */
 };
@@ -157,13 +161,14 @@ static void conversation_end(struct backend *b)
 static int conversation_begin(struct backend *b, runner_done_fn *done, dialogue_line_fn *line)
 {
 	const struct config_probe *probe = &b->pool->probe;
+	uint16_t port = probe->port ? probe->port : b->conf->port;
 	struct runner_request request = {
 		.loop = b->engine->loop,
 		.tls = b->engine->tls,
 		.ops = b->ops,
 		.probe = probe,
 		.addr = b->conf->addr,
-		.port = probe->port ? probe->port : b->conf->port,
+		.port = port,
 		.done = done,
 		.line = line,
 		.owner = b,
@@ -172,15 +177,27 @@ static int conversation_begin(struct backend *b, runner_done_fn *done, dialogue_
 
 	if (b->engine->running >= b->engine->most_running)
 		return -EBUSY;
+	request.via = b->via = via_next(b->engine->vias, b->conf, port, &b->turn);
 	r = runner_new(&request, &b->runner);
 	if (r == 0)
 		b->engine->running++;
 	return r;
 }
 
-static void on_asked_done(void *owner, const struct verdict *v, uint32_t took_ms)
+/* What the runner said, and through which VIP. */
+static struct verdict verdict_via(struct backend *b, const struct verdict *said)
+{
+	struct verdict v = *said;
+
+	via_turn_end(&b->turn, v.word);
+	via_tell(&b->via, &v);
+	return v;
+}
+
+static void on_asked_done(void *owner, const struct verdict *said, uint32_t took_ms)
 {
 	struct backend *b = owner;
+	struct verdict told = verdict_via(b, said), *v = &told;
 	bool passed = v->word == VERDICT_PASS;
 	char text[MESSAGE_LINE], code[16] = "";
 
@@ -216,9 +233,10 @@ static void timer_set_next(struct backend *b)
 		  schedule_next(clock_ms(), b->started_ms, b->phase, b->pool->probe.interval_ms));
 }
 
-static void on_done(void *owner, const struct verdict *v, uint32_t took_ms)
+static void on_done(void *owner, const struct verdict *said, uint32_t took_ms)
 {
 	struct backend *b = owner;
+	struct verdict told = verdict_via(b, said), *v = &told;
 	const struct config_probe *probe = &b->pool->probe;
 	struct judgement judgement = judge_verdict(&b->judge, probe->rise, probe->fall, v->word);
 
@@ -329,7 +347,7 @@ static bool backend_same(const struct backend *b, const struct config_pool *pool
 
 	return memcmp(&b->conf->addr, &conf->addr, sizeof(conf->addr)) == 0 &&
 	       (x->port ? x->port : b->conf->port) == (y->port ? y->port : conf->port) &&
-	       strcmp(x->type, y->type) == 0 && x->tls == y->tls &&
+	       strcmp(x->type, y->type) == 0 && x->tls == y->tls && x->via == y->via &&
 	       memcmp(x->conf, y->conf, sizeof(x->conf)) == 0;
 }
 
@@ -387,16 +405,18 @@ static void backend_take_over(struct backend *b, const struct config_pool *pool,
 int engine_configure(struct engine *e, const struct config *config)
 {
 	struct backend **chosen = calloc(config->n_backends + 1, sizeof(struct backend *));
-	int r;
+	struct vias *vias = NULL;
+	int r = chosen ? backends_choose(e, config, chosen) : -ENOMEM;
 
-	if (!chosen)
-		return -ENOMEM;
-	r = backends_choose(e, config, chosen);
+	if (r == 0 && !e->via_forbidden)
+		r = vias_new(config, &vias);
 	if (r < 0) {
-		backends_forgo(chosen, config->n_backends);
+		backends_forgo(chosen, chosen ? config->n_backends : 0);
 		free(chosen);
 		return r;
 	}
+	vias_free(e->vias);
+	e->vias = vias;
 	for (uint32_t i = 0; i < e->n; i++) {
 		if (!e->backends[i]->kept)
 			backend_free(e->backends[i]);
@@ -469,6 +489,11 @@ struct engine *engine_new(struct event_base *loop, SSL_CTX *tls, const struct en
 	return e;
 }
 
+void engine_via_forbid(struct engine *e)
+{
+	e->via_forbidden = true;
+}
+
 void engine_free(struct engine *e)
 {
 	if (!e)
@@ -476,5 +501,6 @@ void engine_free(struct engine *e)
 	for (uint32_t i = 0; i < e->n; i++)
 		backend_free(e->backends[i]);
 	free(e->backends);
+	vias_free(e->vias);
 	free(e);
 }

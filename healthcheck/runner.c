@@ -28,6 +28,7 @@ struct runner {
 	struct config_probe probe;
 	struct addr addr;
 	uint16_t port;
+	struct via via;
 	runner_done_fn *done;
 	void *owner;
 	enum runner_at at;
@@ -251,10 +252,10 @@ static void handshake_begin(struct runner *r)
 
 static void connected(struct runner *r)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN], via[VIA_TEXT];
 
-	dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u in %u ms",
-		      addr_format(&r->addr, text), r->port, elapsed_ms(r));
+	dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u%s in %u ms",
+		      addr_format(&r->addr, text), r->port, via_text(&r->via, via), elapsed_ms(r));
 	event_add(r->readable, NULL);
 	if (r->probe.tls == TLS_IMPLICIT)
 		handshake_begin(r);
@@ -398,6 +399,7 @@ static int connection_begin(struct runner *r, struct event_base *loop)
 	if (r->fd < 0)
 		return -errno;
 	setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	via_mark(&r->via, r->fd);
 	if (event_assign(r->readable, loop, r->fd, EV_READ | EV_PERSIST, on_readable, r) < 0 ||
 	    event_assign(r->writable, loop, r->fd, EV_WRITE, on_writable, r) < 0)
 		return -ENOMEM;
@@ -435,6 +437,7 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->probe = *q->probe;
 	r->addr = q->addr;
 	r->port = q->port;
+	r->via = q->via;
 	r->done = q->done;
 	r->owner = q->owner;
 	r->context = q->tls;

@@ -13,6 +13,7 @@
 
 #include "healthcheck/dialogue.h"
 #include "healthcheck/probe.h"
+#include "healthcheck/via.h"
 
 struct runner;
 
@@ -29,6 +30,7 @@ struct runner_request {
 	const struct config_probe *probe; /* copied */
 	struct addr addr;
 	uint16_t port;
+	struct via via;
 	runner_done_fn *done;
 	dialogue_line_fn *line; /* NULL = not wanted */
 	void *owner;
