@@ -94,6 +94,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 			problem(problems,
 				"interface %s has no native XDP: generic mode is slower; a driver with XDP helps",
 				in->name);
+		if (in->probe_problem[0])
+			problem(problems,
+				"probes by interface %s ask the backends' own addresses, not the VIPs: %s",
+				in->name, in->probe_problem);
 	}
 	for (uint32_t i = 0; i < lb->config->n_instances; i++) {
 		if (lb->instances[i].vrrp.role == VRRP_INIT)

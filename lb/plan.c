@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number)
+struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number)
 {
 	struct plan *p = d->plan;
 
@@ -34,34 +34,7 @@ static uint64_t live_of(const struct diff *d, uint32_t backend)
 	return d->facts->live ? d->facts->live[backend] : 0;
 }
 
-/* ---- interfaces and settings ---- */
-
-static const struct desired_interface *interface_wanted(const struct diff *d, const char *name)
-{
-	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
-		if (strcmp(d->desired->interfaces[i].name, name) == 0)
-			return &d->desired->interfaces[i];
-	}
-	return NULL;
-}
-
-static int interfaces_detach(struct diff *d)
-{
-	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++) {
-		const struct current_interface *have = &d->current->interfaces[i];
-		const struct desired_interface *want =
-			have->used ? interface_wanted(d, have->name) : NULL;
-		struct step *s;
-
-		if (!have->used || (want && want->ifindex == have->ifindex))
-			continue;
-		s = step_add(d, STEP_DETACH, i);
-		if (!s)
-			return -ENOMEM;
-		s->interface = (struct current_interface){0};
-	}
-	return 0;
-}
+/* ---- settings ---- */
 
 static int settings_compare(struct diff *d)
 {
@@ -84,53 +57,6 @@ static int settings_compare(struct diff *d)
 	/* after a restart the key is not known, but its print is: nothing really changes */
 	s->silent = !d->slots_differ && have->flow_limit == want->flow_limit &&
 		    memcmp(have->hash_key, want->hash_key, sizeof(want->hash_key)) != 0;
-	return 0;
-}
-
-/* The number of a wanted interface: the one it has, if it is not detached first; or a free one. */
-static uint32_t interface_number(struct diff *d, const struct desired_interface *want,
-				 uint8_t taken[static CURRENT_INTERFACES])
-{
-	int found = current_find_interface(d->current, want->name);
-	uint32_t number;
-
-	if (found >= 0)
-		return (uint32_t)found;
-	number = number_free(taken, CURRENT_INTERFACES, 0);
-	if (number < CURRENT_INTERFACES)
-		taken[number] = 1;
-	return number;
-}
-
-static int interfaces_attach(struct diff *d)
-{
-	uint8_t taken[CURRENT_INTERFACES] = {0};
-
-	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
-		taken[i] = d->current->interfaces[i].used;
-	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
-		const struct desired_interface *want = &d->desired->interfaces[i];
-		uint32_t number = interface_number(d, want, taken);
-		const struct current_interface *have;
-		struct step *s;
-		bool there;
-
-		if (number >= CURRENT_INTERFACES)
-			return -ENOSPC;
-		have = &d->current->interfaces[number];
-		there = have->used && have->ifindex == want->ifindex;
-		if (there && have->loaded && !d->settings_differ &&
-		    memcmp(have->mac, want->mac, sizeof(want->mac)) == 0)
-			continue;
-		s = step_add(d, there ? STEP_PROGRAM : STEP_ATTACH, number);
-		if (!s)
-			return -ENOMEM;
-		s->interface = (struct current_interface){.used = true, .loaded = true};
-		s->interface.ifindex = want->ifindex;
-		s->interface.mode = there ? have->mode : ATTACH_NONE;
-		memcpy(s->interface.name, want->name, sizeof(want->name));
-		memcpy(s->interface.mac, want->mac, sizeof(want->mac));
-	}
 	return 0;
 }
 
@@ -516,7 +442,8 @@ int plan_build(const struct current *current, const struct desired *desired,
 	static int (*const stages[])(struct diff *) = {
 		interfaces_detach, services_remove,  settings_compare, backends_gain,
 		tables_compare,	   services_compare, backends_lose,    backends_retire,
-		pools_remove,	   backends_free,    interfaces_attach};
+		pools_remove,	   backends_free,    probes_compare,   interfaces_attach,
+		probes_attach};
 	struct plan plan = {0};
 	struct diff d = {.current = current, .desired = desired, .facts = facts, .plan = &plan};
 	int r = diff_init(&d);
@@ -552,7 +479,7 @@ void step_commit(struct step *s, struct current *c)
 	case STEP_SETTINGS:
 		c->settings = s->settings;
 		for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
-			c->interfaces[i].loaded = false;
+			c->interfaces[i].loaded = c->interfaces[i].probe_loaded = false;
 		break;
 	case STEP_BACKEND_ADD:
 		c->next_backend = (s->number + 1) % CURRENT_BACKENDS;
@@ -580,7 +507,17 @@ void step_commit(struct step *s, struct current *c)
 	case STEP_PROGRAM:
 	case STEP_ATTACH:
 	case STEP_DETACH:
+	case STEP_PROBE_DETACH:
 		c->interfaces[s->number] = s->interface;
+		break;
+	case STEP_PROBE_ATTACH: /* the rest of it may have come by an earlier step */
+		c->interfaces[s->number].probe_attached = true;
+		c->interfaces[s->number].probe_loaded = true;
+		break;
+	case STEP_PROBE_VIPS:
+		probe_list_fini(&c->probes);
+		c->probes = s->probes;
+		s->probes = (struct probe_list){0};
 		break;
 	}
 }
@@ -590,6 +527,8 @@ void plan_fini(struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		if (plan->steps[i].kind == STEP_TABLE || plan->steps[i].kind == STEP_POOL_ADD)
 			table_fini(&plan->steps[i].pool.table);
+		if (plan->steps[i].kind == STEP_PROBE_VIPS)
+			probe_list_fini(&plan->steps[i].probes);
 	}
 	free(plan->steps);
 	free(plan->numbers);

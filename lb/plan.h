@@ -14,6 +14,7 @@
 
 /* In the order in which they are applied. */
 enum step_kind {
+	STEP_PROBE_DETACH, /* the program of tc egress that sends probes through the VIPs */
 	STEP_DETACH,
 	STEP_SERVICE_REMOVE,
 	STEP_SETTINGS,
@@ -27,8 +28,10 @@ enum step_kind {
 	STEP_BACKEND_RETIRE,
 	STEP_POOL_REMOVE,
 	STEP_BACKEND_FREE, /* its number */
+	STEP_PROBE_VIPS,   /* which VIPs those are */
 	STEP_PROGRAM,	   /* replace it, through its link */
 	STEP_ATTACH,
+	STEP_PROBE_ATTACH,
 };
 
 struct step {
@@ -44,6 +47,7 @@ struct step {
 		struct current_pool pool; /* owns its table, until it is applied */
 		struct current_service service;
 		struct current_interface interface;
+		struct probe_list probes; /* likewise owned */
 	};
 };
 

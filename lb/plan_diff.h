@@ -31,6 +31,15 @@ int diff_number(struct diff *d);
  */
 uint32_t number_free(const uint8_t *taken, uint32_t most, uint32_t from);
 
+/* step_add: NULL = out of memory. */
+struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number);
+
+/* plan_interface.c: stages of plan_build(). 0, -ENOMEM or -ENOSPC. */
+int interfaces_detach(struct diff *d);
+int interfaces_attach(struct diff *d);
+int probes_compare(struct diff *d);
+int probes_attach(struct diff *d);
+
 struct service_key service_key_of(const struct config_service *s);
 
 #endif

@@ -42,7 +42,9 @@ const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_REVERSE] = "reverse",
 	[MAP_NASCENT] = "nascent",
 	[MAP_CLAIMS] = "claims",
+	[MAP_PROBE_RETURNS] = "probe_returns",
 	[MAP_NAMES] = "names",
+	[MAP_PROBE_VIPS] = "probe_vips",
 };
 
 /* ---- pins ---- */
@@ -222,7 +224,7 @@ void plane_remove(struct plane *plane)
 /* ---- settings ---- */
 
 /* fd is a new map's, or -errno: pin and keep it. */
-static int map_keep(struct plane *plane, enum plane_map map, int fd)
+int plane_map_keep(struct plane *plane, enum plane_map map, int fd)
 {
 	int r = fd < 0 ? fd : map_pin(plane, map, fd);
 
@@ -239,9 +241,9 @@ static int names_create(struct plane *plane)
 
 	if (plane->maps[MAP_NAMES] >= 0)
 		return 0;
-	return map_keep(plane, MAP_NAMES,
-			bpf_map_create(BPF_MAP_TYPE_HASH, "names", sizeof(uint32_t),
-				       sizeof(struct name_record), PLANE_NAMES, &opts));
+	return plane_map_keep(plane, MAP_NAMES,
+			      bpf_map_create(BPF_MAP_TYPE_HASH, "names", sizeof(uint32_t),
+					     sizeof(struct name_record), PLANE_NAMES, &opts));
 }
 
 static int inner_create(uint32_t slots)
@@ -262,9 +264,9 @@ static int tables_create(struct plane *plane)
 	if (inner < 0)
 		return inner;
 	opts.inner_map_fd = (uint32_t)inner;
-	r = map_keep(plane, MAP_TABLES,
-		     bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "tables", sizeof(uint32_t),
-				    sizeof(uint32_t), POOL_MAX, &opts));
+	r = plane_map_keep(plane, MAP_TABLES,
+			   bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "tables", sizeof(uint32_t),
+					  sizeof(uint32_t), POOL_MAX, &opts));
 	close(inner);
 	return r;
 }
@@ -284,7 +286,8 @@ static int maps_create(struct plane *plane)
 		if (plane->maps[map] >= 0)
 			continue;
 		m = bpf_object__find_map_by_name(skel->obj, plane_map_names[map]);
-		r = m ? map_keep(plane, map, fcntl(bpf_map__fd(m), F_DUPFD_CLOEXEC, 3)) : -ENOENT;
+		r = m ? plane_map_keep(plane, map, fcntl(bpf_map__fd(m), F_DUPFD_CLOEXEC, 3))
+		      : -ENOENT;
 	}
 	balancer__destroy(skel);
 	return r;
@@ -313,6 +316,7 @@ static void nascent_drop(struct plane *plane, const struct settings *settings)
 
 	plane_map_outgrow(plane, MAP_NASCENT, plane_nascent(settings), &old);
 	plane_map_outgrow(plane, MAP_CLAIMS, plane_nascent(settings), &old);
+	plane_map_outgrow(plane, MAP_PROBE_RETURNS, plane_probe_returns(settings), &old);
 	fd_close(&old);
 }
 
@@ -344,6 +348,8 @@ int plane_settings_set(struct plane *plane, const struct settings *settings)
 	fd_close(&old_tables);
 	if (r == 0)
 		r = names_create(plane);
+	if (r == 0)
+		r = plane_probes_create(plane);
 	if (r == 0)
 		r = maps_create(plane);
 	if (r == 0)

@@ -32,6 +32,11 @@ uint32_t plane_nascent(const struct settings *settings)
 	return settings->features & FEATURE_RETURN ? NASCENT_DEFAULT : 1;
 }
 
+uint32_t plane_probe_returns(const struct settings *settings)
+{
+	return settings->features & FEATURE_PROBES ? PROBE_RETURNS : 1;
+}
+
 /* A map of another size is replaced: the old one is kept until its entries are copied. */
 void plane_map_outgrow(struct plane *plane, enum plane_map map, uint32_t entries, int *old)
 {
