@@ -56,9 +56,9 @@ static void vip_put(struct site *s)
 {
 	uint32_t mark = MARK;
 
-	assert_int_equal(bpf_map_update_elem(bpf_map__fd(s->skel->maps.probe_vips), &mark, &s->vip,
-					     BPF_ANY),
-			 0);
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(s->skel->maps.probe_vips), &mark, &s->vip, BPF_ANY),
+		0);
 }
 
 /* vip_set: mode dsr, through @vip. */
@@ -309,7 +309,8 @@ static void test_what_is_no_probe_leaves_as_it_was(void **state)
 	d = syn;
 	d.protocol = IPPROTO_UDP;
 	assert_as_it_was(s, MARK, &d);
-	d = probe_of(BACKEND6, TCP_SYN); /* of the other family, and no address of ours in the VIP's */
+	d = probe_of(BACKEND6,
+		     TCP_SYN); /* of the other family, and no address of ours in the VIP's */
 	memset(s->vip.own, 0, sizeof(s->vip.own));
 	vip_put(s);
 	assert_as_it_was(s, MARK, &d);
@@ -352,8 +353,8 @@ static void test_what_answers_no_probe_is_passed_as_it_was(void **state)
 static void test_icmp_error_about_a_probe_is_passed_as_it_was(void **state)
 {
 	struct datagram sent = probe_of(BACKEND4, TCP_SYN), out, up;
-	struct datagram error = {.src = "192.0.2.1", .dst = NODE4, .protocol = IPPROTO_ICMP,
-				 .type = 3, .code = 1};
+	struct datagram error = {
+		.src = "192.0.2.1", .dst = NODE4, .protocol = IPPROTO_ICMP, .type = 3, .code = 1};
 	struct site *s = *state;
 
 	vip_set(s, VIP4);
@@ -426,10 +427,9 @@ static void ports_take(struct site *s, int32_t left_s)
 	addr_put(key.dst, VIP4);
 	for (int i = 0; i < PROBE_PORTS; i++) {
 		key.sport = htons((uint16_t)PROBE_PORT(PORT, i));
-		assert_int_equal(
-			bpf_map_update_elem(bpf_map__fd(s->plane.skel->maps.probe_returns), &key,
-					    &r, BPF_ANY),
-			0);
+		assert_int_equal(bpf_map_update_elem(bpf_map__fd(s->plane.skel->maps.probe_returns),
+						     &key, &r, BPF_ANY),
+				 0);
 	}
 }
 
@@ -451,8 +451,7 @@ static void test_probe_waits_while_all_its_ports_are_in_use(void **state)
 static void test_port_is_free_again_soon_after_the_end(void **state)
 {
 	struct datagram syn = probe_of(BACKEND4, TCP_SYN), rst = probe_of(BACKEND4, TCP_RST);
-	struct tuple key = {
-		.protocol = IPPROTO_TCP, .sport = htons(PORT), .dport = htons(25)};
+	struct tuple key = {.protocol = IPPROTO_TCP, .sport = htons(PORT), .dport = htons(25)};
 	struct probe_return r;
 	struct datagram out;
 	struct site *s = *state;
@@ -482,7 +481,8 @@ static struct outer uncover(struct frame *frame, bool gue, bool inner6)
 	uint8_t *ip = frame->bytes + 14;
 	bool six = *ip >> 4 == 6;
 	uint32_t header = six ? 40 : 20, protocol = six ? ip[6] : ip[9];
-	uint32_t total = six ? 40U + (uint32_t)(ip[4] << 8 | ip[5]) : (uint32_t)(ip[2] << 8 | ip[3]);
+	uint32_t total =
+		six ? 40U + (uint32_t)(ip[4] << 8 | ip[5]) : (uint32_t)(ip[2] << 8 | ip[3]);
 	struct outer o = {.bytes = header + (gue ? 12 : 0)};
 	uint8_t *udp = ip + header;
 

@@ -61,9 +61,8 @@ static void assert_via(const struct via *via, uint32_t mark, const char *vip)
 }
 
 /* The next one, with what came of it. */
-static void assert_next(const struct vias *v, const struct config_backend *b,
-			struct via_turn *turn, uint32_t mark, const char *vip,
-			enum verdict_word word)
+static void assert_next(const struct vias *v, const struct config_backend *b, struct via_turn *turn,
+			uint32_t mark, const char *vip, enum verdict_word word)
 {
 	struct via via = via_next(v, b, 25, turn);
 

@@ -25,11 +25,10 @@
 #include "tests/unit/lb/world.h"
 
 #define POOL_OF(name, settings, probe, address)                                                    \
-	"{ name = \"" name "\"; port = 25; probe = { type = \"tcp\"; timeout = \"1500ms\"; "       \
-	probe " }; idle_timeout = \"60s\"; " settings " backends = ( { name = \"mx1\"; address = \"" \
-	address "\"; } ); }"
-#define POOL(settings, probe, address)                                                             \
-	"pools = ( " POOL_OF("mx", settings, probe, address) " );"
+	"{ name = \"" name "\"; port = 25; probe = { type = \"tcp\"; timeout = \"1500ms\"; " probe \
+	" }; idle_timeout = \"60s\"; " settings                                                    \
+	" backends = ( { name = \"mx1\"; address = \"" address "\"; } ); }"
+#define POOL(settings, probe, address) "pools = ( " POOL_OF("mx", settings, probe, address) " );"
 
 static const char pins[] = "/sys/fs/bpf/sluice";
 static const char dsr[] = POOL("", "", "192.0.2.21");
@@ -53,8 +52,9 @@ static void test_probes_are_put_in_place_last_and_taken_away_first(void **state)
 
 	(void)state;
 	world_configure(w, dsr, smtp_to_mx);
-	assert_string_equal(world_go(w), "settings, backend add, pool add, service add, probe vips, "
-					 "attach, probe attach");
+	assert_string_equal(world_go(w),
+			    "settings, backend add, pool add, service add, probe vips, "
+			    "attach, probe attach");
 	assert_int_equal(w->current->settings.features, FEATURE_PROBES);
 	assert_string_equal(world_go(w), "");
 	world_configure(w, dsr_by_address, smtp_to_mx);
@@ -101,11 +101,12 @@ static void test_change_of_the_tunnel_changes_what_a_probe_is_put_into(void **st
 	assert_int_equal(v->timeout_s, 2);
 	assert_true(w->current->probes.entries[0].mark & PROBE_MARK);
 
-	world_configure(w,
-			POOL("mode = \"tunnel\"; tunnel = { type = \"gue\"; port = 6081; mtu = 1400; "
-			     "sources = [ \"10.9.0.0/16\", \"fd09::/48\" ]; };",
-			     "", "2001:db8::21"),
-			smtp_to_mx);
+	world_configure(
+		w,
+		POOL("mode = \"tunnel\"; tunnel = { type = \"gue\"; port = 6081; mtu = 1400; "
+		     "sources = [ \"10.9.0.0/16\", \"fd09::/48\" ]; };",
+		     "", "2001:db8::21"),
+		smtp_to_mx);
 	world_go(w);
 	v = &w->current->probes.entries[0].vip;
 	assert_int_equal(v->mode, FORWARD_TUNNEL);
@@ -173,10 +174,11 @@ static void test_marks_are_all_different_and_stay_over_a_reload(void **state)
 
 	(void)state;
 	for (unsigned port = 1; port <= 1024; port++)
-		used += (size_t)snprintf(many + used, sizeof(many) - used,
-					 "%s{ name = \"s\"; vip = \"192.0.2.10\"; port = %u; pool = "
-					 "\"mx\"; }",
-					 port > 1 ? "," : "", port);
+		used += (size_t)snprintf(
+			many + used, sizeof(many) - used,
+			"%s{ name = \"s\"; vip = \"192.0.2.10\"; port = %u; pool = "
+			"\"mx\"; }",
+			port > 1 ? "," : "", port);
 	snprintf(many + used, sizeof(many) - used, " );");
 	world_configure(w, dsr, many);
 	for (; n < w->config->n_services; n++)
@@ -227,8 +229,8 @@ static int plane_clean(void **state)
 /* Of the filter that is there; 0 = none. */
 static unsigned filter_program(void)
 {
-	FILE *f = popen("tc filter show dev sl-probe egress | sed -n 's/.* id \\([0-9]*\\) .*/\\1/p'",
-			"r");
+	FILE *f = popen(
+		"tc filter show dev sl-probe egress | sed -n 's/.* id \\([0-9]*\\) .*/\\1/p'", "r");
 	unsigned id = 0;
 
 	assert_non_null(f);
