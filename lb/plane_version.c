@@ -33,6 +33,11 @@ static const struct {
 	int version;
 	uint32_t kept;
 } known[] = {
+	/* had other reasons, and no probes through VIPs */
+	{2, CORE | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_FRAGMENTS) | BIT(MAP_RECENT) |
+		    BIT(MAP_CLOCK) | BIT(MAP_SERVICE_STATS) | BIT(MAP_BACKEND_STATS) |
+		    BIT(MAP_RETURNS) | BIT(MAP_NAT_POOLS) | BIT(MAP_TRANSLATIONS) |
+		    BIT(MAP_REVERSE) | BIT(MAP_NASCENT) | BIT(MAP_CLAIMS)},
 	/* had no service_lines and no fragments, and other reasons */
 	{1, CORE | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_RECENT) | BIT(MAP_CLOCK) |
 		    BIT(MAP_SERVICE_STATS) | BIT(MAP_BACKEND_STATS)},
@@ -84,8 +89,8 @@ static struct bpf_map_info shape_of(const struct older *o, enum plane_map map)
 
 enum likeness { OTHER, ENTRIES_ALIKE, ALIKE };
 
-/* The flow table's size is a setting; an array's is what the program was made for. Records of
- * `names` only grow at their end.
+/* The flow table's size is a setting, like that of translations; an array's is what the program was
+ * made for. Records of `names` only grow at their end.
  */
 static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 {
@@ -98,7 +103,8 @@ static enum likeness compare(const struct older *o, enum plane_map map, int fd)
 	if (have.type != want.type || have.key_size != want.key_size ||
 	    have.value_size != want.value_size)
 		return OTHER;
-	if (map == MAP_FLOWS || map == MAP_NAMES)
+	if (map == MAP_FLOWS || map == MAP_NAMES || map == MAP_TRANSLATIONS || map == MAP_REVERSE ||
+	    map == MAP_NASCENT || map == MAP_CLAIMS)
 		return ALIKE;
 	if (have.map_flags != want.map_flags)
 		return OTHER;
