@@ -8,11 +8,14 @@ from lab.machine import wait_until
 from lab.site import VIP, VIP6, Site
 
 VIPS = {"": VIP, "6": VIP6}
+# here a backend turns more often than flap_limit lets it
+PROBES = {kind: f'{{ type = "{kind}"; interval = "200ms"; timeout = "1s"; flap_limit = 0; }}'
+          for kind in ("smtp", "imap", "pop3", "http")}
 
 
 def site():
     lab = Site(backends=2)
-    lab.up()
+    lab.up(probes=PROBES)
     return lab
 
 
