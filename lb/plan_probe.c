@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* plan_probe.c: probes through VIPs in a plan: where they go, and the program of tc egress that sends
- * them (bpf/probe.bpf.c). It never is where that of XDP, which knows the way back, is not: it is put
- * there after it, and taken away before it.
+/* plan_probe.c: probes through VIPs in a plan: where they go, and the program of tc egress that
+ * sends them (bpf/probe.bpf.c). It never is where that of XDP, which knows the way back, is not: it
+ * is put there after it, and taken away before it.
  */
 #include <errno.h>
 #include <string.h>
