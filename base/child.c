@@ -22,13 +22,15 @@ static const struct passwd *user_find(const char *user)
 	return getpwnam("nobody");
 }
 
-/* Become the user, without any capability. */
+/* Become the user; what is permitted stays so, until the caller cuts it down. */
 static int user_become(const char *user)
 {
 	const struct passwd *pw = user_find(user);
 
 	if (!pw)
 		return -ENOENT;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return -errno;
 	if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) < 0)
 		return -errno;
@@ -55,7 +57,7 @@ int child_confine(const char *user, const int *caps)
 	}
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return -EPERM;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return 0;
 }

@@ -232,6 +232,10 @@ struct config_service {
 	uint16_t port;
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint32_t pool;
+	/* That the packets of a probe through this VIP and port have; no other service has it. 0:
+	 * its backends are not probed so.
+	 */
+	uint32_t mark;
 };
 
 enum config_checksum { CHECKSUM_RFC9568, CHECKSUM_RFC5798 }; /* of v3 over IPv4, when sending */

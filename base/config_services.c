@@ -199,6 +199,59 @@ static void pool_check(struct builder *b, const struct built_pool *p)
 			p->value.name, p->port, modes[p->value.mode]);
 }
 
+/* ---- marks of probes through a VIP ---- */
+
+#define MARK_BIT 0x80000000U /* PROBE_MARK of bpf/abi_probe.h */
+
+/* Of address and port alone (FNV-1a), so that a reload changes no mark but of those that @turn
+ * keeps apart.
+ */
+static uint32_t mark_of(const struct config_service *s, uint32_t turn)
+{
+	uint32_t hash = 2166136261U;
+
+	for (size_t i = 0; i < sizeof(s->vip); i++)
+		hash = (hash ^ s->vip.in6.s6_addr[i]) * 16777619U;
+	hash = (hash ^ (s->port & 0xff)) * 16777619U;
+	hash = (hash ^ (s->port >> 8)) * 16777619U;
+	hash = (hash ^ turn) * 16777619U;
+	return MARK_BIT | (hash ^ hash >> 16);
+}
+
+static int mark_compare(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void keep_mark(void *mark)
+{
+	(void)mark;
+}
+
+static void marks_give(struct builder *b)
+{
+	void *marks = NULL;
+
+	for (uint32_t i = 0; i < b->n_services; i++) {
+		struct config_service *s = &b->services[i]->value;
+		const struct config_pool *pool = &b->pools[s->pool].value;
+		uint32_t **node;
+
+		if (pool->probe.via != VIA_VIP || s->protocol != IPPROTO_TCP)
+			continue;
+		for (uint32_t turn = 0;; turn++) {
+			s->mark = mark_of(s, turn);
+			node = tsearch(&s->mark, &marks, mark_compare);
+			if (!node || *node == &s->mark)
+				break;
+		}
+		b->reader.no_memory = b->reader.no_memory || !node;
+	}
+	tdestroy(marks, keep_mark);
+}
+
 void build_check(struct builder *b)
 {
 	build_backup_pools(b);
@@ -208,4 +261,5 @@ void build_check(struct builder *b)
 		return; /* what follows would only repeat them */
 	for (uint32_t i = 0; i < b->n_pools; i++)
 		pool_check(b, &b->pools[i]);
+	marks_give(b);
 }

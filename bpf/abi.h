@@ -267,6 +267,7 @@ _Static_assert(sizeof(struct backend_stats) == 64, "backend_stats");
 	X(PASS_PROTOCOL, pass_protocol,                                                            \
 	  "neither TCP nor UDP nor a whole ICMP error (VRRP, ping, ...)")                          \
 	X(PASS_FRAGMENT, pass_fragment, "an IP fragment, not for a VIP")                           \
+	X(PASS_PROBE, pass_probe, "a backend's answer to a probe through its VIP")                 \
 	X(DROP_TRUNCATED, drop_truncated, "shorter than its headers say")                          \
 	X(DROP_BAD_HEADER, drop_bad_header, "inconsistent IP or TCP header")                       \
 	X(DROP_BAD_FLAGS, drop_bad_flags, "TCP flags that contradict each other")                  \
@@ -390,9 +391,10 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
 /* What of the program is needed: the rest is dead code, removed when it is loaded. */
 #define FEATURE_FRAMES 0x1U /* frames of several buffers (jumbo) may come */
 #define FEATURE_RETURN                                                                             \
-	0x2U		  /* there are pools of nat or fullnat: their backends' answers come by    \
-			   */
-#define FEATURE_VIPS 0x4U /* what no service wants is not always passed up */
+	0x2U		     /* there are pools of nat or fullnat: their backends' answers come by \
+			      */
+#define FEATURE_VIPS   0x4U  /* what no service wants is not always passed up */
+#define FEATURE_PROBES 0x10U /* backends are probed through VIPs: see abi_probe.h */
 
 /* Words of the flow hash's key; see bpf/hash.h. Derived from the secret that both nodes share. */
 #define HASH_KEY_WORDS 12U

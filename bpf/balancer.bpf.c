@@ -17,6 +17,7 @@
 #include "bpf/fragment.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/probe_back.h"
 #include "bpf/reply.h"
 #include "bpf/service.h"
 
@@ -124,6 +125,12 @@ static __always_inline int balance_unserved(struct xdp_md *ctx, const struct pac
 	struct place at;
 
 	note_packet(p);
+	if (features & FEATURE_PROBES) {
+		enum reason reason = (enum reason)probe_back(ctx, p);
+
+		if (reason != NEXT)
+			return stop(reason);
+	}
 	if (!(features & FEATURE_VIPS))
 		return stop(REASON_PASS_NO_SERVICE);
 	vip = vip_find(p);

@@ -21,24 +21,15 @@
 #define SLUICE_BPF_TUNNEL_H
 
 #include "bpf/maps.h"
+#include "bpf/outer.h"
 #include "bpf/parse.h"
 #include "bpf/reply.h"
 
-#define TUNNEL_TTL	   64
-#define GUE_BYTES	   12U /* UDP's header and its own */
-#define GUE_SOURCE_PORTS   0xc000U
 #define IPV6_MTU_LEAST	   1280U
 #define TCP_OPTIONS_MOST   8 /* that are looked at: every known sender has its MSS first */
 #define TCP_OPTION_MSS	   2
 #define TCP_OPTION_NOP	   1
 #define TCP_OPTION_MSS_LEN 4
-
-static __always_inline int tunnel_outer6(const struct backend *to)
-{
-	const __u32 *addr = (const __u32 *)to->addr;
-
-	return (addr[0] | addr[1]) || addr[2] != MAPPED_PREFIX;
-}
 
 /* ---- the MSS option of a SYN ---- */
 
@@ -130,53 +121,7 @@ static __always_inline int tunnel_hops_left(struct xdp_md *ctx, const struct pla
 	return ((const struct iphdr *)ip)->ttl;
 }
 
-/* ---- the outer headers ---- */
-
-static __always_inline __u64 tunnel_source_bits(const struct backend *to, __u64 hash, __u64 fixed)
-{
-	__u64 mask = to->tunnel_bits >= 64 ? ~0ULL : (1ULL << to->tunnel_bits) - 1;
-
-	return (fixed & ~mask) | (hash & mask);
-}
-
-static __always_inline void tunnel_ip4(__be32 *ip, const struct backend *to, __u64 hash, __u32 tos,
-				       __u32 bytes, __u32 protocol)
-{
-	const __be32 *src = (const __be32 *)to->tunnel_src, *dst = (const __be32 *)to->addr;
-
-	ip[0] = bpf_htonl(0x45000000 | tos << 16 | bytes);
-	ip[1] = bpf_htonl(IP_DONT_FRAGMENT);
-	ip[2] = bpf_htonl(TUNNEL_TTL << 24 | protocol << 16);
-	ip[3] = bpf_htonl((__u32)tunnel_source_bits(to, hash, bpf_ntohl(src[3])));
-	ip[4] = dst[3];
-	((struct iphdr *)ip)->check = checksum_fold(checksum_words(ip, 5));
-}
-
-static __always_inline void tunnel_ip6(__be32 *ip, const struct backend *to, __u64 hash, __u32 tos,
-				       __u32 bytes, __u32 protocol)
-{
-	const __be64 *src = (const __be64 *)to->tunnel_src, *dst = (const __be64 *)to->addr;
-	__be64 *addr = (__be64 *)(ip + 2);
-
-	ip[0] = bpf_htonl(0x60000000 | tos << 20 | (__u32)(hash >> 32 & 0xfffff));
-	ip[1] = bpf_htonl((bytes - (__u32)sizeof(struct ipv6hdr)) << 16 | protocol << 8 |
-			  TUNNEL_TTL);
-	addr[0] = src[0];
-	addr[1] = bpf_cpu_to_be64(tunnel_source_bits(to, hash, bpf_be64_to_cpu(src[1])));
-	addr[2] = dst[0];
-	addr[3] = dst[1];
-}
-
-/* @protocol: of the inner packet; GUE's header is that alone: variant 0, no options, no flags. */
-static __always_inline void tunnel_gue(__be32 *udp, const struct backend *to, __u64 hash,
-				       __u32 bytes, __u32 protocol)
-{
-	__u32 port = GUE_SOURCE_PORTS | (__u32)(hash >> 18 & (0xffff & ~GUE_SOURCE_PORTS));
-
-	udp[0] = bpf_htonl(port << 16 | bpf_ntohs(to->tunnel_port));
-	udp[1] = bpf_htonl(bytes << 16);
-	udp[2] = bpf_htonl(protocol << 16);
-}
+/* ---- the frame ---- */
 
 /* tunnel_ethertype: it stands last before the IP header, which may be in three places. */
 static __always_inline void tunnel_ethertype(void *frame, __u32 ip_at, __be16 ethertype)
@@ -184,32 +129,6 @@ static __always_inline void tunnel_ethertype(void *frame, __u32 ip_at, __be16 et
 	for (__u32 at = ETHERTYPE_AT; at < IP_AT_MOST; at += 4)
 		if (ip_at == at + 2)
 			*(__be16 *)(frame + at) = ethertype;
-}
-
-/* tunnel_write: into the room that was made before the inner packet. */
-static __always_inline int tunnel_write(void *ip, const void *frame_end, const struct backend *to,
-					__u64 hash, __u32 tos, __u32 inner_bytes, __u32 inner)
-{
-	__u32 gue_bytes = to->tunnel_port ? GUE_BYTES : 0;
-	__u32 protocol = to->tunnel_port ? IPPROTO_UDP : inner;
-	void *udp;
-
-	if (tunnel_outer6(to)) {
-		udp = ip + sizeof(struct ipv6hdr);
-		if (udp + GUE_BYTES > frame_end)
-			return 0;
-		tunnel_ip6(ip, to, hash, tos,
-			   inner_bytes + gue_bytes + (__u32)sizeof(struct ipv6hdr), protocol);
-	} else {
-		udp = ip + sizeof(struct iphdr);
-		if (udp + GUE_BYTES > frame_end)
-			return 0;
-		tunnel_ip4(ip, to, hash, tos, inner_bytes + gue_bytes + (__u32)sizeof(struct iphdr),
-			   protocol);
-	}
-	if (to->tunnel_port)
-		tunnel_gue(udp, to, hash, inner_bytes + gue_bytes, inner);
-	return 1;
 }
 
 /* ---- the mode ---- */
@@ -241,8 +160,7 @@ __noinline int tunnel(struct xdp_md *ctx, const struct place *at, const struct b
 		return REASON_DROP_INTERNAL;
 	if (tunnel_hops_left(ctx, at) <= 1)
 		return reply_icmp(ctx, at, REASON_REPLY_TTL, 0);
-	overhead = (tunnel_outer6(to) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
-		   (to->tunnel_port ? GUE_BYTES : 0);
+	overhead = tunnel_overhead(to);
 	most = to->tunnel_mtu > overhead ? to->tunnel_mtu - overhead : 0;
 	if (at->ip_bytes > most)
 		return tunnel_too_big(ctx, at, most);

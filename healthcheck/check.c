@@ -40,6 +40,16 @@ static void conversation_end(struct check *c)
 	c->asker->running--;
 }
 
+/* Only packets of TCP can go through a VIP (bpf/abi_probe.h). */
+static struct via via_of(struct check *c)
+{
+	const struct config_probe *probe = c->question.probe;
+
+	if (probe->via != VIA_VIP || probe_transport_of(c->ops, probe) != TRANSPORT_TCP)
+		return (struct via){0};
+	return via_next(c->asker->vias, c->question.backend, question_port(&c->question), &c->turn);
+}
+
 static int conversation_begin(struct check *c, runner_done_fn *done, dialogue_line_fn *line)
 {
 	struct runner_request request = {
@@ -61,10 +71,21 @@ static int conversation_begin(struct check *c, runner_done_fn *done, dialogue_li
 
 	if (c->asker->running >= c->asker->most_running)
 		return -EBUSY;
+	request.via = c->via = via_of(c);
 	r = runner_new(&request, &c->runner);
 	if (r == 0)
 		c->asker->running++;
 	return r;
+}
+
+/* What the runner said, and through which VIP. */
+static struct verdict verdict_via(struct check *c, const struct verdict *said)
+{
+	struct verdict v = *said;
+
+	via_turn_end(&c->turn, v.word);
+	via_tell(&c->via, &v);
+	return v;
 }
 
 /* ---- the operator's ---- */
@@ -98,9 +119,10 @@ static void asked_end(struct check *c, uint32_t passed, uint32_t at_ms, const ch
 	free(asked);
 }
 
-static void on_asked_done(void *owner, const struct verdict *v, uint32_t took_ms)
+static void on_asked_done(void *owner, const struct verdict *said, uint32_t took_ms)
 {
 	struct check *c = owner;
+	struct verdict told = verdict_via(c, said), *v = &told;
 	bool passed = v->word == VERDICT_PASS;
 	char text[MESSAGE_LINE], code[16] = "";
 
@@ -159,9 +181,10 @@ static void timer_set_next(struct check *c)
 		timer_set(c, schedule_next(clock_ms(), c->started_ms, c->phase, interval_ms));
 }
 
-static void on_done(void *owner, const struct verdict *v, uint32_t took_ms)
+static void on_done(void *owner, const struct verdict *said, uint32_t took_ms)
 {
 	struct check *c = owner;
+	struct verdict told = verdict_via(c, said), *v = &told;
 
 	conversation_end(c);
 	log_debug("probed: pool=%s backend=%s verdict=%s code=%d text=\"%s\" took_ms=%u",

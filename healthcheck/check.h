@@ -16,6 +16,7 @@
 #include "healthcheck/engine.h"
 #include "healthcheck/judge.h"
 #include "healthcheck/runner.h"
+#include "healthcheck/via.h"
 
 enum { SUSPECT_CONNECT_MS = 250, SUSPECT_AGAIN_MS = 1000 };
 
@@ -25,6 +26,7 @@ struct asker {
 	struct engine_hooks hooks;
 	uint32_t most_running, running;
 	uint64_t complained_ms;
+	const struct vias *vias; /* NULL: nobody is probed through a VIP */
 };
 
 /* What is asked, and of whom: borrowed from a configuration. */
@@ -51,6 +53,8 @@ struct check {
 	uint64_t started_ms;
 	struct event *timer;
 	struct runner *runner;
+	struct via via; /* of the conversation */
+	struct via_turn turn;
 	struct message_probe *asked; /* by the operator */
 	bool asked_running;
 	bool begun;

@@ -16,6 +16,8 @@ struct engine {
 	struct asker asker;
 	struct tls_cache *tls;
 	uint32_t phase_start;
+	struct vias *vias; /* asker.vias; NULL: nobody is probed through a VIP */
+	bool via_forbidden;
 	uint32_t n;
 	struct backend **backends; /* sorted by pool and name */
 };
@@ -176,10 +178,13 @@ int engine_configure(struct engine *e, const struct config *config)
 {
 	struct backend **chosen = calloc(config->n_backends + 1, sizeof(struct backend *));
 	struct contexts *contexts = NULL;
+	struct vias *vias = NULL;
 	int r = chosen ? contexts_make(e, config, &contexts) : -ENOMEM;
 
 	if (r == 0)
 		r = backends_choose(e, config, contexts, chosen);
+	if (r == 0 && !e->via_forbidden)
+		r = vias_new(config, &vias);
 	if (r < 0) {
 		if (chosen)
 			backends_forgo(chosen, config->n_backends);
@@ -187,6 +192,8 @@ int engine_configure(struct engine *e, const struct config *config)
 		contexts_free(contexts, config->n_pools);
 		return r;
 	}
+	vias_free(e->vias);
+	e->asker.vias = e->vias = vias;
 	backends_take(e, config, contexts, chosen);
 	contexts_free(contexts, config->n_pools);
 	tls_cache_sweep(e->tls);
@@ -243,6 +250,11 @@ struct engine *engine_new(struct event_base *loop, struct tls_cache *tls,
 	return e;
 }
 
+void engine_via_forbid(struct engine *e)
+{
+	e->via_forbidden = true;
+}
+
 void engine_free(struct engine *e)
 {
 	if (!e)
@@ -250,5 +262,6 @@ void engine_free(struct engine *e)
 	for (uint32_t i = 0; i < e->n; i++)
 		backend_free(e->backends[i]);
 	free(e->backends);
+	vias_free(e->vias);
 	free(e);
 }

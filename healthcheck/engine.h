@@ -43,6 +43,9 @@ void engine_free(struct engine *e);
  */
 int engine_configure(struct engine *e, const struct config *config);
 
+/* engine_via_forbid: probe by the backends' own addresses only; before the first configuration. */
+void engine_via_forbid(struct engine *e);
+
 /* engine_seed: the last known health, of a backend that has had no result yet. Told to nobody. */
 void engine_seed(struct engine *e, const struct message_health *m);
 

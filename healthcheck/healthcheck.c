@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* healthcheck.c: the process. Prepares what needs root or files, takes the parent's messages to the
  * engine and the engine's to the parent, and is confined before it has spoken to any server: own
- * user, no capability, seccomp (confine.h).
+ * user, no capability but CAP_NET_RAW, which marking packets needs (via.h), seccomp (confine.h).
  */
 #include "healthcheck/healthcheck.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "healthcheck/confine.h"
 #include "healthcheck/engine.h"
 #include "healthcheck/tls_cache.h"
+#include "healthcheck/via.h"
 #include "healthcheck/wire.h"
 
 enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
@@ -69,18 +71,24 @@ static void tell_run(void *owner, const struct message_run *m)
 /* confine: for good, with the first configuration, which names the user. 0 or -errno. */
 static int confine(struct process *p, const struct config *config)
 {
-	static const int no_caps[] = {-1};
+	static const int caps[] = {CAP_NET_RAW, -1};
 	int r;
 
 	if (p->confined)
 		return 0;
 	tzset(); /* reads a file, for the log's times */
-	r = child_confine(config->user, no_caps);
+	r = child_confine(config->user, caps);
 	if (r == 0)
 		r = confine_filter();
 	if (r < 0)
 		log_err("not confined: user=%s error=%s", config->user, strerror(-r));
 	p->confined = r == 0;
+	if (r == 0 && via_permitted() < 0) {
+		log_warning("probes do not go through the VIPs, but to the backends' own "
+			    "addresses: the kernel lets only CAP_NET_ADMIN mark packets; cure: "
+			    "Linux 5.17 or newer");
+		engine_via_forbid(p->engine);
+	}
 	return r;
 }
 

@@ -34,6 +34,14 @@ _Static_assert(sizeof(probes) / sizeof(probes[0]) + 1 ==
 		       sizeof(healthcheck_schemas) / sizeof(healthcheck_schemas[0]),
 	       "every probe has its schema");
 
+enum probe_transport probe_transport_of(const struct probe_ops *ops,
+					const struct config_probe *probe)
+{
+	if (probe->tls != TLS_NONE || !ops->transport)
+		return TRANSPORT_TCP;
+	return ops->transport(probe->conf);
+}
+
 const struct probe_ops *probe_find(const char *type)
 {
 	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {

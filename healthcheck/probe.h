@@ -112,6 +112,9 @@ extern const struct probe_ops probe_tls, probe_icmp, probe_dns, probe_redis, pro
 
 /* probe_find: by a schema's name; NULL = not found ("none" is no probe). */
 const struct probe_ops *probe_find(const char *type);
+/* probe_transport_of: how the bytes of a probe as configured go. */
+enum probe_transport probe_transport_of(const struct probe_ops *ops,
+					const struct config_probe *probe);
 
 /* ---- for the probe types ---- */
 

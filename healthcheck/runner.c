@@ -297,13 +297,13 @@ static void on_ready(void *owner)
 {
 	struct runner *r = owner;
 	const struct wire *w = &r->wire;
-	char text[INET6_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN], via[VIA_TEXT];
 	int result;
 
 	addr_format(&w->addr, text);
 	if (w->ops->stream)
-		dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u in %u ms", text,
-			      w->port, elapsed_ms(r));
+		dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u%s in %u ms",
+			      text, w->port, via_text(&w->via, via), elapsed_ms(r));
 	else
 		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s", text, w->ops->name);
 	if (r->connect_ms) {
@@ -476,10 +476,9 @@ static void wire_set_up(struct runner *r, const struct runner_request *q)
 						.received = on_received,
 						.closed = on_closed,
 						.broken = on_broken};
-	bool stream = q->probe->tls != TLS_NONE || !q->ops->transport;
 
 	r->wire = (struct wire){
-		.ops = wire_kind(stream ? TRANSPORT_TCP : q->ops->transport(r->probe.conf)),
+		.ops = wire_kind(probe_transport_of(q->ops, &r->probe)),
 		.hooks = &hooks,
 		.owner = r,
 		.loop = q->loop,
@@ -488,6 +487,7 @@ static void wire_set_up(struct runner *r, const struct runner_request *q)
 		.backend = q->backend,
 		.addr = q->addr,
 		.port = q->port,
+		.via = q->via,
 		.timeout_ms = q->probe->timeout_ms,
 		.fd = -1,
 	};

@@ -14,6 +14,7 @@
 
 #include "healthcheck/dialogue.h"
 #include "healthcheck/probe.h"
+#include "healthcheck/via.h"
 #include "healthcheck/wire.h"
 
 struct runner;
@@ -34,6 +35,7 @@ struct runner_request {
 	struct addr addr;
 	uint16_t port;
 	uint32_t connect_ms; /* for the connection alone; 0 = the probe's timeout */
+	struct via via;	     /* of TCP; all zero for others */
 	runner_done_fn *done;
 	dialogue_line_fn *line; /* NULL = not wanted */
 	void *owner;

@@ -14,6 +14,7 @@
 
 #include "base/message.h"
 #include "healthcheck/probe.h"
+#include "healthcheck/via.h"
 
 enum {
 	WIRE_CHUNK = 16384, /* the most that a hook is given at once */
@@ -49,6 +50,7 @@ struct wire {
 	const char *pool, *backend; /* must last until wire_begin() has returned */
 	struct addr addr;
 	uint16_t port;
+	struct via via; /* of a connection of TCP only */
 	uint32_t timeout_ms;
 	/* by the kinds */
 	int fd; /* -1: none of its own */

@@ -53,6 +53,7 @@ static int begin(struct wire *w)
 	if (w->fd < 0)
 		return -errno;
 	setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	via_mark(&w->via, w->fd);
 	if (wire_events(w, on_readable, on_writable) < 0)
 		return -ENOMEM;
 	w->connecting = true;

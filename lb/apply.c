@@ -22,7 +22,20 @@ static int interface_attach(const struct application *a, struct step *s)
 	char problem[PLANE_PROBLEM];
 	int r = plane_attach(a->plane, s->number, &s->interface, &s->interface.mode, problem);
 
-	a->on_problem(a->owner, s->interface.name, problem);
+	a->on_problem(a->owner, STEP_ATTACH, s->interface.name, problem);
+	return r < 0 ? 1 : 0;
+}
+
+/* Likewise. Without the program of XDP, nobody would know the way back. */
+static int probe_attach(const struct application *a, const struct step *s)
+{
+	char problem[PLANE_PROBLEM];
+	int r;
+
+	if (a->plane->links[s->number] < 0)
+		return 1;
+	r = plane_probe_attach(a->plane, &s->interface, problem);
+	a->on_problem(a->owner, STEP_PROBE_ATTACH, s->interface.name, problem);
 	return r < 0 ? 1 : 0;
 }
 
@@ -89,6 +102,12 @@ static int step_apply(const struct application *a, struct step *s)
 		return interface_replace(a, s);
 	case STEP_ATTACH:
 		return interface_attach(a, s);
+	case STEP_PROBE_ATTACH:
+		return probe_attach(a, s);
+	case STEP_PROBE_DETACH:
+		return plane_probe_detach(s->interface.ifindex);
+	case STEP_PROBE_VIPS:
+		return plane_probes_set(plane, &s->probes);
 	case STEP_DETACH:
 		return plane_detach(plane, s->number, c->interfaces[s->number].name);
 	}

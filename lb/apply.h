@@ -6,8 +6,11 @@
 #include "lb/plan.h"
 #include "lb/plane.h"
 
-/* An interface could not be attached, or is generic only; "" = nothing to tell. */
-typedef void apply_problem_fn(void *owner, const char *interface, const char *problem);
+/* An interface could not be attached, or is generic only (STEP_ATTACH); or its probes do not go
+ * through the VIPs (STEP_PROBE_ATTACH). "" = nothing to tell.
+ */
+typedef void apply_problem_fn(void *owner, enum step_kind step, const char *interface,
+			      const char *problem);
 
 /* plan_apply: step by step; what was applied is committed to *current.
  * plan->done says how many that are.

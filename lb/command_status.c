@@ -141,6 +141,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 					: "not attached yet");
 		else if (in->problem[0])
 			problem(problems, "interface %s: %s", in->name, in->problem);
+		if (in->probe_problem[0])
+			problem(problems,
+				"probes by interface %s ask the backends' own addresses, not the VIPs: %s",
+				in->name, in->probe_problem);
 	}
 	for (uint32_t i = 0; i < lb->config->n_instances; i++) {
 		if (lb->instances[i].vrrp.role == VRRP_INIT)

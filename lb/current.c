@@ -17,6 +17,7 @@ void current_free(struct current *c)
 		return;
 	for (uint32_t i = 0; i < POOL_MAX; i++)
 		table_fini(&c->pools[i].table);
+	probe_list_fini(&c->probes);
 	explicit_bzero(&c->settings, sizeof(c->settings));
 	free(c);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "bpf/abi_nat.h"
+#include "lb/probes.h"
 #include "lb/state.h"
 #include "lb/table.h"
 
@@ -56,6 +57,8 @@ struct current_interface {
 	uint32_t ifindex;
 	uint8_t mac[6]; /* that its program has */
 	enum attach_mode mode;
+	bool probe_attached; /* tc egress has the program that sends probes through the VIPs */
+	bool probe_loaded;   /* and it is of this process, with these settings */
 };
 
 /* What every program and table is made with. */
@@ -77,6 +80,7 @@ struct current {
 	struct current_pool pools[POOL_MAX];
 	struct current_service services[SERVICE_MAX];
 	struct current_interface interfaces[CURRENT_INTERFACES];
+	struct probe_list probes;
 };
 
 struct current *current_new(void);

@@ -364,6 +364,8 @@ int desired_build(const struct inputs *in, struct table_cache *cache, struct des
 	desired_interfaces_init(in, &d);
 	if (r == 0)
 		r = desired_backends_init(in, d.backends);
+	if (r == 0)
+		r = probe_list_init(config, in->interfaces, &d.probes);
 	cache_trim(cache, config);
 	for (uint32_t i = 0; r == 0 && i < config->n_pools; i++)
 		r = desired_pool_init(in, cache, d.settings.slots, d.backends, i, &d.pools[i]);
@@ -380,6 +382,7 @@ void desired_fini(struct desired *d)
 	free(d->backends);
 	free(d->pools);
 	free(d->ambiguous);
+	probe_list_fini(&d->probes);
 	explicit_bzero(&d->settings, sizeof(d->settings));
 	*d = (struct desired){0};
 }

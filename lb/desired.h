@@ -42,6 +42,7 @@ struct desired {
 	uint8_t *ambiguous;		  /* config->n_services; see returns.h */
 	uint32_t n_interfaces;
 	struct desired_interface interfaces[CONFIG_INTERFACES];
+	struct probe_list probes;
 };
 
 /* The last tables of each pool, by its name: a memo, so that only what changed is built again. */

@@ -262,6 +262,7 @@ bool inputs_ways(struct lb *lb)
 		struct lb_interface before = lb->interfaces[i];
 
 		interface_read(&lb->interfaces[i]);
+		interface_own(lb->config, &lb->interfaces[i]);
 		if (!lb->interfaces[i].ifindex)
 			snprintf(lb->interfaces[i].problem, sizeof(lb->interfaces[i].problem),
 				 "there is no such interface");

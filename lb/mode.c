@@ -105,6 +105,8 @@ uint32_t mode_features(const struct config *c)
 
 	for (uint32_t i = 0; i < c->n_pools; i++)
 		features |= modes[config_pool(c, i)->mode].features;
+	for (uint32_t i = 0; i < c->n_services; i++)
+		features |= config_service(c, i)->mark ? FEATURE_PROBES : 0;
 	return features;
 }
 

@@ -454,10 +454,11 @@ int plan_build(const struct current *current, const struct desired *desired,
 	       const struct plan_facts *facts, struct plan *ret_plan)
 {
 	static int (*const stages[])(struct diff *) = {
-		interfaces_detach, settings_widen,  services_remove, backends_gain,
-		tables_compare,	   pools_stand_in,  programs_widen,  services_compare,
-		backends_lose,	   backends_retire, settings_narrow, programs_narrow,
-		interfaces_attach, pools_remove,    backends_free};
+		probes_detach,	  interfaces_detach, settings_widen,	services_remove,
+		backends_gain,	  tables_compare,    pools_stand_in,	programs_widen,
+		services_compare, backends_lose,     backends_retire,	settings_narrow,
+		programs_narrow,  probes_compare,    interfaces_attach, probes_attach,
+		pools_remove,	  backends_free};
 	struct plan plan = {0};
 	struct diff d = {.current = current, .desired = desired, .facts = facts, .plan = &plan};
 	int r = diff_init(&d);
@@ -500,7 +501,7 @@ static void settings_commit(const struct settings *settings, struct current *c)
 	for (uint32_t i = 0; i < POOL_MAX; i++)
 		c->pools[i].unsettle |= moves && c->pools[i].used;
 	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++)
-		c->interfaces[i].loaded = false;
+		c->interfaces[i].loaded = c->interfaces[i].probe_loaded = false;
 	c->settings = *settings;
 }
 
@@ -536,7 +537,17 @@ void step_commit(struct step *s, struct current *c)
 	case STEP_PROGRAM:
 	case STEP_ATTACH:
 	case STEP_DETACH:
+	case STEP_PROBE_DETACH:
 		c->interfaces[s->number] = s->interface;
+		break;
+	case STEP_PROBE_ATTACH: /* the rest of it may have come by an earlier step */
+		c->interfaces[s->number].probe_attached = true;
+		c->interfaces[s->number].probe_loaded = true;
+		break;
+	case STEP_PROBE_VIPS:
+		probe_list_fini(&c->probes);
+		c->probes = s->probes;
+		s->probes = (struct probe_list){0};
 		break;
 	}
 }
@@ -546,6 +557,8 @@ void plan_fini(struct plan *plan)
 	for (size_t i = 0; i < plan->n; i++) {
 		if (plan->steps[i].kind == STEP_TABLE || plan->steps[i].kind == STEP_POOL_ADD)
 			table_fini(&plan->steps[i].pool.table);
+		if (plan->steps[i].kind == STEP_PROBE_VIPS)
+			probe_list_fini(&plan->steps[i].probes);
 	}
 	free(plan->steps);
 	free(plan->numbers);

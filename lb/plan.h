@@ -16,6 +16,7 @@
  * still need come after these (plan_program.c).
  */
 enum step_kind {
+	STEP_PROBE_DETACH, /* the program of tc egress that sends probes through the VIPs */
 	STEP_DETACH,
 	STEP_SETTINGS,
 	STEP_SERVICE_REMOVE,
@@ -28,7 +29,9 @@ enum step_kind {
 	STEP_SERVICE_CHANGE,
 	STEP_BACKEND_LOSE, /* new connections, or all of them */
 	STEP_BACKEND_RETIRE,
+	STEP_PROBE_VIPS, /* through which probes go */
 	STEP_ATTACH,
+	STEP_PROBE_ATTACH,
 	STEP_POOL_REMOVE,  /* no program names it any more */
 	STEP_BACKEND_FREE, /* its number; likewise */
 };
@@ -46,6 +49,7 @@ struct step {
 		struct current_pool pool; /* owns its table, until it is applied */
 		struct current_service service;
 		struct current_interface interface;
+		struct probe_list probes; /* likewise owned */
 	};
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* plan_diff.h: the comparison while it is made, shared by plan.c, plan_number.c and plan_program.c
- * only.
+/* plan_diff.h: the comparison while it is made, shared by plan.c, plan_number.c, plan_program.c
+ * and plan_probe.c only.
  */
 #ifndef SLUICE_LB_PLAN_DIFF_H
 #define SLUICE_LB_PLAN_DIFF_H
@@ -41,12 +41,22 @@ struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number);
 /* ---- plan_program.c; stages of plan_build() return 0 or -errno ---- */
 
 void settings_compare(struct diff *d);
+/* settings_change: does the plan have a step of settings? */
+bool settings_change(const struct diff *d);
+const struct desired_interface *interface_wanted(const struct diff *d, const char *name);
 int interfaces_detach(struct diff *d);
 int settings_widen(struct diff *d);
 int programs_widen(struct diff *d);
 int settings_narrow(struct diff *d);
 int programs_narrow(struct diff *d);
 int interfaces_attach(struct diff *d);
+
+/* ---- plan_probe.c; likewise ---- */
+
+bool probes_wanted(const struct diff *d);
+int probes_detach(struct diff *d);
+int probes_compare(struct diff *d);
+int probes_attach(struct diff *d);
 
 struct service_key service_key_of(const struct config_service *s);
 /* service_wanted: of the configuration's service @i; after diff_number(). */

@@ -27,6 +27,9 @@ static const char *const step_names[] = {
 	[STEP_BACKEND_FREE] = "backend free",
 	[STEP_PROGRAM] = "program",
 	[STEP_ATTACH] = "attach",
+	[STEP_PROBE_VIPS] = "probe vips",
+	[STEP_PROBE_ATTACH] = "probe attach",
+	[STEP_PROBE_DETACH] = "probe detach",
 };
 
 /* Where words are put, cut at the end. */
@@ -124,6 +127,15 @@ static void say_step(struct text *t, const struct plan *plan, const struct step 
 		break;
 	case STEP_ATTACH:
 		say(t, "%s", s->interface.name);
+		break;
+	case STEP_PROBE_VIPS:
+		say(t, "%u services are probed through their VIPs", s->probes.n);
+		break;
+	case STEP_PROBE_ATTACH:
+		say(t, "%s: probes leave for the VIPs", s->interface.name);
+		break;
+	case STEP_PROBE_DETACH:
+		say(t, "%s: probes leave for the backends' own addresses", s->interface.name);
 		break;
 	case STEP_PROGRAM:
 		say(t, "%s: replaced through its link", s->interface.name);

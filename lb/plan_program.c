@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct desired_interface *interface_wanted(const struct diff *d, const char *name)
+const struct desired_interface *interface_wanted(const struct diff *d, const char *name)
 {
 	for (uint32_t i = 0; i < d->desired->n_interfaces; i++) {
 		if (strcmp(d->desired->interfaces[i].name, name) == 0)
@@ -68,6 +68,11 @@ void settings_compare(struct diff *d)
 	d->wide = *want;
 	d->wide.features |= features_in_use(d->current);
 	d->settings_differ = !settings_equal(have, &d->wide);
+}
+
+bool settings_change(const struct diff *d)
+{
+	return d->settings_differ || d->desired->settings.features != d->wide.features;
 }
 
 static int settings_add(struct diff *d, const struct settings *want, bool silent)
@@ -148,6 +153,10 @@ static int program_add(struct diff *d, enum step_kind kind, uint32_t number,
 	s->interface = (struct current_interface){.used = true, .loaded = true};
 	s->interface.ifindex = want->ifindex;
 	s->interface.mode = kind == STEP_PROGRAM ? have->mode : ATTACH_NONE;
+	s->interface.probe_attached =
+		kind == STEP_PROGRAM && have->probe_attached && probes_wanted(d);
+	s->interface.probe_loaded =
+		s->interface.probe_attached && have->probe_loaded && !settings_change(d);
 	memcpy(s->interface.name, want->name, sizeof(want->name));
 	memcpy(s->interface.mac, want->mac, sizeof(want->mac));
 	return 0;

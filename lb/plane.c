@@ -42,7 +42,9 @@ const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_REVERSE] = "reverse",
 	[MAP_NASCENT] = "nascent",
 	[MAP_CLAIMS] = "claims",
+	[MAP_PROBE_RETURNS] = "probe_returns",
 	[MAP_NAMES] = "names",
+	[MAP_PROBE_VIPS] = "probe_vips",
 };
 
 /* ---- pins ---- */

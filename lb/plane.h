@@ -36,7 +36,9 @@ enum plane_map {
 	MAP_REVERSE,
 	MAP_NASCENT,
 	MAP_CLAIMS,
-	MAP_NAMES, /* ours */
+	MAP_PROBE_RETURNS,
+	MAP_NAMES,	/* ours */
+	MAP_PROBE_VIPS, /* of the program of tc egress */
 	MAP_COUNT
 };
 
@@ -173,6 +175,7 @@ int plane_stats_zero(struct plane *plane, enum plane_map map, uint32_t key, size
  */
 uint32_t plane_translations(const struct settings *settings);
 uint32_t plane_nascent(const struct settings *settings);
+uint32_t plane_probe_returns(const struct settings *settings); /* entries of probe_returns */
 
 /* What all copies of a plan may take, and what is left for the last ones in any case. */
 enum { PLANE_COPY_MS = 5000, PLANE_COPY_AGAIN_MS = 1000 };
@@ -216,6 +219,24 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 void plane_seeing_end(const struct plane *plane, const char *interface, uint32_t how);
 /* plane_skeleton: opened with our settings and those maps that are there; NULL with errno. */
 struct balancer *plane_skeleton(const struct plane *plane);
+
+/* ---- plane_probe.c: probes through VIPs ---- */
+
+/* plane_probes_create: the map of the VIPs, if it is not there; not pinned. 0 or -errno. */
+int plane_probes_create(struct plane *plane);
+/* plane_probes_set: the map gets these entries and no others. 0 or -errno. */
+int plane_probes_set(struct plane *plane, const struct probe_list *probes);
+/* plane_probe_attach: the program, at tc egress of the interface, in the place of what we had
+ * there.
+ * @ret_problem: on failure why; else ""
+ */
+int plane_probe_attach(struct plane *plane, const struct current_interface *interface,
+		       char ret_problem[static PLANE_PROBLEM]);
+/* plane_probe_detach: 0 also when there is none. The qdisc stays: others may use it. */
+int plane_probe_detach(uint32_t ifindex);
+bool plane_probe_attached(uint32_t ifindex);
+/* plane_probes_adopt: what is in the map. */
+void plane_probes_adopt(const struct plane *plane, struct probe_list *ret_probes);
 
 /* ---- plane_seeing.c ---- */
 

@@ -250,6 +250,7 @@ static void link_adopt(struct plane *plane, uint32_t number, const char *pin, st
 	interface->used = true;
 	interface->ifindex = info.xdp.ifindex;
 	interface->mode = mode_of(info.xdp.ifindex);
+	interface->probe_attached = plane_probe_attached(info.xdp.ifindex);
 	plane->links[number] = fd;
 }
 
@@ -289,6 +290,7 @@ int plane_adopt(struct plane *plane, uint32_t now_s, struct current *c)
 	if (bpf_obj_get_info_by_fd(plane->maps[MAP_FLOWS], &info, &size) == 0)
 		c->settings.flow_limit = info.max_entries;
 	services_adopt(plane, c);
+	plane_probes_adopt(plane, &c->probes);
 	r = tables_adopt(plane, now_s, c);
 	return r < 0 ? r : 1;
 }

@@ -51,6 +51,9 @@ static int sizes_set(const struct plane *plane, struct balancer *skel)
 		r = bpf_map__set_max_entries(skel->maps.nascent, plane_nascent(&plane->settings));
 	if (r == 0 && plane->maps[MAP_CLAIMS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.claims, plane_nascent(&plane->settings));
+	if (r == 0 && plane->maps[MAP_PROBE_RETURNS] < 0)
+		r = bpf_map__set_max_entries(skel->maps.probe_returns,
+					     plane_probe_returns(&plane->settings));
 	if (r == 0 && plane->maps[MAP_EMBRYOS] < 0)
 		r = bpf_map__set_max_entries(skel->maps.embryos, EMBRYOS_DEFAULT);
 	if (r == 0 && plane->maps[MAP_RECENT] < 0)
@@ -336,7 +339,10 @@ int plane_replace(struct plane *plane, uint32_t number, const struct current_int
 int plane_detach(struct plane *plane, uint32_t number, const char *name)
 {
 	char path[PLANE_PATH];
+	uint32_t ifindex = if_nametoindex(name);
 
+	if (ifindex)
+		plane_probe_detach(ifindex);
 	plane_link_path(plane, name, path);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;

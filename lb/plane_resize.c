@@ -29,6 +29,11 @@ uint32_t plane_nascent(const struct settings *settings)
 	return settings->features & FEATURE_RETURN ? NASCENT_DEFAULT : 1;
 }
 
+uint32_t plane_probe_returns(const struct settings *settings)
+{
+	return settings->features & FEATURE_PROBES ? PROBE_RETURNS : 1;
+}
+
 /* As in version 1. */
 struct flow_key_1 {
 	uint8_t src[16], dst[16];

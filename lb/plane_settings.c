@@ -139,6 +139,8 @@ static int maps_create(struct plane *plane)
 	if (r == 0)
 		r = names_create(plane);
 	if (r == 0)
+		r = plane_probes_create(plane);
+	if (r == 0)
 		r = skeleton_create(plane);
 	if (r == 0)
 		r = plane_maps_mmap(plane);
@@ -239,7 +241,8 @@ static void maps_outgrow(struct plane *plane, const struct settings *settings)
 		     {MAP_TRANSLATIONS, plane_translations(settings)},
 		     {MAP_REVERSE, plane_translations(settings)},
 		     {MAP_NASCENT, plane_nascent(settings)},
-		     {MAP_CLAIMS, plane_nascent(settings)}};
+		     {MAP_CLAIMS, plane_nascent(settings)},
+		     {MAP_PROBE_RETURNS, plane_probe_returns(settings)}};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		int *fd = &plane->maps[sizes[i].map];

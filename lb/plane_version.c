@@ -39,7 +39,7 @@ static const struct {
 	/* had no service_lines and no fragments, and other reasons */
 	{1, CORE | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_RECENT) | BIT(MAP_CLOCK) |
 		    BIT(MAP_SERVICE_STATS)},
-	/* had shorter backend_stats, which begin anew, and other reasons */
+	/* had shorter backend_stats, which begin anew, other reasons, and no probes through VIPs */
 	{2, CORE | BIT(MAP_SERVICE_LINES) | BIT(MAP_FLOWS) | BIT(MAP_EMBRYOS) | BIT(MAP_FRAGMENTS) |
 		    BIT(MAP_RECENT) | BIT(MAP_CLOCK) | BIT(MAP_SERVICE_STATS) | BIT(MAP_RETURNS) |
 		    BIT(MAP_NAT_POOLS) | TRANSLATED},

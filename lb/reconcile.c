@@ -192,14 +192,32 @@ static void interface_tell(struct lb_interface *in, const char *problem)
 		log_warning("interface %s: %s", in->name, problem);
 }
 
-/* The program could not be attached. */
-static void on_problem(void *owner, const char *interface, const char *problem)
+static void probe_problem(struct lb_interface *in, const char *problem)
+{
+	if (strcmp(in->probe_problem, problem) == 0)
+		return;
+	snprintf(in->probe_problem, sizeof(in->probe_problem), "%s", problem);
+	if (problem[0])
+		log_warning("interface %s: probes go to the backends' own addresses: %s", in->name,
+			    problem);
+	else
+		log_notice("interface %s: probes go through the VIPs", in->name);
+}
+
+/* A program could not be attached; or that of the probes could. */
+static void on_problem(void *owner, enum step_kind step, const char *interface, const char *problem)
 {
 	struct lb *lb = owner;
 
-	for (uint32_t i = 0; i < lb->config->node.n_interfaces && problem[0]; i++) {
-		if (strcmp(lb->interfaces[i].name, interface) == 0)
-			interface_tell(&lb->interfaces[i], problem);
+	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
+		struct lb_interface *in = &lb->interfaces[i];
+
+		if (strcmp(in->name, interface) != 0)
+			continue;
+		if (step == STEP_PROBE_ATTACH)
+			probe_problem(in, problem);
+		else if (problem[0])
+			interface_tell(in, problem);
 	}
 }
 
@@ -426,6 +444,7 @@ int lb_plan(struct lb *lb, const struct config *candidate, struct plan_rows *ret
 			memcpy(interfaces[i].name, candidate->node.interfaces[i],
 			       sizeof(interfaces[i].name));
 			interface_read(&interfaces[i]);
+			interface_own(candidate, &interfaces[i]);
 		}
 		in.config = candidate;
 		in.backends = backends;

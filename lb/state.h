@@ -127,7 +127,9 @@ struct lb_interface {
 	uint8_t mac[6];
 	bool up;
 	enum attach_mode attached;
-	char problem[160]; /* why it is not attached; "" = it is, or nobody wants it */
+	char problem[160];	 /* why it is not attached; "" = it is, or nobody wants it */
+	char probe_problem[160]; /* likewise of the program that sends probes through the VIPs */
+	struct addr own4, own6;	 /* an address of this node there, for probes; zero = none */
 };
 
 /* ---- counters, read on demand (reconcile.h) ---- */

@@ -248,6 +248,70 @@ def test_restarted_lb_finds_the_tunnels_as_they_are(lab):
     assert clients.http_get(lab.client, VIP) in lab.backends
 
 
+def test_probes_go_through_every_kind_of_tunnel(lab):
+    for node in lab.nodes:
+        for name, _, vip, _, _, _ in POOLS:
+            done = lab.sluice(node, "probe", f"{name}/mx1", "-v")
+            assert f"via {vip} " in done and "passed" in done, (node, name, done)
+
+
+def mark(vip, port):
+    """As base/config_services.c has it."""
+    packed = socket.inet_pton(socket.AF_INET6, vip if ":" in vip else f"::ffff:{vip}")
+    value = 2166136261
+    for byte in (*packed, port & 0xff, port >> 8, 0):
+        value = ((value ^ byte) * 16777619) & 0xffffffff
+    return 0x80000000 | (value ^ value >> 16)
+
+
+def test_long_question_of_a_probe_comes_in_segments_that_fit(lab):
+    """The kernel hands over many segments at once; they are cut after they were put into the tunnel.
+    nginx answers a request with a header of 7 KB; Dovecot takes a message of 100 KB."""
+    socket_mark = 36
+    for name, port, vip, net, tunnel, overhead in POOLS:
+        if port not in (80, 143):
+            continue
+        key = " ".join(f"{byte:#x}" for byte in mark(vip, port).to_bytes(4, "little"))
+        lab.lb1.run(f"bpftool map lookup pinned /sys/fs/bpf/sluice/v*/probe_vips key {key}")  # it is that
+        with lab.lb1.network():
+            s = socket.socket(socket.AF_INET6 if ":" in net else socket.AF_INET)
+        s.settimeout(10)
+        s.setsockopt(socket.SOL_SOCKET, socket_mark, mark(vip, port) - (1 << 32))
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1500 - overhead - (60 if ":" in vip else 40))
+        s.connect((f"{net}21", port))
+        if port == 80:
+            s.sendall(b"GET / HTTP/1.0\r\nX-Long: " + b"x" * 7000 + b"\r\n\r\n")
+            assert s.recv(1000).startswith(b"HTTP/1.1 200"), name
+        else:
+            stream = s.makefile("rwb")
+            stream.readline()
+            stream.write(b"a LOGIN " + f"{daemons.USER} {daemons.PASSWORD}".encode() + b"\r\n")
+            stream.flush()
+            assert stream.readline().startswith(b"a OK"), name
+            stream.write(b"b APPEND INBOX {100000+}\r\n" + b"y" * 100000 + b"\r\n")
+            stream.flush()
+            assert stream.readline().startswith(b"b OK"), name
+        s.close()
+
+
+def test_backend_without_a_decapsulator_is_down_on_both_nodes_and_comes_back(lab):
+    """Its own address answers well all the time."""
+    lab.mx2.run(DECAP, "detach", "eth0")
+    try:
+        for node in lab.nodes:
+            for name, _, _, _, _, _ in POOLS:
+                wait_until(lambda: lab.state(node, name, "mx2") == "down", 20, f"{name} is down at {node}")
+            status = lab.sluice(node, "status", check=False).stdout
+            assert all(f"pool {name} is down: no connection in 2000 ms via {vip};" in status
+                       for name, _, vip, _, _, _ in POOLS), status
+            assert {lab.state(node, name, "mx1") for name, *_ in POOLS} == {"up"}
+        assert set(clients.http_servers(lab.client, VIP, 10)) == {"mx1"}
+    finally:
+        lab.mx2.run(DECAP, "attach", "-p", "6080", "eth0")
+    for node in lab.nodes:
+        lab.all_up(node)
+
+
 def test_detached_backend_takes_no_more_tunnels(lab):
     """sluice-decap off and on again: it is the only way in."""
     for name in lab.backends:

@@ -69,6 +69,9 @@ static int sizes_set(struct plane *plane, const struct plane_sizes *sizes)
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.reverse, sizes->flows);
 	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.probe_returns,
+						 sizes->features & FEATURE_PROBES ? 1024 : 1);
+	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.embryos, sizes->embryos);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.recent, plane->cpus * RECENT_LINES);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -158,7 +159,7 @@ static void test_process_leaves_when_the_parent_is_gone(void **state)
 	process_end(b, 0);
 }
 
-static void test_process_has_no_user_no_capability_and_a_filter(void **state)
+static void test_process_has_no_user_one_capability_and_a_filter(void **state)
 {
 	struct bench *b = *state;
 	char path[64], line[256];
@@ -177,7 +178,7 @@ static void test_process_has_no_user_no_capability_and_a_filter(void **state)
 		}
 		if (strncmp(line, "CapEff:", 7) == 0 || strncmp(line, "CapPrm:", 7) == 0 ||
 		    strncmp(line, "CapBnd:", 7) == 0) {
-			assert_int_equal(strtoull(line + 7, NULL, 16), 0);
+			assert_int_equal(strtoull(line + 7, NULL, 16), 1 << CAP_NET_RAW);
 			seen++;
 		}
 		if (strncmp(line, "Groups:", 7) == 0) {
@@ -242,6 +243,7 @@ static int forbidden_try(void)
 	FORBIDDEN(SYS_socket, AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6);
 	FORBIDDEN(SYS_socket, AF_PACKET, SOCK_RAW, 0);
 	FORBIDDEN(SYS_listen, 0, 1);
+	FORBIDDEN(SYS_setsockopt, 0, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
 	FORBIDDEN(SYS_mount, "a", "b", "c", 0, NULL);
 	FORBIDDEN(SYS_unshare, CLONE_NEWUSER);
 	FORBIDDEN(SYS_io_uring_setup, 1, NULL);
@@ -274,20 +276,23 @@ static int confined_probe(struct confined *c, SSL_CTX *tls, const struct server 
 
 static int confined_main(const struct server *server)
 {
-	static const int no_caps[] = {-1};
+	static const int caps[] = {CAP_NET_RAW, -1};
 	struct confined c = {.loop = event_base_new()};
 	SSL_CTX *tls = tls_context_new();
 	int r;
 
-	if (!c.loop || !tls || child_confine("nobody", no_caps) < 0 || confine_filter() < 0)
+	if (!c.loop || !tls || child_confine("nobody", caps) < 0 || confine_filter() < 0)
 		return 102;
-	r = forbidden_try();
-	if (r != 0)
+	r = via_permitted();
+	if (r < 0)
+		dprintf(STDERR_FILENO, "may not mark packets: %s\n", strerror(-r));
+	r = r < 0 ? r : forbidden_try();
+	if (r > 0)
 		dprintf(STDERR_FILENO, "line %d: not forbidden: %s\n", r, strerror(errno));
 	return r ? 103 : confined_probe(&c, tls, server);
 }
 
-static void test_confined_process_can_probe_by_tls_and_nothing_else(void **state)
+static void test_confined_process_can_probe_by_tls_mark_packets_and_nothing_else(void **state)
 {
 	struct event_base *loop = event_base_new();
 	struct server server;
@@ -314,8 +319,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_process_probes_answers_pings_and_stops_when_told),
 		TEST(test_process_leaves_when_the_parent_is_gone),
-		TEST(test_process_has_no_user_no_capability_and_a_filter),
-		cmocka_unit_test(test_confined_process_can_probe_by_tls_and_nothing_else),
+		TEST(test_process_has_no_user_one_capability_and_a_filter),
+		cmocka_unit_test(
+			test_confined_process_can_probe_by_tls_mark_packets_and_nothing_else),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -16,8 +16,8 @@
 #include "lb/mode.h"
 
 #define POOL(settings, address)                                                                    \
-	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = "       \
-	"\"60s\"; " settings " backends = ( { name = \"mx1\"; address = \"" address                \
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; via = \"address\"; }; "   \
+	"idle_timeout = \"60s\"; " settings " backends = ( { name = \"mx1\"; address = \"" address \
 	"\"; } ); } );"
 
 static struct addr address(const char *text)

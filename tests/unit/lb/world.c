@@ -28,19 +28,19 @@ static const char head[] = "secret_file = \"/none\"; nodes = ( { name = \"lb1\";
 const char smtp_to_mx[] = "services = ( { name = \"smtp\"; vip = \"192.0.2.10\"; ports = [ "
 			  "25 ]; pool = \"mx\"; } );";
 const char mx_123[] =
-	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; via = \"address\"; }; idle_timeout = \"60s\"; "
 	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
 	"\"192.0.2.22\"; }, { name = \"mx3\"; address = \"192.0.2.23\"; } ); } );";
 const char mx_12[] =
-	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; via = \"address\"; }; idle_timeout = \"60s\"; "
 	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
 	"\"192.0.2.22\"; } ); } );";
 const char mx_2_is_another[] =
-	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"pools = ( { name = \"mx\"; port = 25; probe = { type = \"tcp\"; via = \"address\"; }; idle_timeout = \"60s\"; "
 	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
 	"\"192.0.2.99\"; }, { name = \"mx3\"; address = \"192.0.2.23\"; } ); } );";
 const char in_12[] =
-	"pools = ( { name = \"in\"; port = 25; probe = { type = \"tcp\"; }; idle_timeout = \"60s\"; "
+	"pools = ( { name = \"in\"; port = 25; probe = { type = \"tcp\"; via = \"address\"; }; idle_timeout = \"60s\"; "
 	"backends = ( { name = \"mx1\"; address = \"192.0.2.21\"; }, { name = \"mx2\"; address = "
 	"\"192.0.2.22\"; } ); } );";
 const char smtp_to_in[] = "services = ( { name = \"smtp\"; vip = \"192.0.2.10\"; ports = [ "
@@ -154,10 +154,12 @@ bool is_alive(const struct world *w, uint32_t backend)
 	return w->current->backends[backend].plane.flags & BACKEND_ALIVE;
 }
 
-void problem_take(void *owner, const char *interface, const char *problem)
+void problem_take(void *owner, enum step_kind step, const char *interface, const char *problem)
 {
+	(void)step;
 	(void)interface;
-	snprintf(owner, PLANE_PROBLEM, "%s", problem);
+	if (problem[0])
+		snprintf(owner, PLANE_PROBLEM, "%s", problem);
 }
 
 void world_apply(struct world *w, struct plane *plane)

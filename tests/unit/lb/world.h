@@ -42,7 +42,7 @@ const char *world_go(struct world *w);
 /* world_apply: with a real kernel; every step and attaching must succeed. */
 void world_apply(struct world *w, struct plane *plane);
 /* problem_take: for plan_apply(): into char[PLANE_PROBLEM]. */
-void problem_take(void *problem, const char *interface, const char *text);
+void problem_take(void *problem, enum step_kind step, const char *interface, const char *text);
 /* namespaces_enter: a network and a BPF file system of our own; NULL, or what is missing. */
 const char *namespaces_enter(void);
 
