@@ -49,7 +49,7 @@ def config(lab):
     for i, (name, (port, kind, keys)) in enumerate(POOLS.items()):
         server, vip = ("fd77::21", VIP6) if name == "ping6" else ("10.77.0.21", VIP)
         own = "" if kind == "icmp" else f'port = {port}; via = "address"; '
-        pools.append(f'{{ name = "{name}"; probe = {{ type = "{kind}"; interval = "300ms"; timeout = "2s"; '
+        pools.append(f'{{ name = "{name}"; probe = {{ type = "{kind}"; interval = "300ms"; timeout = "2s"; flap_limit = 0; '
                      f'fall = 2; rise = 1; {own}{keys} }};\n'
                      f'  backends = ( {{ name = "mx1"; address = "{server}"; }} ); }}')
         services.append(f'{{ name = "{name}"; vip = "{vip}"; port = {20000 + i}; pool = "{name}"; }}')

@@ -277,7 +277,27 @@ static void test_program_is_asked_for_by_name_and_its_end_is_the_verdict(void **
 	bench_fini(&b);
 }
 
+/* The process that runs it has killed it at the probe's timeout, and says so a little later. */
 static void test_program_that_does_not_end_times_out(void **state)
+{
+	struct message_ran killed = {.error = -ETIME};
+	struct bench b;
+
+	(void)state;
+	bench_init(&b, 100);
+	b.wires.programs = programs_new(on_run, &b);
+	bench_begin(&b, &probe_script, "192.0.2.1", 0);
+	event_base_loopexit(b.loop, &(struct timeval){.tv_usec = 200000});
+	event_base_dispatch(b.loop);
+	assert_false(b.done);
+	killed.request = b.run.request;
+	programs_ran(b.wires.programs, &killed);
+	expect(&b, "timeout", "the program was killed: it took too long");
+	bench_fini(&b);
+}
+
+/* That process is being restarted, say: no word about the server. */
+static void test_program_of_which_nothing_is_heard_says_nothing_about_the_server(void **state)
 {
 	struct message_ran late = {.output = "late"};
 	struct bench b;
@@ -286,7 +306,7 @@ static void test_program_that_does_not_end_times_out(void **state)
 	bench_init(&b, 100);
 	b.wires.programs = programs_new(on_run, &b);
 	bench_begin(&b, &probe_script, "192.0.2.1", 0);
-	expect(&b, "timeout", "no end of the program in 100 ms");
+	expect(&b, "unable", "programs are not being run");
 	late.request = b.run.request;
 	programs_ran(b.wires.programs, &late);
 	bench_fini(&b);
@@ -319,6 +339,8 @@ int main(void)
 		cmocka_unit_test(test_ping_without_a_socket_says_nothing_about_the_server),
 		cmocka_unit_test(test_program_is_asked_for_by_name_and_its_end_is_the_verdict),
 		cmocka_unit_test(test_program_that_does_not_end_times_out),
+		cmocka_unit_test(
+			test_program_of_which_nothing_is_heard_says_nothing_about_the_server),
 		cmocka_unit_test(test_program_that_cannot_run_says_nothing_about_the_server),
 		cmocka_unit_test(test_ping_without_an_answer_times_out_and_leaves_nothing_behind),
 	};
