@@ -93,11 +93,27 @@ static __attribute__((format(printf, 2, 3))) void problem(json_t *problems, cons
 	json_array_append_new(problems, json_string(text));
 }
 
+/* Does its certificate expire within the days that the pool wants to know of? */
+static bool expires(const struct config_pool *pool, const struct message_health *m)
+{
+	return m->health != HEALTH_UNKNOWN && m->tls_days != TLS_DAYS_UNKNOWN &&
+	       m->tls_days < (int64_t)pool->probe.certificate.warn_days;
+}
+
+uint32_t health_expiring(const struct lb *lb)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < lb->config->n_backends; i++)
+		n += expires(config_pool(lb->config, config_backend(lb->config, i)->pool),
+			     &lb->backends[i].health);
+	return n;
+}
+
 static void certificate_problem(json_t *problems, const struct config_pool *pool,
 				const char *backend, const struct message_health *m)
 {
-	if (m->health == HEALTH_UNKNOWN || m->tls_days == TLS_DAYS_UNKNOWN ||
-	    m->tls_days >= (int64_t)pool->probe.certificate.warn_days)
+	if (!expires(pool, m))
 		return;
 	if (m->tls_days < 0)
 		problem(problems, "certificate of backend %s of pool %s has expired; renew it",

@@ -302,6 +302,8 @@ static json_t *counters(struct lb *lb)
 	counter_row(rows, "flow_table_used", used,
 		    "entries of the flow table, as of the last sweep");
 	counter_row(rows, "flow_table_size", size, "how many there may be (flow_limit)");
+	counter_row(rows, "tls_expiring", health_expiring(lb),
+		    "backends whose certificate expires within tls_warn_days, or has");
 	return rows;
 }
 

@@ -72,6 +72,8 @@ json_t *health_rows(struct lb *lb);
  * as sentences into @problems; and that it is held down. True when that explains its state.
  */
 bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
+/* health_expiring: backends whose certificate expires within their pool's tls_warn_days. */
+uint32_t health_expiring(const struct lb *lb);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 
