@@ -7,7 +7,7 @@ from lab.machine import wait_until
 from lab.site import VIP, Site
 
 # A backend's health is a file, so that a probe can fail while its servers go on.
-PROBE = '{ type = "http"; port = 80; path = "/big/ok"; interval = "200ms"; timeout = "1s"; fall = 1; rise = 1; }'
+PROBE = '{ type = "http"; port = 80; path = "/big/ok"; interval = "200ms"; timeout = "1s"; fall = 1; rise = 1; flap_limit = 0; }'
 
 
 def site():
