@@ -85,7 +85,8 @@ class Traffic:
 
 
 def server_start(lab, name):
-    lab.daemons[f"fault-{name}"] = lab.machines[name].spawn("python3", f"{HERE}/fault_server.py", "25", log="fault")
+    """Not by spawn(): nsenter stops itself with what it started, and the machine would never end."""
+    lab.machines[name].run(f"setsid python3 {HERE}/fault_server.py 25 < /dev/null > /run/fault.log 2>&1 &")
     wait_until(lambda: daemons.listens(lab.machines[name], 25), 10, f"{name} listens")
 
 
