@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "healthcheck/line.h"
+#include "healthcheck/match.h"
 
 /* regexec() may take time in proportion to the square of the body: 30 ms for this much. */
 enum { HTTP_BODY_BYTES = 4096, HTTP_LENGTH_DIGITS = 15 };
@@ -100,21 +101,6 @@ static const char *check_path(const char *value)
 	return value[0] == '/' ? NULL : "is no path; expected: one that begins with \"/\"";
 }
 
-/* Back-references make matching slow beyond all bounds, and a stranger writes the body. */
-static const char *check_body(const char *value)
-{
-	regex_t regex;
-
-	for (const char *c = strchr(value, '\\'); c && c[1]; c = strchr(c + 2, '\\')) {
-		if (isdigit((unsigned char)c[1]))
-			return "has a back-reference; expected: an expression without";
-	}
-	if (regcomp(&regex, value, REG_EXTENDED | REG_NOSUB) != 0)
-		return "is no expression; expected: a POSIX extended regular one";
-	regfree(&regex);
-	return NULL;
-}
-
 static const struct http_conf http_defaults = {
 	.method = "GET", .path = "/", .host = "localhost", .status = "200-399"};
 
@@ -124,7 +110,7 @@ static const struct config_key http_keys[] = {
 	PROBE_KEY("path", struct http_conf, path, check_path),
 	PROBE_KEY("host", struct http_conf, host, probe_check_host),
 	PROBE_KEY("status", struct http_conf, status, check_status),
-	PROBE_KEY("body", struct http_conf, body, check_body),
+	PROBE_KEY("body", struct http_conf, body, match_check),
 	{0},
 };
 
