@@ -25,6 +25,11 @@ const struct config_instance *config_instance(const struct config *c, uint32_t i
 	return array_at(c, c->instances_at, sizeof(struct config_instance), i);
 }
 
+const struct config_track *config_track(const struct config *c, uint32_t i)
+{
+	return array_at(c, c->tracks_at, sizeof(struct config_track), i);
+}
+
 const struct config_pool *config_pool(const struct config *c, uint32_t i)
 {
 	return array_at(c, c->pools_at, sizeof(struct config_pool), i);
@@ -152,6 +157,7 @@ int config_map(int fd, const struct config **ret_config)
 		return -errno;
 	if (c->size_bytes != st.st_size ||
 	    !array_fits(c, c->instances_at, sizeof(struct config_instance), c->n_instances) ||
+	    !array_fits(c, c->tracks_at, sizeof(struct config_track), c->n_tracks) ||
 	    !array_fits(c, c->pools_at, sizeof(struct config_pool), c->n_pools) ||
 	    !array_fits(c, c->backends_at, sizeof(struct config_backend), c->n_backends) ||
 	    !array_fits(c, c->services_at, sizeof(struct config_service), c->n_services) ||

@@ -30,7 +30,10 @@ enum {
 	CONFIG_BACKENDS = 32000, /* of a node, over all pools */
 	CONFIG_SERVICES = 16384, /* one for each port */
 	CONFIG_POOLS = 1024,
-	CONFIG_INSTANCES = 255,
+	CONFIG_INSTANCES = 512,
+	CONFIG_TRACKS = 64,
+	CONFIG_LINKS = 4,	/* that the nodes' state is synchronised over */
+	VRRP_PASSWORD_SIZE = 9, /* version 2: up to 8 bytes */
 	CONFIG_PORTS = 64,	/* in one service's list */
 	CONFIG_WEIGHT = 1000,	/* the greatest weight */
 	PROBE_CONF_SIZE = 3072, /* a probe type's own settings */
@@ -239,19 +242,78 @@ struct config_service {
 };
 
 enum config_checksum { CHECKSUM_RFC9568, CHECKSUM_RFC5798 }; /* of v3 over IPv4, when sending */
+/* Whose adverts are believed: anybody's, as the RFC has it; who knows the password of version 2;
+ * the other nodes' own, that come over the links of "sync".
+ */
+enum config_authentication { AUTHENTICATION_NONE, AUTHENTICATION_PASSWORD, AUTHENTICATION_SYNC };
+
+/* When an active node tells the link where its addresses are (gratuitous ARP, unsolicited NA). */
+struct config_garp {
+	uint32_t count;	     /* so many times after it became active; 1 .. 60 */
+	uint32_t delay_ms;   /* between these: the first pause; each is longer by that */
+	uint32_t refresh_ms; /* and again as long as it is active; 0 = never */
+	uint32_t pace_us;    /* between two frames; 0 = all at once */
+};
 
 struct config_instance {
 	char name[NAME_SIZE];
+	char group[NAME_SIZE];	  /* instances of a group change roles together; "" = none */
 	char interface[IFNAMSIZ]; /* of this node */
 	uint8_t vrid;		  /* 1 .. 255 */
+	uint8_t version;	  /* 2 (RFC 3768; IPv4) or 3 (RFC 9568) */
 	bool ipv6;
-	uint8_t priority; /* of this node: 1 .. 254 */
+	uint8_t priority; /* of this node: 1 .. 254; 255 = it owns the addresses */
 	bool preempt;
-	uint16_t advert_cs; /* 1 .. 4095 centiseconds */
+	bool accept;	    /* what is sent to the addresses themselves is for this node */
+	bool virtual_mac;   /* RFC 9568 7.3, on a macvlan; else the interface's own */
+	uint16_t advert_cs; /* 1 .. 4095 centiseconds; version 2: whole seconds */
 	uint32_t preempt_delay_ms;
 	enum config_checksum checksum;
+	enum config_authentication authentication;
+	char password[VRRP_PASSWORD_SIZE];
+	struct config_garp garp;
+	bool unicast;	    /* adverts go to each of peers, from source */
+	struct addr source; /* unicast only */
+	uint32_t n_peers;
+	struct addr peers[CONFIG_NODES - 1];
 	uint32_t n_addresses;
 	struct config_vip addresses[CONFIG_ADDRESSES]; /* all of one family */
+};
+
+/* What lowers the priority of instances, or takes them out, while it fails. */
+enum config_track_type { TRACK_INTERFACE, TRACK_ROUTE, TRACK_SCRIPT, TRACK_POOL, TRACK_PLANE };
+#define CONFIG_TRACK_NAMES                                                                         \
+	{                                                                                          \
+		"interface", "route", "script", "pool", "plane", NULL                              \
+	}
+
+struct config_track {
+	char name[NAME_SIZE];
+	enum config_track_type type;
+	char interface[IFNAMSIZ]; /* interface: is up, with a carrier */
+	struct config_vip route;  /* route: is there, in the main table */
+	uint32_t pool;		  /* pool: index; at least so many percent of it are up */
+	uint32_t least_percent;
+	struct config_command command; /* script: exits with 0 */
+	uint32_t interval_ms;	       /* script */
+	uint8_t rise, fall;	       /* script: agreeing results that turn it */
+	uint8_t weight;		       /* is taken off the priority; 0: the instance is out */
+	uint64_t instances[CONFIG_INSTANCES / 64]; /* bit i: of config_instance(c, i) */
+};
+
+/* A link between the nodes: where each of them is reached. */
+struct config_link {
+	char interface[IFNAMSIZ];	     /* of this node */
+	struct addr addresses[CONFIG_NODES]; /* of each node, as in config.nodes */
+};
+
+struct config_sync { /* what the nodes tell each other; n_links 0 = nothing */
+	uint32_t n_links;
+	struct config_link links[CONFIG_LINKS];
+	uint16_t port;		 /* UDP: state; heartbeats use the next one */
+	uint32_t heartbeat_ms;	 /* between two questions whether the partner lives */
+	uint32_t dead_after_ms;	 /* no answer for so long, on no link: it is dead */
+	uint32_t rate_packets_s; /* at most, to each node */
 };
 
 enum config_on_stop { ON_STOP_KEEP, ON_STOP_DETACH };
@@ -269,7 +331,10 @@ struct config {
 	uint32_t n_nodes;    /* in the file: how many share it */
 	char path[CONFIG_PATH_SIZE];
 	char secret_file[CONFIG_PATH_SIZE];
-	struct config_node node; /* this one */
+	struct config_node node;	     /* this one */
+	uint32_t node_index;		     /* of this one in nodes */
+	char nodes[CONFIG_NODES][NAME_SIZE]; /* n_nodes of them, as in the file */
+	struct config_sync sync;
 	enum config_on_stop on_stop;
 	enum config_no_service no_service;
 	uint16_t nat_port_first, nat_port_last; /* this node's, for fullnat's source ports */
@@ -280,11 +345,12 @@ struct config {
 	uint32_t n_hooks;
 	struct config_hook hooks[CONFIG_HOOKS];
 	uint32_t n_files, files_at; /* struct config_file */
-	uint32_t n_instances, n_pools, n_backends, n_services;
-	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
+	uint32_t n_instances, n_tracks, n_pools, n_backends, n_services;
+	uint32_t instances_at, tracks_at, pools_at, backends_at, services_at; /* offsets in bytes */
 };
 
 const struct config_instance *config_instance(const struct config *c, uint32_t i);
+const struct config_track *config_track(const struct config *c, uint32_t i);
 const struct config_pool *config_pool(const struct config *c, uint32_t i);
 const struct config_backend *config_backend(const struct config *c, uint32_t i);
 const struct config_service *config_service(const struct config *c, uint32_t i);

@@ -51,8 +51,9 @@ struct builder {
 	struct built_backend **backends; /* pointers: the trees below hold them */
 	struct built_service **services;
 	struct built_instance *instances;
+	struct config_track *tracks;
 	struct built_file *files;
-	uint32_t n_pools, n_backends, n_services, n_instances, n_files;
+	uint32_t n_pools, n_backends, n_services, n_instances, n_tracks, n_files;
 	void *backend_names, *backend_addresses; /* tsearch trees: duplicates in a pool */
 	void *service_keys;
 	bool vip_unread; /* an address of "vrrp" was no address: it may be the one missed later */
@@ -61,6 +62,18 @@ struct builder {
 /* nodes, and which of them is this one. */
 void build_nodes(struct builder *b, const config_setting_t *root);
 void build_vrrp(struct builder *b, const config_setting_t *root);
+/* build_tracks: "track"; after build_vrrp() and build_pools(). */
+void build_tracks(struct builder *b, const config_setting_t *root);
+/* build_sync: "sync": what the nodes tell each other, over which links; after build_nodes(). */
+void build_sync(struct builder *b, const config_setting_t *root);
+/* node_named: the index of a node of the file, or -1 (told at @s). */
+int node_named(struct builder *b, const config_setting_t *s, const char *name);
+/* node_addresses: member @key of @group, an address for each node:
+ * { lb1 = "192.0.2.2"; lb2 = "192.0.2.3"; } or ( { node = "lb-1"; address = "192.0.2.2"; }, ... );
+ * all of one family. True when *ret_addresses, by the nodes' order, was set.
+ */
+bool node_addresses(struct builder *b, const config_setting_t *group, const char *key,
+		    struct addr ret_addresses[static CONFIG_NODES]);
 void build_pools(struct builder *b, const config_setting_t *root);
 void build_services(struct builder *b, const config_setting_t *root);
 /* build_probe, build_agent, build_heal: how a pool's backends are asked, and healed. */

@@ -19,7 +19,7 @@ enum { SLOTS_LEAST = 251, SLOTS_MOST = 1048573, SLOTS_DEFAULT = 65537 };
 static const char *const top_keys[] = {"secret_file",	"nodes",      "vrrp",	   "pools",
 				       "services",	"on_stop",    "slots",	   "user",
 				       "flow_limit",	"no_service", "nat_ports", "on_change",
-				       "programs_user", NULL};
+				       "programs_user", "track",      "sync",	   NULL};
 
 void *array_grow(struct builder *b, void *array_pointer, uint32_t *n, size_t element)
 {
@@ -60,6 +60,7 @@ static void builder_fini(struct builder *b)
 	free(b->backends);
 	free(b->services);
 	free(b->instances);
+	free(b->tracks);
 	reader_fini(&b->reader);
 }
 
@@ -124,9 +125,11 @@ void build_nodes(struct builder *b, const config_setting_t *root)
 				CONFIG_NODES);
 			break;
 		}
+		strcpy(b->head.nodes[n], node.name);
 		b->nodes[n++] = config_setting_get_string(config_setting_get_member(s, "name"));
 		if (strcmp(node.name, b->node) == 0) {
 			b->head.node = node;
+			b->head.node_index = n - 1;
 			found = true;
 		}
 	}
@@ -212,10 +215,12 @@ static struct config *flatten(const struct builder *b)
 	uint32_t bytes_at;
 
 	head.n_instances = b->n_instances;
+	head.n_tracks = b->n_tracks;
 	head.n_pools = b->n_pools;
 	head.n_backends = b->n_backends;
 	head.n_services = b->n_services;
 	head.instances_at = lay_out(&size, head.n_instances, sizeof(struct config_instance));
+	head.tracks_at = lay_out(&size, head.n_tracks, sizeof(struct config_track));
 	head.pools_at = lay_out(&size, head.n_pools, sizeof(struct config_pool));
 	head.backends_at = lay_out(&size, head.n_backends, sizeof(struct config_backend));
 	head.services_at = lay_out(&size, head.n_services, sizeof(struct config_service));
@@ -231,6 +236,8 @@ static struct config *flatten(const struct builder *b)
 	*c = head;
 	for (uint32_t i = 0; i < head.n_instances; i++)
 		*(struct config_instance *)(uintptr_t)config_instance(c, i) = b->instances[i].value;
+	for (uint32_t i = 0; i < head.n_tracks; i++)
+		*(struct config_track *)(uintptr_t)config_track(c, i) = b->tracks[i];
 	for (uint32_t i = 0; i < head.n_pools; i++)
 		*(struct config_pool *)(uintptr_t)config_pool(c, i) = b->pools[i].value;
 	for (uint32_t i = 0; i < head.n_backends; i++)
@@ -281,6 +288,8 @@ static void build_all(struct builder *b, const char *path)
 		build_vrrp(b, root);
 		build_pools(b, root);
 		build_services(b, root);
+		build_tracks(b, root);
+		build_sync(b, root);
 		build_hooks(b, root);
 		build_check(b);
 	}

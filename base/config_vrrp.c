@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* config_vrrp.c: the list "vrrp": instances of VRRPv3 (RFC 9568) and their virtual addresses. */
+/* config_vrrp.c: the list "vrrp": instances of VRRP (RFC 9568, RFC 3768) and their virtual
+ * addresses.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/config_build.h"
 
-static const char *const instance_keys[] = {"name",	     "interface", "vrid",      "priority",
-					    "priorities",    "interval",  "addresses", "preempt",
-					    "preempt_delay", "checksum",  NULL};
+static const char *const instance_keys[] = {"name",	     "interface",
+					    "vrid",	     "version",
+					    "priority",	     "priorities",
+					    "interval",	     "addresses",
+					    "preempt",	     "preempt_delay",
+					    "checksum",	     "accept",
+					    "group",	     "virtual_mac",
+					    "unicast",	     "authentication",
+					    "password_file", "garp_count",
+					    "garp_delay",    "garp_refresh",
+					    "garp_pace",     NULL};
 
 /* Is the address in this instance (it is in the array already), or one before? */
 static bool vip_taken(const struct builder *b, const struct addr *addr)
@@ -74,15 +84,6 @@ static void addresses_build(struct builder *b, const config_setting_t *group,
 		address_add(b, config_setting_get_elem(list, (unsigned)k), i);
 }
 
-static bool node_known(const struct builder *b, const char *name)
-{
-	for (const char *const *node = b->nodes; *node; node++) {
-		if (strcmp(*node, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* One entry of priorities: { lb1 = 200; } or ( { node = "lb-1"; priority = 200; } ). */
 static void priority_entry(struct builder *b, const config_setting_t *s, bool *found,
 			   int64_t *priority)
@@ -95,21 +96,14 @@ static void priority_entry(struct builder *b, const config_setting_t *s, bool *f
 	if (config_setting_is_group(s)) {
 		keys_check(&b->reader, s, keys);
 		if (!get_name(&b->reader, s, "node", name) ||
-		    !get_int(&b->reader, s, "priority", REQUIRED, 1, 254, &value))
+		    !get_int(&b->reader, s, "priority", REQUIRED, 1, 255, &value))
 			return;
 		node = name;
-	} else if (!element_int(&b->reader, s, node ? node : "priorities", 1, 254, &value)) {
+	} else if (!element_int(&b->reader, s, node ? node : "priorities", 1, 255, &value)) {
 		return;
 	}
-	if (!node || !node_known(b, node)) {
-		const char *meant = node ? nearest(node, b->nodes) : NULL;
-
-		mistake(&b->reader, s, "node \"%.64s\" is not in \"nodes\"%s%s%s",
-			node ? node : "?",
-			meant ? "; did you mean \"" : "; expected: one of its names",
-			meant ? meant : "", meant ? "\"?" : "");
+	if (node_named(b, s, node ? node : "?") < 0)
 		return;
-	}
 	if (strcmp(node, b->node) == 0) {
 		*found = true;
 		*priority = value;
@@ -124,7 +118,7 @@ static void priority_build(struct builder *b, const config_setting_t *group,
 	bool found = false;
 
 	if (!list) {
-		if (get_int(&b->reader, group, "priority", OPTIONAL, 1, 254, &priority) ||
+		if (get_int(&b->reader, group, "priority", OPTIONAL, 1, 255, &priority) ||
 		    config_setting_get_member(group, "priority"))
 			found = true;
 	} else if (!config_setting_is_group(list) && !config_setting_is_list(list)) {
@@ -136,22 +130,93 @@ static void priority_build(struct builder *b, const config_setting_t *group,
 			priority_entry(b, config_setting_get_elem(list, (unsigned)k), &found,
 				       &priority);
 	}
-	if (!found && node_known(b, b->node))
+	if (!found && b->head.node.name[0])
 		mistake(&b->reader, list ? list : group,
-			"no priority for node \"%.64s\"; expected: priorities = { NODE = 1 .. 254; ... }",
+			"no priority for node \"%.64s\"; expected: priorities = { NODE = 1 .. 255; ... }",
 			b->node);
 	i->priority = (uint8_t)priority;
 }
 
 static void interval_build(struct builder *b, const config_setting_t *s, struct config_instance *i)
 {
-	uint32_t ms = 1000;
+	uint32_t ms = 1000, step = i->version == 2 ? 1000 : 10;
 
-	if (get_duration(&b->reader, s, "interval", 10, 40950, &ms) && ms % 10 != 0)
+	if (get_duration(&b->reader, s, "interval", step, i->version == 2 ? 255000 : 40950, &ms) &&
+	    ms % step != 0)
 		mistake(&b->reader, config_setting_get_member(s, "interval"),
-			"\"interval\" is %ums; expected: a multiple of 10ms (RFC 9568 counts centiseconds)",
+			i->version == 2
+				? "\"interval\" is %ums; expected: whole seconds (version 2 counts these)"
+				: "\"interval\" is %ums; expected: a multiple of 10ms (RFC 9568 counts centiseconds)",
 			ms);
 	i->advert_cs = (uint16_t)(ms / 10);
+}
+
+static void version_build(struct builder *b, const config_setting_t *s, struct config_instance *i)
+{
+	int64_t version = 3;
+
+	get_int(&b->reader, s, "version", OPTIONAL, 2, 3, &version);
+	i->version = (uint8_t)version;
+	if (version == 2 && i->ipv6)
+		mistake(&b->reader, config_setting_get_member(s, "version"),
+			"version 2 has no IPv6 (RFC 3768); expected: version = 3");
+}
+
+static void authentication_build(struct builder *b, const config_setting_t *s,
+				 const config_setting_t *root, struct config_instance *i)
+{
+	static const char *const kinds[] = {"none", "password", "sync", NULL};
+	const config_setting_t *password = config_setting_get_member(s, "password_file");
+	const config_setting_t *kind = config_setting_get_member(s, "authentication");
+	int choice;
+
+	if (get_choice(&b->reader, s, "authentication", kinds, &choice))
+		i->authentication = (enum config_authentication)choice;
+	if (i->authentication == AUTHENTICATION_PASSWORD) {
+		if (i->version != 2)
+			mistake(&b->reader, kind,
+				"version 3 has no passwords (RFC 9568 9); expected: authentication = \"sync\", or version = 2");
+		build_secret(b, s, "password_file", REQUIRED, i->password, sizeof(i->password));
+	} else if (password) {
+		mistake(&b->reader, password,
+			"\"password_file\" is not used; expected: authentication = \"password\"");
+	}
+	if (i->authentication == AUTHENTICATION_SYNC && !config_setting_get_member(root, "sync"))
+		mistake(&b->reader, kind,
+			"authentication \"sync\" needs the links of \"sync\", which is not given");
+}
+
+static void garp_build(struct builder *b, const config_setting_t *s, struct config_garp *garp)
+{
+	uint32_t pace_ms = 0;
+	int64_t n = 3;
+
+	garp->delay_ms = 1000;
+	get_int(&b->reader, s, "garp_count", OPTIONAL, 1, 60, &n);
+	get_duration(&b->reader, s, "garp_delay", 10, 60000, &garp->delay_ms);
+	get_duration(&b->reader, s, "garp_refresh", 0, 86400000, &garp->refresh_ms);
+	get_duration(&b->reader, s, "garp_pace", 0, 1000, &pace_ms);
+	garp->count = (uint32_t)n;
+	garp->pace_us = pace_ms * 1000;
+}
+
+/* The partners' addresses, where adverts are not multicast. */
+static void unicast_build(struct builder *b, const config_setting_t *s, struct config_instance *i)
+{
+	struct addr addresses[CONFIG_NODES] = {0};
+	const config_setting_t *list = config_setting_get_member(s, "unicast");
+
+	if (!list || !node_addresses(b, s, "unicast", addresses))
+		return;
+	if (addr_is_ipv4(&addresses[b->head.node_index]) == i->ipv6)
+		mistake(&b->reader, list,
+			"\"unicast\" is of another family than \"addresses\"; one is expected");
+	i->unicast = true;
+	i->source = addresses[b->head.node_index];
+	for (uint32_t k = 0; k < b->head.n_nodes; k++) {
+		if (k != b->head.node_index)
+			i->peers[i->n_peers++] = addresses[k];
+	}
 }
 
 static void duplicates_check(struct builder *b, const config_setting_t *s,
@@ -170,7 +235,8 @@ static void duplicates_check(struct builder *b, const config_setting_t *s,
 	}
 }
 
-static void instance_build(struct builder *b, const config_setting_t *s)
+static void instance_build(struct builder *b, const config_setting_t *root,
+			   const config_setting_t *s)
 {
 	static const char *const checksums[] = {"rfc9568", "rfc5798", NULL};
 	struct built_instance *built;
@@ -184,21 +250,29 @@ static void instance_build(struct builder *b, const config_setting_t *s)
 		return;
 	built->setting = s;
 	i = &built->value;
-	i->preempt = true;
+	i->preempt = i->accept = true;
 	keys_check(r, s, instance_keys);
 	get_name(r, s, "name", i->name);
+	if (config_setting_get_member(s, "group"))
+		get_name(r, s, "group", i->group);
 	get_string(r, s, "interface", OPTIONAL, i->interface, sizeof(i->interface));
 	if (!i->interface[0] && !config_setting_get_member(s, "interface"))
 		strcpy(i->interface, b->head.node.interfaces[0]);
 	if (get_int(r, s, "vrid", REQUIRED, 1, 255, &n))
 		i->vrid = (uint8_t)n;
-	interval_build(b, s, i);
 	get_bool(r, s, "preempt", &i->preempt);
 	get_duration(r, s, "preempt_delay", 0, 3600000, &i->preempt_delay_ms);
+	get_bool(r, s, "accept", &i->accept);
+	get_bool(r, s, "virtual_mac", &i->virtual_mac);
 	if (get_choice(r, s, "checksum", checksums, &choice))
 		i->checksum = (enum config_checksum)choice;
 	priority_build(b, s, i);
 	addresses_build(b, s, i);
+	version_build(b, s, i);
+	interval_build(b, s, i);
+	authentication_build(b, s, root, i);
+	garp_build(b, s, &i->garp);
+	unicast_build(b, s, i);
 	duplicates_check(b, s, i);
 }
 
@@ -216,6 +290,6 @@ void build_vrrp(struct builder *b, const config_setting_t *root)
 				CONFIG_INSTANCES);
 			return;
 		}
-		instance_build(b, s);
+		instance_build(b, root, s);
 	}
 }

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_config_ha.c: what must hold of the settings that two nodes share: vrrp's beyond addresses
+ * and priorities, track and sync.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/base/config_file.h"
+
+#define TWO_NODES                                                                                  \
+	"nodes = ( { name = \"lb1\"; interfaces = [ \"eth0\" ]; }, { name = \"lb2\"; interfaces = [ \"eth0\" ]; } );\n"
+/* Line 2 on: what is inside of the instance. */
+#define INSTANCE(inside)                                                                           \
+	TWO_NODES "vrrp = ( { name = \"m\"; vrid = 1; priorities = { lb1 = 200; lb2 = 100; }; "    \
+		  "addresses = [ \"192.0.2.10/24\" ];\n" inside " } );\n" GOOD_POOLS GOOD_SERVICES
+#define TRACK(inside)                                                                              \
+	GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES "track = ( { name = \"t\";\n" inside " } );\n"
+#define SYNC(inside)                                                                               \
+	TWO_NODES "vrrp = ( { name = \"m\"; vrid = 1; priority = 100; "                            \
+		  "addresses = [ \"192.0.2.10/24\" ]; } );\n" GOOD_POOLS GOOD_SERVICES             \
+		  "sync = {\n" inside "\n};\n"
+#define LINK                                                                                       \
+	"links = ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } );"
+
+static const struct {
+	const char *text, *error;
+} rows[] = {
+	{INSTANCE("version = 4;"), "f:3: \"version\" is 4, out of range; expected: 2 to 3\n"},
+	{INSTANCE("version = 2; interval = \"1500ms\";"),
+	 "f:3: \"interval\" is 1500ms; expected: whole seconds (version 2 counts these)\n"},
+	{TWO_NODES
+	 "vrrp = ( { name = \"m\"; vrid = 1; priority = 9; addresses = [ \"fe80::1/64\" ];\nversion = 2; } );\n",
+	 "f:3: version 2 has no IPv6 (RFC 3768); expected: version = 3\n"},
+	{INSTANCE("authentication = \"password\"; password_file = \"/nonexistent\";"),
+	 "f:3: version 3 has no passwords (RFC 9568 9); expected: authentication = \"sync\", or version = 2\n"},
+	{INSTANCE("password_file = \"/etc/hostname\";"),
+	 "f:3: \"password_file\" is not used; expected: authentication = \"password\"\n"},
+	{INSTANCE("authentication = \"sync\";"),
+	 "f:3: authentication \"sync\" needs the links of \"sync\", which is not given\n"},
+	{INSTANCE("garp_count = 0;"),
+	 "f:3: \"garp_count\" is 0, out of range; expected: 1 to 60\n"},
+	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; };"),
+	 "f:3: node \"lb2\" has no address here; each needs one\n"},
+	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; lb3 = \"192.0.2.3\"; };"),
+	 "f:3: node \"lb3\" is not in \"nodes\"; did you mean \"lb1\"?\n"},
+	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; lb2 = \"192.0.2.2\"; };"),
+	 "f:3: two nodes have the same address; each its own is expected\n"},
+	{INSTANCE("unicast = { lb1 = \"fd00::2\"; lb2 = \"fd00::3\"; };"),
+	 "f:3: \"unicast\" is of another family than \"addresses\"; one is expected\n"},
+	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; lb2 = \"mail\"; };"),
+	 "f:3: \"mail\" is no address; IPv4 or IPv6 is expected\n"},
+	{TRACK("weight = 10;"),
+	 "f:5: \"type\" is not given; expected: interface, route, script, pool or plane\n"},
+	{TRACK("type = \"pol\"; pool = \"mx\";"),
+	 "f:6: type \"pol\" is not known; did you mean \"pool\"?\n"},
+	{TRACK("type = \"pool\"; pool = \"my\";"),
+	 "f:6: pool \"my\" is not there; did you mean \"mx\"?\n"},
+	{TRACK("type = \"plane\"; pool = \"mx\";"),
+	 "f:6: \"pool\" is not for a track of type \"plane\"\n"},
+	{TRACK("type = \"script\";"), "f:5: \"command\" is not given; type \"script\" needs it\n"},
+	{TRACK("type = \"route\"; route = \"default\";"),
+	 "f:6: \"default\" is no prefix; expected: as in \"0.0.0.0/0\"\n"},
+	{TRACK("type = \"plane\"; instances = [ \"n\" ];"),
+	 "f:6: vrrp instance \"n\" is not there; expected: the name of one of \"vrrp\"\n"},
+	{TRACK("type = \"plane\"; weight = 254;"),
+	 "f:6: \"weight\" is 254, out of range; expected: 0 to 253\n"},
+	{SYNC("port = 9;"),
+	 "f:5: \"links\" of \"sync\" is not given; expected: 1 to 4, as in ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } )\n"},
+	{SYNC(LINK "\nheartbeat = \"20ms\"; dead_after = \"60ms\";"),
+	 "f:7: \"dead_after\" is 60ms, \"heartbeat\" 20ms; expected: 4 times as long at least\n"},
+	{SYNC("links = ( { addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } );"),
+	 "f:6: \"interface\" is missing; see sluice.conf(5)\n"},
+	{GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES
+	 "sync = { links = ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; }; } ); };\n",
+	 "f:5: \"sync\" needs another node; \"nodes\" has 1\n"},
+};
+
+static void test_each_mistake_is_told_at_its_line(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_mistakes(rows[i].text, rows[i].error);
+}
+
+static struct config *load_good(const char *text, const char *node)
+{
+	struct config *c = NULL;
+	char *errors = config_file_load(config_file_write("f", text, strlen(text)), node, &c);
+
+	if (errors)
+		fail_msg("%s", errors);
+	return c;
+}
+
+static void test_instance_without_options_is_as_the_rfc_has_it(void **state)
+{
+	struct config *c = load_good(GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES, "lb1");
+	const struct config_instance *i = config_instance(c, 0);
+
+	(void)state;
+	assert_true(i->version == 3 && i->accept && !i->virtual_mac && !i->unicast);
+	assert_true(i->authentication == AUTHENTICATION_NONE && i->group[0] == '\0');
+	assert_true(i->garp.count == 3 && i->garp.delay_ms == 1000 && i->garp.refresh_ms == 0);
+	assert_true(c->sync.n_links == 0 && c->n_tracks == 0 && c->node_index == 0);
+	config_free(c);
+}
+
+static void test_every_node_has_its_own_side_of_what_is_shared(void **state)
+{
+	static const char text[] = INSTANCE(
+		"group = \"all\"; unicast = ( { node = \"lb1\"; address = \"192.0.2.2\"; }, { node = \"lb2\"; address = \"192.0.2.3\"; } );") "sync = { port = 7000; " LINK
+																	      " };\n";
+	struct config *c = load_good(text, "lb2");
+	const struct config_instance *i = config_instance(c, 0);
+	char buf[INET6_ADDRSTRLEN];
+
+	(void)state;
+	assert_int_equal(c->node_index, 1);
+	assert_string_equal(c->nodes[0], "lb1");
+	assert_string_equal(i->group, "all");
+	assert_true(i->unicast && i->n_peers == 1);
+	assert_string_equal(addr_format(&i->source, buf), "192.0.2.3");
+	assert_string_equal(addr_format(&i->peers[0], buf), "192.0.2.2");
+	assert_true(c->sync.n_links == 1 && c->sync.port == 7000);
+	assert_true(c->sync.heartbeat_ms == 5 && c->sync.dead_after_ms == 40);
+	assert_string_equal(addr_format(&c->sync.links[0].addresses[1], buf), "10.0.0.2");
+	config_free(c);
+}
+
+static void test_tracks_name_what_they_watch_and_for_whom(void **state)
+{
+	static const char text[] = GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES
+		"track = ( { name = \"up\"; type = \"interface\"; interface = \"eth1\"; weight = 50; },\n"
+		" { name = \"gw\"; type = \"route\"; route = \"0.0.0.0/0\"; },\n"
+		" { name = \"ok\"; type = \"script\"; command = [ \"/bin/true\" ]; interval = \"1s\"; fall = 3; },\n"
+		" { name = \"mx\"; type = \"pool\"; pool = \"mx\"; least = 50; instances = [ \"m\" ]; },\n"
+		" { name = \"xdp\"; type = \"plane\"; } );\n";
+	struct config *c = load_good(text, "lb1");
+
+	(void)state;
+	assert_int_equal(c->n_tracks, 5);
+	assert_true(config_track(c, 0)->type == TRACK_INTERFACE &&
+		    config_track(c, 0)->weight == 50);
+	assert_string_equal(config_track(c, 0)->interface, "eth1");
+	assert_true(config_track(c, 1)->type == TRACK_ROUTE && config_track(c, 1)->weight == 0);
+	assert_int_equal(config_track(c, 1)->route.prefix_len, 0);
+	assert_string_equal(config_track(c, 2)->command.words, "/bin/true");
+	assert_true(config_track(c, 2)->interval_ms == 1000 && config_track(c, 2)->fall == 3);
+	assert_int_equal(config_track(c, 3)->least_percent, 50);
+	for (uint32_t i = 0; i < c->n_tracks; i++)
+		assert_int_equal(config_track(c, i)->instances[0], 1);
+	config_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_mistake_is_told_at_its_line),
+		cmocka_unit_test(test_instance_without_options_is_as_the_rfc_has_it),
+		cmocka_unit_test(test_every_node_has_its_own_side_of_what_is_shared),
+		cmocka_unit_test(test_tracks_name_what_they_watch_and_for_whom),
+	};
+
+	return cmocka_run_group_tests(tests, config_folder_make, config_folder_remove);
+}
