@@ -33,6 +33,8 @@ enum {
 	M(OPERATOR, struct message_operator)                                                       \
 	M(VRRP, struct message_vrrp)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
+	M(TRACK, struct message_track)                                                             \
+	M(SYNC, struct message_sync)                                                               \
 	M(RELOAD, struct message_reload)                                                           \
 	M(CANDIDATE, struct message_candidate)                                                     \
 	M(RELOADED, struct message_reloaded)                                                       \
@@ -198,6 +200,23 @@ struct message_vrrp {
 	struct addr partner;
 	uint64_t adverts_sent, adverts_received, adverts_bad;
 	char reason[VERDICT_TEXT]; /* of the last change */
+};
+
+/* lb (pool, plane), programs (script) -> parent -> vrrp, and vrrp (interface, route) -> parent ->
+ * lb, which shows it: does what an instance's right to be active depends on fail? When it changes,
+ * and after MESSAGE_CONFIG. The parent remembers it for a vrrp or lb that comes back.
+ */
+struct message_track {
+	char track[NAME_SIZE];
+	uint32_t failed;	 /* 0 or 1 */
+	char text[VERDICT_TEXT]; /* why; printable */
+};
+
+/* lb -> parent -> vrrp: does this node know what its partners know? One that does not lets them be
+ * active as long as they live. When it changes, and after MESSAGE_CONFIG.
+ */
+struct message_sync {
+	uint32_t in_sync; /* 0 or 1 */
 };
 
 /* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */

@@ -24,9 +24,11 @@
 enum { UNANSWERED_STUCK = 2 }; /* pings, a second each */
 
 struct memory {
-	void *health; /* tsearch tree of struct message_health, by pool and backend */
-	void *vrrp;   /* of struct message_vrrp, by instance */
-	void *held;   /* of struct message_operator, by pool and backend */
+	void *health;		  /* tsearch tree of struct message_health, by pool and backend */
+	void *vrrp;		  /* of struct message_vrrp, by instance */
+	void *held;		  /* of struct message_operator, by pool and backend */
+	void *tracks;		  /* of struct message_track, by name */
+	struct message_sync sync; /* of this lb */
 	void *missed_health, *missed_vrrp; /* by programs: as it was before that */
 };
 
@@ -53,6 +55,13 @@ static int held_compare(const void *a, const void *b)
 	return r ? r : strcmp(x->backend, y->backend);
 }
 
+static int track_compare(const void *a, const void *b)
+{
+	const struct message_track *x = a, *y = b;
+
+	return strcmp(x->track, y->track);
+}
+
 struct memory *memory_new(void)
 {
 	return calloc(1, sizeof(struct memory));
@@ -72,6 +81,7 @@ void memory_free(struct memory *m)
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
 	tdestroy(m->held, free);
+	tdestroy(m->tracks, free);
 	missed_forget(m);
 	free(m);
 }
@@ -294,6 +304,58 @@ static void failover_pass(struct parent *p, const void *payload)
 	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, payload, -1);
 }
 
+/* @from: only who knows of such a track may tell. */
+static bool track_told_by(const struct parent *p, const char *name, enum parent_role from)
+{
+	static const enum parent_role by[] = {[TRACK_INTERFACE] = ROLE_VRRP,
+					      [TRACK_ROUTE] = ROLE_VRRP,
+					      [TRACK_SCRIPT] = ROLE_PROGRAMS,
+					      [TRACK_POOL] = ROLE_LB,
+					      [TRACK_PLANE] = ROLE_LB};
+
+	for (uint32_t i = 0; i < p->config->n_tracks; i++) {
+		if (strcmp(config_track(p->config, i)->name, name) == 0)
+			return by[config_track(p->config, i)->type] == from;
+	}
+	return false; /* crossed a reload */
+}
+
+static void track_pass(struct parent *p, const struct message_track *m, enum parent_role from)
+{
+	if (!terminated(m->track, sizeof(m->track)) || !terminated(m->text, sizeof(m->text)) ||
+	    m->failed > 1) {
+		log_err("message refused: from=%s type=TRACK", p->processes[from].child->role);
+		return;
+	}
+	if (!track_told_by(p, m->track, from))
+		return;
+	remember(&p->memory->tracks, m, sizeof(*m), track_compare);
+	supervisor_send(p, from == ROLE_VRRP ? ROLE_LB : ROLE_VRRP, MESSAGE_TRACK, m, -1);
+	if (from == ROLE_PROGRAMS)
+		supervisor_send(p, ROLE_LB, MESSAGE_TRACK, m, -1);
+}
+
+static void track_of_lb(struct parent *p, const void *payload)
+{
+	track_pass(p, payload, ROLE_LB);
+}
+
+static void track_of_programs(struct parent *p, const void *payload)
+{
+	track_pass(p, payload, ROLE_PROGRAMS);
+}
+
+static void track_of_vrrp(struct parent *p, const void *payload)
+{
+	track_pass(p, payload, ROLE_VRRP);
+}
+
+static void sync_pass(struct parent *p, const void *payload)
+{
+	p->memory->sync = *(const struct message_sync *)payload;
+	supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, payload, -1);
+}
+
 static const struct route {
 	enum parent_role from;
 	enum message_type type;
@@ -310,6 +372,10 @@ static const struct route {
 	{ROLE_LB, MESSAGE_PROBE, probe_pass},
 	{ROLE_LB, MESSAGE_SUSPECT, suspect_pass},
 	{ROLE_LB, MESSAGE_FAILOVER, failover_pass},
+	{ROLE_LB, MESSAGE_SYNC, sync_pass},
+	{ROLE_LB, MESSAGE_TRACK, track_of_lb},
+	{ROLE_PROGRAMS, MESSAGE_TRACK, track_of_programs},
+	{ROLE_VRRP, MESSAGE_TRACK, track_of_vrrp},
 };
 
 void switch_message(struct process *from, enum message_type type, const void *payload, int fd)
@@ -349,6 +415,11 @@ static void recall_health(const void *node, VISIT visit, void *to)
 static void recall_vrrp(const void *node, VISIT visit, void *to)
 {
 	recall_to(node, visit, to, MESSAGE_VRRP);
+}
+
+static void recall_track(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_TRACK);
 }
 
 static void recall_held(const void *node, VISIT visit, void *to)
@@ -416,6 +487,10 @@ void switch_brief(struct process *to)
 		twalk_r(p->memory->health, recall_health, to);
 	if (to->role != ROLE_HEALTHCHECK)
 		twalk_r(p->memory->vrrp, recall_vrrp, to);
+	if (to->role == ROLE_VRRP || to->role == ROLE_LB)
+		twalk_r(p->memory->tracks, recall_track, to);
+	if (to->role == ROLE_VRRP)
+		supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, &p->memory->sync, -1);
 	if (to->role == ROLE_PROGRAMS)
 		brief_programs(to);
 	if (to->role == ROLE_VRRP && p->lb_ready)
