@@ -188,7 +188,7 @@ def test_postscreen_sees_no_probe_speak_before_its_time(lab):
 
 
 def test_logins_that_fail_for_now_are_leaving(lab):
-    pools = ("imap", "pop3", "managesieve")
+    pools = ("imap", "pop3")
     secure.logins_fail_for_now(lab.mx1)
     states_wait(lab, dict.fromkeys(pools, "leaving"), 20)
     states_wait(lab, {"imap-good": "up", "lmtp": "up"})
