@@ -265,6 +265,10 @@ static void test_postgresql_scram_proves_both_sides(void **state)
 		good[0],
 		MESSAGE('R', "\0\0\0\13r=AAAAAAAAAAAAAAAAAAAAAAAAsrv,s=c2FsdA==,i=99999999"),
 		{0}};
+	struct turn no_number[] = {
+		good[0],
+		MESSAGE('R', "\0\0\0\13r=AAAAAAAAAAAAAAAAAAAAAAAAsrv,s=c2FsdA==,i=x000000"),
+		{0}};
 	struct turn other[] = {good[0], MESSAGE('R', "\0\0\0\13r=BBBB,s=c2FsdA==,i=4096"), {0}};
 	struct talker *t;
 
@@ -277,6 +281,8 @@ static void test_postgresql_scram_proves_both_sides(void **state)
 		   "fail 0 it did not prove that it knows the password", ANY, 0);
 	play_turns("too much work", &probe_postgresql, TLS_NONE, pg_login, work,
 		   "fail 0 it wants more than 32768 iterations of SCRAM", ANY, 0);
+	play_turns("no number", &probe_postgresql, TLS_NONE, pg_login, no_number,
+		   "fail 0 its SCRAM challenge is not understood", ANY, 0);
 	play_turns("another nonce", &probe_postgresql, TLS_NONE, pg_login, other,
 		   "fail 0 its SCRAM challenge is not for us", ANY, 0);
 	t = talker_new(&probe_postgresql, TLS_NONE, pg_login);
