@@ -264,7 +264,8 @@ static enum probe_step smtp_line(void *talk, const void *conf, const struct line
 	if (!reply_parse(line, &reply))
 		return probe_end(v, VERDICT_GARBLED, 0, "not %s: %.*s", t->lmtp ? "LMTP" : "SMTP",
 				 (int)line->len, line->text);
-	if (t->code != 0 && reply.code != t->code)
+	/* "220-" and then "421": postscreen's teaser, which has found no smtpd behind it */
+	if (t->code != 0 && reply.code != t->code && !(t->code < 400 && reply.code >= 400))
 		return probe_end(v, VERDICT_GARBLED, reply.code,
 				 "a reply that begins with %d goes on with %d", t->code,
 				 reply.code);

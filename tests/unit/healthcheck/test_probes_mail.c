@@ -93,6 +93,14 @@ static void test_421_is_leaving_wherever_it_comes(void **state)
 	play("RSET", &probe_smtp, TLS_NONE, "mail_from=a@b",
 	     "220 x\r\n|250 y\r\n|250 ok\r\n|421 bye\r\n", "leaving 421 bye", ANY);
 	play("lmtp", &probe_lmtp, TLS_NONE, NULL, "421 bye\r\n", "leaving 421 bye", "");
+	play("postscreen's teaser, and then no smtpd", &probe_smtp, TLS_NONE, "expect=^mx1",
+	     "220-mx1 ESMTP\r\n|421 4.3.2 All server ports are busy\r\n",
+	     "leaving 421 4.3.2 All server ports are busy", "");
+	play("postscreen's teaser, and then a block list", &probe_smtp, TLS_NONE, NULL,
+	     "220-mx1 ESMTP\r\n|550 5.7.1 blocked\r\n", "fail 550 5.7.1 blocked", "");
+	play("in the middle of the list", &probe_smtp, TLS_NONE, NULL,
+	     "220 x\r\n|250-x\r\n250-SIZE\r\n421 4.3.2 shutting down\r\n",
+	     "leaving 421 4.3.2 shutting down", EHLO);
 }
 
 static void test_lmtp_that_is_smtp_fails(void **state)
