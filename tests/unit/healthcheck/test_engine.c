@@ -218,6 +218,23 @@ static void test_agent_that_never_spoke_keeps_nobody_out(void **state)
 	free(block);
 }
 
+static void test_weight_that_the_probe_itself_asks_for_counts(void **state)
+{
+	static const struct server_script half = {.greeting = "up 50%\n"},
+					  all = {.greeting = "up 100%\n"};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "agent", fast);
+
+	b->server.script = &half;
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_int_equal(b->last.weight, 50);
+	b->server.script = &all;
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_int_equal(b->last.weight, 100);
+	free(block);
+}
+
 /* ---- flaps ---- */
 
 static void test_flapping_backend_is_held_down_and_let_go(void **state)
@@ -301,6 +318,7 @@ int main(void)
 		BENCH_TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
 		BENCH_TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
 		BENCH_TEST(test_agent_that_never_spoke_keeps_nobody_out),
+		BENCH_TEST(test_weight_that_the_probe_itself_asks_for_counts),
 		BENCH_TEST(test_flapping_backend_is_held_down_and_let_go),
 		BENCH_TEST(test_counts_and_times_of_the_probes_are_told),
 		BENCH_TEST(test_backend_without_a_probe_is_up_at_once),

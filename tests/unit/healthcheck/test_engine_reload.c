@@ -130,6 +130,28 @@ static void test_seed_restores_who_said_what_and_a_hold(void **state)
 	free(block);
 }
 
+static void test_seed_restores_the_weight_that_an_agent_asked_for(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", fast);
+	struct message_health seed = {.pool = "mx",
+				      .backend = "mx1",
+				      .health = HEALTH_UP,
+				      .weight = 20,
+				      .slow = 1, /* 40 % by the agent, half of it by that */
+				      .said = {[SAYER_PROBE] = {.health = HEALTH_UP},
+					       [SAYER_AGENT] = {.health = HEALTH_UP}}};
+
+	agent_add(block, server_port_closed()); /* its last word holds */
+	engine_configure(b->engine, &block->config);
+	engine_seed(b->engine, &seed);
+	run_ms(b, 3 * FAST);
+	engine_configure(b->engine, &block->config); /* tells all */
+	assert_int_equal(b->last.health, HEALTH_UP);
+	assert_int_equal(b->last.weight, 40);
+	free(block);
+}
+
 /* ---- the operator's probe ---- */
 
 static void test_asked_probe_tells_its_dialogue_and_turns_no_state(void **state)
@@ -210,6 +232,7 @@ int main(void)
 		BENCH_TEST(test_backend_that_is_asked_something_else_starts_as_unknown),
 		BENCH_TEST(test_seed_sets_the_health_without_telling_it),
 		BENCH_TEST(test_seed_restores_who_said_what_and_a_hold),
+		BENCH_TEST(test_seed_restores_the_weight_that_an_agent_asked_for),
 		BENCH_TEST(test_asked_probe_tells_its_dialogue_and_turns_no_state),
 		BENCH_TEST(test_asked_probe_waits_for_the_one_that_is_on),
 		BENCH_TEST(test_asked_probe_that_cannot_be_made_is_answered),
