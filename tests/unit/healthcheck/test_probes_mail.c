@@ -128,6 +128,8 @@ static void test_pop3_login_asks_for_the_mailbox(void **state)
 	     "STLS\r\nCAPA\r\nUSER alice\r\nPASS s3cret word\r\nSTAT\r\n");
 	play("the mailbox is another's, the password was right", &probe_pop3, TLS_NONE, LOGIN,
 	     "+OK x\r\n|-ERR\r\n|+OK\r\n|-ERR [IN-USE] locked\r\n", "pass 0 x", ANY);
+	play("too soon after the last time, the password was right", &probe_pop3, TLS_NONE, LOGIN,
+	     "+OK x\r\n|-ERR\r\n|+OK\r\n|-ERR [LOGIN-DELAY] wait\r\n", "pass 0 x", ANY);
 }
 
 static void test_pop3_login_that_is_refused_fails_and_a_later_one_is_leaving(void **state)
@@ -458,6 +460,17 @@ static void test_settings_that_contradict_each_other_are_refused(void **state)
 	static const struct probe_ops *const with_login[] = {&probe_smtp, &probe_submission,
 							     &probe_lmtp, &probe_pop3,
 							     &probe_imap, &probe_managesieve};
+	static const struct {
+		const struct probe_ops *ops;
+		const char *good, *bad;
+	} rows[] = {
+		{&probe_mysql, "user=alice", "password_file=x"},
+		{&probe_postgresql, "user=alice", "password_file=x"},
+		{&probe_redis, "password_file=x", "user=alice"},
+		{&probe_ldap, "bind_dn=cn=a\npassword_file=x", "password_file=x"},
+		/* RFC 4513 5.1.2: that would be an anonymous bind, which succeeds */
+		{&probe_ldap, "base=dc=a", "bind_dn=cn=a"},
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(with_login) / sizeof(with_login[0]); i++) {
@@ -465,6 +478,11 @@ static void test_settings_that_contradict_each_other_are_refused(void **state)
 		assert_null(together(with_login[i], TLS_NONE, LOGIN));
 		assert_non_null(together(with_login[i], TLS_NONE, "user=alice"));
 		assert_non_null(together(with_login[i], TLS_NONE, "password_file=x"));
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_null(together(rows[i].ops, TLS_NONE, NULL));
+		assert_null(together(rows[i].ops, TLS_NONE, rows[i].good));
+		assert_non_null(together(rows[i].ops, TLS_NONE, rows[i].bad));
 	}
 	assert_non_null(together(&probe_imap, TLS_NONE, "select=true"));
 	assert_null(together(&probe_chat, TLS_STARTTLS, "dialogue=expect a~starttls"));
