@@ -431,6 +431,7 @@ static void test_setting_that_could_not_work_is_refused(void **state)
 		{&probe_chat, "dialogue", "send a\0", "send a\r\nb\0"},
 		{&probe_chat, "dialogue", "expect a\0starttls\0", "starttls\0expect a\0"},
 		{&probe_chat, "dialogue", "expect a\0", "expect a\0starttls\0starttls\0"},
+		{&probe_chat, "dialogue", "expect a\0starttls\0", "expect a\0send b\0starttls\0"},
 		{&probe_agent, "send", "state please", "state\r\n"},
 	};
 
