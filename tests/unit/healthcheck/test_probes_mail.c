@@ -375,17 +375,8 @@ static void test_server_without_end_is_ended(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct talker *t = talker_new(rows[i].ops, TLS_NONE, rows[i].settings);
-
-		for (size_t fed = 0; t->step == PROBE_MORE && fed <= 2 * PROBE_TOTAL_BYTES;
-		     fed += strlen(rows[i].again))
-			talker_hear(t, rows[i].again, strlen(rows[i].again));
-		assert_int_equal(t->step, PROBE_DONE);
-		assert_int_equal(t->verdict.word, VERDICT_GARBLED);
-		assert_string_equal(t->verdict.text, rows[i].text);
-		talker_free(t);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_endless(rows[i].ops, rows[i].settings, rows[i].again, rows[i].text);
 }
 
 static void test_plain_text_after_the_go_ahead_for_tls_is_refused(void **state)
@@ -402,15 +393,8 @@ static void test_plain_text_after_the_go_ahead_for_tls_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct talker *t = talker_new(rows[i].ops, TLS_STARTTLS, rows[i].settings);
-
-		talker_hear(t, rows[i].bytes, strlen(rows[i].bytes));
-		assert_int_equal(t->step, PROBE_DONE);
-		assert_int_equal(t->verdict.word, VERDICT_GARBLED);
-		assert_non_null(strstr(t->verdict.text, "inject"));
-		talker_free(t);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_injection_refused(rows[i].ops, rows[i].settings, rows[i].bytes);
 }
 
 static void test_setting_that_could_not_work_is_refused(void **state)
@@ -436,12 +420,8 @@ static void test_setting_that_could_not_work_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct config_key *key = talker_key(rows[i].ops, rows[i].key);
-
-		assert_null(key->check(rows[i].good));
-		assert_non_null(key->check(rows[i].bad));
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_setting(rows[i].ops, rows[i].key, rows[i].good, rows[i].bad);
 }
 
 /* What is wrong with the settings together; NULL = nothing. */
