@@ -190,6 +190,18 @@ void play_turns(const char *name, const struct probe_ops *ops, enum config_tls t
 	}
 }
 
+const char *talker_wrong(const struct probe_ops *ops, enum config_tls tls, enum config_proxy proxy,
+			 const char *settings)
+{
+	struct talker *t = talker_new(ops, tls, settings);
+	struct config_probe probe = {.tls = tls, .proxy = proxy};
+
+	_Static_assert(sizeof(probe.conf) == sizeof(t->conf), "one is a copy of the other");
+	memcpy(probe.conf, t->conf, sizeof(probe.conf));
+	talker_free(t);
+	return ops->schema.check(&probe);
+}
+
 size_t talker_feed_for_ever(const struct probe_ops *ops, const char *settings, const char *first,
 			    const char *again, struct verdict *ret_verdict)
 {

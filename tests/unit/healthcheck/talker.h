@@ -30,6 +30,10 @@ void talker_hear(struct talker *t, const char *bytes, size_t n);
 
 const struct config_key *talker_key(const struct probe_ops *ops, const char *name);
 
+/* talker_wrong: what is wrong with the settings together; NULL = nothing. */
+const char *talker_wrong(const struct probe_ops *ops, enum config_tls tls, enum config_proxy proxy,
+			 const char *settings);
+
 /* talker_feed_for_ever: a server that says @first and then @again and again: how many bytes of it
  * until there was a verdict.
  */

@@ -424,18 +424,6 @@ static void test_setting_that_could_not_work_is_refused(void **state)
 		assert_setting(rows[i].ops, rows[i].key, rows[i].good, rows[i].bad);
 }
 
-/* What is wrong with the settings together; NULL = nothing. */
-static const char *together(const struct probe_ops *ops, enum config_tls tls, const char *settings)
-{
-	struct talker *t = talker_new(ops, tls, settings);
-	struct config_probe probe = {.tls = tls};
-
-	_Static_assert(sizeof(probe.conf) == sizeof(t->conf), "one is a copy of the other");
-	memcpy(probe.conf, t->conf, sizeof(probe.conf));
-	talker_free(t);
-	return ops->schema.check(&probe);
-}
-
 static void test_settings_that_contradict_each_other_are_refused(void **state)
 {
 	static const struct probe_ops *const with_login[] = {&probe_smtp, &probe_submission,
@@ -448,6 +436,7 @@ static void test_settings_that_contradict_each_other_are_refused(void **state)
 		{&probe_mysql, "user=alice", "password_file=x"},
 		{&probe_postgresql, "user=alice", "password_file=x"},
 		{&probe_redis, "password_file=x", "user=alice"},
+		{&probe_http, "method=HEAD", "method=HEAD\nbody=well"},
 		{&probe_ldap, "bind_dn=cn=a\npassword_file=x", "password_file=x"},
 		/* RFC 4513 5.1.2: that would be an anonymous bind, which succeeds */
 		{&probe_ldap, "base=dc=a", "bind_dn=cn=a"},
@@ -455,21 +444,25 @@ static void test_settings_that_contradict_each_other_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(with_login) / sizeof(with_login[0]); i++) {
-		assert_null(together(with_login[i], TLS_NONE, NULL));
-		assert_null(together(with_login[i], TLS_NONE, LOGIN));
-		assert_non_null(together(with_login[i], TLS_NONE, "user=alice"));
-		assert_non_null(together(with_login[i], TLS_NONE, "password_file=x"));
+		assert_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, NULL));
+		assert_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, LOGIN));
+		assert_non_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, "user=alice"));
+		assert_non_null(
+			talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, "password_file=x"));
 	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		assert_null(together(rows[i].ops, TLS_NONE, NULL));
-		assert_null(together(rows[i].ops, TLS_NONE, rows[i].good));
-		assert_non_null(together(rows[i].ops, TLS_NONE, rows[i].bad));
+		assert_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, NULL));
+		assert_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, rows[i].good));
+		assert_non_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, rows[i].bad));
 	}
-	assert_non_null(together(&probe_imap, TLS_NONE, "select=true"));
-	assert_null(together(&probe_chat, TLS_STARTTLS, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_NONE, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_IMPLICIT, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_STARTTLS, "dialogue=expect a"));
+	assert_non_null(talker_wrong(&probe_imap, TLS_NONE, PROXY_NONE, "select=true"));
+	assert_null(
+		talker_wrong(&probe_chat, TLS_STARTTLS, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(
+		talker_wrong(&probe_chat, TLS_NONE, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(
+		talker_wrong(&probe_chat, TLS_IMPLICIT, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(talker_wrong(&probe_chat, TLS_STARTTLS, PROXY_NONE, "dialogue=expect a"));
 }
 
 int main(void)

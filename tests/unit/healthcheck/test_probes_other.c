@@ -102,6 +102,10 @@ static void test_dns_settings_are_checked(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		assert_setting(&probe_dns, rows[i].key, rows[i].good, rows[i].bad);
+	assert_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_NONE, NULL));
+	assert_non_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_V2, NULL));
+	assert_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_V2, "transport=tcp"));
+	assert_null(talker_wrong(&probe_dns, TLS_IMPLICIT, PROXY_V2, NULL));
 }
 
 /* ---- ICMP ---- */
