@@ -104,7 +104,7 @@ enum { TLS_DAYS_UNKNOWN = INT32_MAX };
 struct message_health {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
 	uint32_t health; /* enum health: what all of them come to */
-	uint32_t weight; /* in percent of its weight: 100, or less (slow, agent) */
+	uint32_t weight; /* in percent of its weight: 100, or less (slow, probe, agent) */
 	uint32_t slow;	 /* 1: its answers take longer than slow_ms */
 	struct said said[SAYERS];
 	uint32_t p50_ms, p99_ms;       /* of the last hundred that passed */

@@ -53,10 +53,26 @@ static struct flap_limits limits_of(const struct backend *b)
 
 static uint32_t weight_of(const struct backend *b)
 {
-	uint32_t agent = b->agent_weight == WEIGHT_UNSAID ? 100 : b->agent_weight;
-	uint32_t weight = agent * (b->times.slow ? SLOW_WEIGHT : 100) / 100;
+	uint32_t weight = (uint32_t)b->weights[SAYER_PROBE] * b->weights[SAYER_AGENT] *
+			  (b->times.slow ? SLOW_WEIGHT : 100) / 10000;
 
 	return weight > 0 ? weight : 1; /* 0 % is "leaving" (judge_agent()) */
+}
+
+/* What @sayer asks for, if anything; the last word holds. Did the weight change? */
+static bool weight_take(struct backend *b, enum sayer sayer, const struct verdict *v)
+{
+	uint32_t weight;
+
+	if (v->weight != WEIGHT_UNSAID)
+		b->weights[sayer] = v->weight;
+	weight = weight_of(b);
+	if (weight == b->told.weight)
+		return false;
+	b->told.weight = weight;
+	log_notice("backend %s weight: pool=%s by=%s weight=%u%%", b->told.backend, b->told.pool,
+		   sayer_names[sayer], weight);
+	return true;
 }
 
 static enum health health_of(const struct backend *b)
@@ -243,6 +259,7 @@ static void on_probe(struct check *c, const struct verdict *v, uint32_t took_ms)
 	struct judgement judgement = judge_verdict(&c->judge, probe->rise, probe->fall, v->word);
 	bool changed = verdict_count(b, v, took_ms) || judgement.changed;
 
+	changed = weight_take(b, SAYER_PROBE, v) || changed;
 	b->told.took_ms = took_ms;
 	if (judgement.changed) {
 		bool up = c->judge.health == HEALTH_UP;
@@ -267,23 +284,15 @@ static void on_agent(struct check *c, const struct verdict *v, uint32_t took_ms)
 {
 	struct backend *b = c->owner;
 	struct judgement judgement = judge_agent(&c->judge, v->word, v->weight);
-	bool spoke = judgement.needed > 0;
-	uint32_t weight;
+	bool changed = judgement.changed;
 
-	if (spoke && v->weight != WEIGHT_UNSAID)
-		b->agent_weight = v->weight;
-	weight = weight_of(b);
-	if (judgement.changed) {
+	if (changed) {
 		say(b, SAYER_AGENT, c->judge.health, v->text);
 		backend_settle(b, SAYER_AGENT, v, took_ms, &judgement);
 	}
-	if (weight != b->told.weight)
-		log_notice("backend %s weight: pool=%s by=agent weight=%u%%", b->told.backend,
-			   b->told.pool, weight);
-	if (judgement.changed || weight != b->told.weight) {
-		b->told.weight = weight;
+	changed = weight_take(b, SAYER_AGENT, v) || changed;
+	if (changed)
 		backend_tell(b);
-	}
 }
 
 /* ---- from outside ---- */
@@ -307,6 +316,14 @@ static void flap_seed(struct backend *b, const struct said *said)
 		b->told.said[SAYER_FLAP] = *said;
 }
 
+/* What the agent of a process before us asked for. */
+static uint8_t weight_seed(const struct message_health *m)
+{
+	uint32_t weight = m->slow ? m->weight * 100 / SLOW_WEIGHT : m->weight;
+
+	return (uint8_t)(weight > 0 && weight < 100 ? weight : 100);
+}
+
 void backend_seed(struct backend *b, const struct message_health *m)
 {
 	const struct said *probe = &m->said[SAYER_PROBE], *agent = &m->said[SAYER_AGENT];
@@ -317,7 +334,6 @@ void backend_seed(struct backend *b, const struct message_health *m)
 	b->told = *m;
 	b->told.passed = b->told.failed = b->told.left = 0; /* of this process */
 	b->told.slow = 0;
-	b->told.weight = 100;
 	memset(b->told.said, 0, sizeof(b->told.said));
 	b->told.said[SAYER_PROBE] =
 		is_health(probe->health) && probe->health != HEALTH_UNKNOWN
@@ -327,7 +343,9 @@ void backend_seed(struct backend *b, const struct message_health *m)
 	if (b->agent.ops && is_health(agent->health)) {
 		b->told.said[SAYER_AGENT] = *agent;
 		b->agent.judge.health = (enum health)agent->health;
+		b->weights[SAYER_AGENT] = weight_seed(m);
 	}
+	b->told.weight = weight_of(b);
 	flap_seed(b, &m->said[SAYER_FLAP]);
 	b->told.health = health_of(b);
 	b->told_ms = clock_ms();
@@ -352,7 +370,7 @@ struct backend *backend_new(struct asker *asker, const struct questions *q)
 	if (!b)
 		return NULL;
 	b->asker = asker;
-	b->agent_weight = WEIGHT_UNSAID;
+	b->weights[SAYER_PROBE] = b->weights[SAYER_AGENT] = 100;
 	b->told.weight = 100;
 	b->told.tls_days = TLS_DAYS_UNKNOWN;
 	snprintf(b->told.pool, sizeof(b->told.pool), "%s", q->probe.pool->name);

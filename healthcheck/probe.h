@@ -47,7 +47,7 @@ struct verdict {
 	enum verdict_word word;
 	int code;		 /* the protocol's reply code; 0 = none */
 	char text[VERDICT_TEXT]; /* the server's words or ours; printable ASCII */
-	/* What an agent asks for, in percent of the backend's weight; WEIGHT_UNSAID. */
+	/* What an agent or a script asks for, in percent of the backend's weight; WEIGHT_UNSAID. */
 	uint8_t weight;
 	/* Until the server's certificate expires; TLS_DAYS_UNKNOWN. By the runner. */
 	int32_t tls_days;
