@@ -287,7 +287,8 @@ bool check_same(const struct check *c, const struct question *q)
 static bool intervals_equal(const struct config_probe *x, const struct config_probe *y)
 {
 	return x->interval_ms == y->interval_ms && x->interval_down_ms == y->interval_down_ms &&
-	       x->interval_rising_ms == y->interval_rising_ms;
+	       x->interval_rising_ms == y->interval_rising_ms &&
+	       x->interval_falling_ms == y->interval_falling_ms;
 }
 
 void check_begin(struct check *c, const struct question *q, uint32_t phase)

@@ -74,8 +74,10 @@ static void test_agents_word_counts_at_once_and_its_silence_for_nothing(void **s
 
 static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 {
-	static const struct config_probe probe = {
-		.interval_ms = 1000, .interval_down_ms = 5000, .interval_rising_ms = 200};
+	static const struct config_probe probe = {.interval_ms = 1000,
+						  .interval_down_ms = 5000,
+						  .interval_rising_ms = 200,
+						  .interval_falling_ms = 300};
 	struct judge j = {0};
 
 	(void)state;
@@ -84,9 +86,12 @@ static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	assert_int_equal(DUE(), 1000);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
-	assert_int_equal(DUE(), 200);
+	assert_int_equal(DUE(), 300);
 	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	assert_int_equal(DUE(), 1000);
+	judge_verdict(&j, 2, 2, VERDICT_LEAVING);
+	assert_int_equal(DUE(), 300);
+	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
 	assert_int_equal(DUE(), 5000);
