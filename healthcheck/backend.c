@@ -338,7 +338,7 @@ void backend_suspect(struct backend *b, const struct message_suspect *m)
 {
 	char text[2 * VERDICT_TEXT];
 
-	if (check_suspect(&b->probe))
+	if (check_suspect(&b->probe, m->hung ? times_patience(&b->times) : 0))
 		log_notice("backend %s suspected, probed at once: pool=%s text=%s", b->told.backend,
 			   b->told.pool, log_quote(m->text, strlen(m->text), text, sizeof(text)));
 }

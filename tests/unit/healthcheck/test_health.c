@@ -104,6 +104,24 @@ static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 #undef DUE
 }
 
+static void test_patience_is_ten_times_what_nearly_all_took(void **state)
+{
+	struct times t = {0};
+
+	(void)state;
+	for (int i = 0; i < TIMES_LEAST; i++) {
+		assert_int_equal(times_patience(&t), 0);
+		times_add(&t, 1, 0);
+	}
+	assert_int_equal(times_patience(&t), 250);
+	for (int i = 0; i < 50; i++)
+		times_add(&t, 40, 0);
+	assert_int_equal(times_patience(&t), 400);
+	for (int i = 0; i < 3; i++)
+		times_add(&t, 6000, 0); /* postscreen */
+	assert_int_equal(times_patience(&t), 60000);
+}
+
 /* ---- flaps ---- */
 
 static const struct flap_limits limits = {.limit = 5, .period_ms = 600000, .hold_ms = 300000};
@@ -300,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_down_wins_then_leaving_then_the_probe),
 		cmocka_unit_test(test_agents_word_counts_at_once_and_its_silence_for_nothing),
 		cmocka_unit_test(test_interval_is_that_of_the_state_and_of_doubt),
+		cmocka_unit_test(test_patience_is_ten_times_what_nearly_all_took),
 		cmocka_unit_test(test_fifth_turn_within_the_period_holds),
 		cmocka_unit_test(test_turns_that_are_far_apart_hold_nobody),
 		cmocka_unit_test(test_hold_doubles_while_it_goes_on_and_is_bounded),
