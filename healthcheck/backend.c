@@ -211,8 +211,11 @@ static void expiry_watch(struct backend *b, const struct verdict *v)
 		    v->tls_days < 0 ? "has expired" : "expires soon", b->told.pool, v->tls_days);
 }
 
-/* What is counted of each verdict. Did its speed turn? */
-static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms)
+/* What is counted of each verdict. Did its speed turn? One that comes back from a stop takes for
+ * its first answer as long as it was away: that is no answer of its kind (times_patience()).
+ */
+static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms,
+			  enum health before)
 {
 	uint32_t slow_ms = b->probe.question.probe->slow_ms;
 
@@ -224,7 +227,7 @@ static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t t
 	if (v->word != VERDICT_PASS)
 		return false;
 	b->told.passed++;
-	if (!times_add(&b->times, took_ms, slow_ms))
+	if (before == HEALTH_DOWN || !times_add(&b->times, took_ms, slow_ms))
 		return false;
 	b->told.slow = b->times.slow;
 	b->told.weight = weight_of(b);
@@ -241,7 +244,7 @@ static void on_probe(struct check *c, const struct verdict *v, uint32_t took_ms)
 	const struct flap_limits limits = limits_of(b);
 	enum health before = c->judge.health;
 	struct judgement judgement = judge_verdict(&c->judge, probe->rise, probe->fall, v->word);
-	bool changed = verdict_count(b, v, took_ms) || judgement.changed;
+	bool changed = verdict_count(b, v, took_ms, before) || judgement.changed;
 
 	b->told.took_ms = took_ms;
 	if (judgement.changed) {
