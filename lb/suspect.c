@@ -30,16 +30,12 @@ static uint32_t new_syns(const struct suspect_counts *now, const struct suspect_
 
 /* ---- one backend ---- */
 
-static void begin(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms)
+static void runs_begin(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms)
 {
-	*s = (struct suspect_state){.last_ms = now_ms,
-				    .last = *now,
-				    .run = *now,
-				    .run_ms = now_ms,
-				    .second = *now,
-				    .second_ms = now_ms,
-				    .talk = *now,
-				    .talk_ms = now_ms};
+	s->away = false;
+	s->last = s->run = s->second = s->talk = *now;
+	s->last_ms = s->run_ms = s->second_ms = s->talk_ms = now_ms;
+	s->run_new = 0;
 }
 
 static void recent_add(uint32_t *recent, uint32_t n)
@@ -268,7 +264,9 @@ static void recent_sum(struct suspect_state *s, const struct suspect_counts *now
 {
 	/* a number that is another backend's now begins at 0 */
 	if (s->last_ms == 0 || now->syns < s->last.syns)
-		begin(s, now, now_ms);
+		*s = (struct suspect_state){.away = true};
+	if (s->away)
+		runs_begin(s, now, now_ms);
 	recent_take(s, now);
 	all->new += s->recent_new;
 	all->connected += s->recent_connected;

@@ -57,7 +57,8 @@ struct suspect_counts {
 
 /* What is remembered of a backend; begins as zeroes. */
 struct suspect_state {
-	uint64_t last_ms;	   /* of the last look; 0 = none */
+	uint64_t last_ms; /* of the last look; 0 = none */
+	bool away;	  /* set by the caller: it did not take connections at a look since then */
 	struct suspect_counts run; /* when its connections ended, or at the last look */
 	uint64_t run_ms;
 	uint32_t run_new; /* SYNs of the run until the last look */

@@ -87,11 +87,9 @@ _Static_assert(SERVICE_MAX % PLANE_STATS_BATCH == 0, "services_look");
 /* ---- the counters of their backends ---- */
 
 /* One that is down, or takes no new ones, is not suspected of anything. */
-static bool is_watched(const struct lb *lb, uint32_t i)
+static bool is_watched(const struct lb_backend *b)
 {
-	const struct lb_backend *b = &lb->backends[i];
-
-	return b->takes_new && b->health.health == HEALTH_UP && b->number < CURRENT_BACKENDS;
+	return b->takes_new && b->health.health == HEALTH_UP;
 }
 
 static bool is_active(const struct suspect_watch *w, const struct config_pool *pool,
@@ -117,10 +115,13 @@ static bool backends_want(struct suspect_watch *w, uint64_t now_ms)
 		if (!is_active(w, pool, now_ms))
 			continue;
 		for (uint32_t k = pool->first_backend; k < end; k++) {
-			if (!is_watched(w->lb, k))
+			uint32_t number = w->lb->backends[k].number;
+
+			if (number >= CURRENT_BACKENDS)
 				continue;
-			w->wanted[w->lb->backends[k].number] = 1;
-			any = true;
+			w->wanted[number] = is_watched(&w->lb->backends[k]);
+			w->states[number].away |= !w->wanted[number];
+			any |= w->wanted[number];
 		}
 	}
 	return any;

@@ -181,6 +181,22 @@ static void test_pause_between_two_looks_begins_anew(void **state)
 	calm(&l, 1);
 }
 
+/* Its last SYNs before it was down are no reason once it is back. */
+static void test_backend_that_was_away_begins_anew(void **state)
+{
+	struct load l = load_of(3, 10);
+
+	(void)state;
+	calm(&l, 60);
+	l.opens[1] = 0;
+	assert_true(suspected_after_ms(&l, 1) > 0);
+	l.counts[1].syns += 50;
+	l.now_ms += 3000;
+	l.states[1].away = true;
+	l.opens[1] = 10;
+	calm(&l, 20);
+}
+
 /* From addresses that nobody has: none of them becomes a connection, at all backends alike, and
  * those of real clients go on.
  */
@@ -406,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_silence_without_syns_is_no_reason),
 		cmocka_unit_test(test_burst_of_slow_clients_suspects_nobody),
 		cmocka_unit_test(test_pause_between_two_looks_begins_anew),
+		cmocka_unit_test(test_backend_that_was_away_begins_anew),
 		cmocka_unit_test(test_flood_of_syns_suspects_nobody),
 		cmocka_unit_test(test_flood_on_a_pool_without_other_traffic_suspects_nobody),
 		cmocka_unit_test(test_flood_that_repeats_its_syns_suspects_nobody),
