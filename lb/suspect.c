@@ -33,6 +33,7 @@ static uint32_t new_syns(const struct suspect_counts *now, const struct suspect_
 static void runs_begin(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms)
 {
 	s->away = false;
+	s->quiet_ms = 0;
 	s->last = s->run = s->second = s->talk = *now;
 	s->last_ms = s->run_ms = s->second_ms = s->talk_ms = now_ms;
 	s->run_new = 0;

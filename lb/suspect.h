@@ -22,7 +22,7 @@
  * A flood of SYNs from addresses that nobody has looks alike at all backends, and between its SYNs
  * the connections of real clients go on: neither of the two holds. What a stranger can make of it
  * is that a probe comes earlier: it is bounded for a backend (SUSPECT_QUIET_MS, which doubles while
- * it goes on) and for the node (suspect_most()).
+ * it goes on and the backend stays) and for the node (suspect_most()).
  *
  * Datagrams have no SYN: a backend of both TCP and UDP services that opens many flows of UDP hides
  * behind them that it opens none of TCP.

@@ -335,6 +335,26 @@ static void test_hung_backend_of_which_little_is_known_has_its_timeout(void **st
 	free(block);
 }
 
+/* What answered while it was down may have waited for it to come back. */
+static void test_answers_of_a_backend_that_was_down_are_no_measure_of_patience(void **state)
+{
+	static const struct message_health down = {
+		.pool = "mx", .backend = "mx1", .health = HEALTH_DOWN};
+	static const uint32_t timing[] = {FAST, LONG_MS, 8, 3};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", timing);
+
+	engine_configure(b->engine, &block->config);
+	engine_seed(b->engine, &down);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->server.script = &server_silent;
+	engine_suspect(b->engine, &hung);
+	b->told = 0;
+	run_ms(b, 1500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
 /* Its greeting takes far longer than ten of its conversations did. */
 static void test_suspected_backend_that_goes_on_speaking_stays_up(void **state)
 {
@@ -672,6 +692,7 @@ int main(void)
 		TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
 		TEST(test_hung_backend_is_down_within_a_second_whatever_its_timeout),
 		TEST(test_hung_backend_of_which_little_is_known_has_its_timeout),
+		TEST(test_answers_of_a_backend_that_was_down_are_no_measure_of_patience),
 		TEST(test_suspected_backend_that_goes_on_speaking_stays_up),
 		TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
 		TEST(test_agent_that_never_spoke_keeps_nobody_out),

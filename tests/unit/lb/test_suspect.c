@@ -197,6 +197,22 @@ static void test_backend_that_was_away_begins_anew(void **state)
 	calm(&l, 20);
 }
 
+/* It was right to suspect it: the next time is no repetition. */
+static void test_backend_that_dies_again_and_again_is_suspected_each_time(void **state)
+{
+	struct load l = load_of(3, 10);
+
+	(void)state;
+	calm(&l, 60);
+	for (uint32_t i = 0; i < 10; i++) {
+		l.opens[1] = 0;
+		assert_in_range(suspected_after_ms(&l, 1), 1, 1000);
+		l.states[1].away = true;
+		l.opens[1] = 10;
+		calm(&l, 10);
+	}
+}
+
 /* From addresses that nobody has: none of them becomes a connection, at all backends alike, and
  * those of real clients go on.
  */
@@ -423,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_burst_of_slow_clients_suspects_nobody),
 		cmocka_unit_test(test_pause_between_two_looks_begins_anew),
 		cmocka_unit_test(test_backend_that_was_away_begins_anew),
+		cmocka_unit_test(test_backend_that_dies_again_and_again_is_suspected_each_time),
 		cmocka_unit_test(test_flood_of_syns_suspects_nobody),
 		cmocka_unit_test(test_flood_on_a_pool_without_other_traffic_suspects_nobody),
 		cmocka_unit_test(test_flood_that_repeats_its_syns_suspects_nobody),
