@@ -9,7 +9,9 @@ enum {
 	RATE_SHIFT = 2,	  /* a quarter of the rate is of the last look */
 	NORMAL_LEAST = 4, /* connections of the others, to say that they open them */
 	USUAL_LEAST = 16, /* packets due from the others' clients, to say that they talk */
+	USUAL_FIRST_SHIFT = 1,
 	USUAL_DOWN_SHIFT = 3,
+	USUAL_TERSE_SHIFT = 5,
 	USUAL_UP_SHIFT = 4,
 	TENTH = 10,
 };
@@ -208,20 +210,32 @@ static void talk_tell(const struct suspect_state *s, const struct talk *t, uint6
 		 usual_x10 % 10);
 }
 
+static bool is_terse(const struct talk *t)
+{
+	return t->said_x16 * 2 < t->usual_x16;
+}
+
+/* What may be a fault is believed slowly. */
+static int down_shift(const struct suspect_state *s, const struct talk *t)
+{
+	if (s->usual_of < SUSPECT_TALK_KNOWN)
+		return USUAL_FIRST_SHIFT;
+	return is_terse(t) ? USUAL_TERSE_SHIFT : USUAL_DOWN_SHIFT;
+}
+
 static void usual_learn(struct suspect_state *s, const struct talk *t)
 {
-	uint64_t each_x16 = t->said_x16 / t->connected;
-	uint32_t usual_x16 = s->usual_x16;
-	int down_shift = s->usual_of < SUSPECT_TALK_KNOWN ? 1 : USUAL_DOWN_SHIFT;
+	uint64_t each_x16 = t->said_x16 / t->connected, usual_x16 = s->usual_x16;
+	int shift = down_shift(s, t);
 
 	if (s->usual_of == 0)
-		s->usual_x16 = each_x16 < UINT32_MAX / 2 ? (uint32_t)each_x16 : UINT32_MAX / 2;
+		usual_x16 = each_x16;
 	else if (each_x16 < usual_x16)
-		s->usual_x16 -= (usual_x16 - (uint32_t)each_x16) >> down_shift;
-	else if (usual_x16 < UINT32_MAX / 2)
-		s->usual_x16 += (uint32_t)(each_x16 - usual_x16 < usual_x16 ? each_x16 - usual_x16
-									    : usual_x16) >>
-				USUAL_UP_SHIFT;
+		usual_x16 -= (usual_x16 - each_x16 + (1U << shift) - 1) >> shift;
+	else
+		usual_x16 += (each_x16 < 2 * usual_x16 ? each_x16 - usual_x16 : usual_x16) >>
+			     USUAL_UP_SHIFT;
+	s->usual_x16 = usual_x16 < UINT32_MAX ? (uint32_t)usual_x16 : UINT32_MAX;
 	s->usual_of += s->usual_of < SUSPECT_TALK_KNOWN;
 }
 
@@ -236,7 +250,7 @@ static void talk_look(struct suspect_state *s, const struct suspect_counts *now,
 	    (t.connected < SUSPECT_TALKS && ms <= SUSPECT_MOST_MS))
 		return;
 	if (ms <= SUSPECT_MOST_MS) {
-		if (t.said_x16 * 2 < t.usual_x16 && others_talk(all, &t) && !ret->suspected)
+		if (is_terse(&t) && others_talk(all, &t) && !ret->suspected)
 			talk_tell(s, &t, ms, ret);
 		usual_learn(s, &t);
 	}

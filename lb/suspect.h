@@ -16,8 +16,8 @@
  * SUSPECT_TALK_MS, the packets behind the SYNs are fewer than half of what is usual for it, and
  * those of the others of its pool are as usual: with nobody to compare it with, more clients at
  * once than can be served would look alike. What is usual goes down by an eighth of the difference
- * and up by a sixteenth of itself at most: one large mail or download is worth no more than one
- * that has twice the usual.
+ * (a thirty-second where it is so little that it may be a fault), and up by a sixteenth of itself
+ * at most: one large mail or download is worth no more than one that has twice the usual.
  *
  * A flood of SYNs from addresses that nobody has looks alike at all backends, and between its SYNs
  * the connections of real clients go on: neither of the two holds. What a stranger can make of it

@@ -27,7 +27,8 @@ from lab.machine import wait_until  # noqa: E402
 from lab.site import VIP, Site, host_number  # noqa: E402
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-INTERVAL_S, LEARN_S = 2, 15  # the second: until it is known what is usual
+INTERVAL_S = 2
+LEARN_S, SETTLE_S = 15, 3  # until it is known what is usual; between two faults of the same server
 KINDS = ("killed", "stopped", "unplugged", "421")
 USED, IDLE = ("mx1", "mx2", "mx3"), ("mx4", "mx5", "mx6", "mx7", "mx8")
 PORTS = {**dict.fromkeys(USED, 25), **dict.fromkeys(IDLE, 2525)}
@@ -134,7 +135,7 @@ def detect(lab, victim, kind, tries):
     """Milliseconds of each try; a minute when it was not noticed."""
     control, times = Control(lab.lb1), []
     for _ in range(tries):
-        time.sleep(random.uniform(0.5, 0.5 + INTERVAL_S))  # anywhere between two probes
+        time.sleep(SETTLE_S + random.uniform(0, INTERVAL_S))  # anywhere between two probes
         began = time.monotonic()
         fault_make(lab, victim, kind)
         while control.takes_new(victim) > 0 and time.monotonic() < began + 60:

@@ -297,6 +297,25 @@ static void test_backend_whose_clients_get_no_further_is_suspected_as_hung(void 
 			    "30 connections in 600 ms with 1.0 packets each, where 5.0 are usual");
 }
 
+/* What it said, or not, while it hung does not become what is usual. */
+static void test_backend_that_hangs_again_and_again_is_suspected_each_time(void **state)
+{
+	struct load l = load_of(3, 10);
+
+	(void)state;
+	calm(&l, 60);
+	for (uint32_t i = 0; i < 50; i++) {
+		l.says[1] = 1;
+		assert_in_range(suspected_after_ms(&l, 1), 1, 2 * SUSPECT_TALK_MS);
+		for (uint32_t k = 0; k < 4; k++)
+			tick(&l); /* until its probes have failed */
+		l.states[1].away = true;
+		l.says[1] = 5;
+		calm(&l, 10);
+	}
+	assert_in_range(l.states[1].usual_x16, 16 * 3, 16 * 5);
+}
+
 /* Overload, or clients that only look who is there: it says nothing of one server. */
 static void test_clients_that_say_little_to_all_backends_suspect_nobody(void **state)
 {
@@ -446,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_backend_that_goes_silent_in_a_flood_is_suspected),
 		cmocka_unit_test(test_syns_that_come_again_at_one_backend_make_it_suspect),
 		cmocka_unit_test(test_backend_whose_clients_get_no_further_is_suspected_as_hung),
+		cmocka_unit_test(test_backend_that_hangs_again_and_again_is_suspected_each_time),
 		cmocka_unit_test(test_clients_that_say_little_to_all_backends_suspect_nobody),
 		cmocka_unit_test(test_only_backend_of_its_pool_is_never_hung_by_its_packets),
 		cmocka_unit_test(test_hung_backend_is_seen_among_others_of_other_habits),
