@@ -124,11 +124,13 @@ struct config_probe {
 	uint16_t port;		   /* 0: the backend's */
 	uint32_t interval_ms;	   /* between the starts of two probes: 100 .. 3,600,000 */
 	uint32_t interval_down_ms; /* while it is not up */
-	uint32_t
-		interval_rising_ms; /* after a result that may turn its state, until that is sure */
-	uint32_t timeout_ms;	    /* for the whole conversation */
-	uint32_t slow_ms;	    /* a median above this is slow; 0 = nothing is */
-	uint8_t rise, fall;	    /* agreeing results that turn the state: 1 .. 100 */
+	/* after a result that may turn its state, until that is sure: of one that is not up, and of
+	 * one that is
+	 */
+	uint32_t interval_rising_ms, interval_falling_ms;
+	uint32_t timeout_ms; /* for the whole conversation */
+	uint32_t slow_ms;    /* a median above this is slow; 0 = nothing is */
+	uint8_t rise, fall;  /* agreeing results that turn the state: 1 .. 100 */
 	uint16_t command_at; /* where in conf its "command" is, as KEY_LIST; 0 = it has none */
 	uint8_t flap_limit;  /* turns within flap_period_ms that hold it down; 0 = never */
 	uint32_t flap_period_ms, flap_hold_ms;

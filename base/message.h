@@ -124,6 +124,7 @@ struct message_health {
  */
 struct message_suspect {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
+	uint32_t hung;		 /* 1: it lets clients connect, and then says nothing */
 	char text[VERDICT_TEXT]; /* "32 SYNs in 400 ms, none became a connection" */
 };
 

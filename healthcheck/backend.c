@@ -227,8 +227,11 @@ static void expiry_watch(struct backend *b, const struct verdict *v)
 		    v->tls_days < 0 ? "has expired" : "expires soon", b->told.pool, v->tls_days);
 }
 
-/* What is counted of each verdict. Did its speed turn? */
-static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms)
+/* What is counted of each verdict. Did its speed turn? One that comes back from a stop takes for
+ * its first answer as long as it was away: that is no answer of its kind (times_patience()).
+ */
+static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms,
+			  enum health before)
 {
 	uint32_t slow_ms = b->probe.question.probe->slow_ms;
 
@@ -240,7 +243,7 @@ static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t t
 	if (v->word != VERDICT_PASS)
 		return false;
 	b->told.passed++;
-	if (!times_add(&b->times, took_ms, slow_ms))
+	if (before == HEALTH_DOWN || !times_add(&b->times, took_ms, slow_ms))
 		return false;
 	b->told.slow = b->times.slow;
 	b->told.weight = weight_of(b);
@@ -257,7 +260,7 @@ static void on_probe(struct check *c, const struct verdict *v, uint32_t took_ms)
 	const struct flap_limits limits = limits_of(b);
 	enum health before = c->judge.health;
 	struct judgement judgement = judge_verdict(&c->judge, probe->rise, probe->fall, v->word);
-	bool changed = verdict_count(b, v, took_ms) || judgement.changed;
+	bool changed = verdict_count(b, v, took_ms, before) || judgement.changed;
 
 	changed = weight_take(b, SAYER_PROBE, v) || changed;
 	b->told.took_ms = took_ms;
@@ -356,7 +359,7 @@ void backend_suspect(struct backend *b, const struct message_suspect *m)
 {
 	char text[2 * VERDICT_TEXT];
 
-	if (check_suspect(&b->probe))
+	if (check_suspect(&b->probe, m->hung ? times_patience(&b->times) : 0))
 		log_notice("backend %s suspected, probed at once: pool=%s text=%s", b->told.backend,
 			   b->told.pool, log_quote(m->text, strlen(m->text), text, sizeof(text)));
 }

@@ -62,7 +62,7 @@ static int conversation_begin(struct check *c, runner_done_fn *done, dialogue_li
 		.backend = c->question.backend->name,
 		.addr = c->question.backend->addr,
 		.port = question_port(&c->question),
-		.connect_ms = c->suspected && !line ? SUSPECT_CONNECT_MS : 0,
+		.patience = c->suspected && !line ? c->patience : (struct patience){0},
 		.done = done,
 		.line = line,
 		.owner = c,
@@ -219,7 +219,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-bool check_suspect(struct check *c)
+bool check_suspect(struct check *c, uint32_t silence_ms)
 {
 	uint64_t now_ms = clock_ms();
 
@@ -227,9 +227,11 @@ bool check_suspect(struct check *c)
 	    (c->suspected_ms && now_ms - c->suspected_ms < SUSPECT_AGAIN_MS))
 		return false;
 	c->suspected_ms = now_ms;
+	if (!c->suspected || silence_ms)
+		c->patience.silence_ms = silence_ms;
 	c->suspected = true;
 	if (c->runner && !c->asked_running)
-		runner_hurry(c->runner, SUSPECT_CONNECT_MS);
+		runner_hurry(c->runner, &c->patience);
 	else
 		timer_set(c, now_ms);
 	return true;
@@ -250,6 +252,7 @@ int check_init(struct check *c, struct asker *asker, const struct question *q,
 	       check_judge_fn *on_verdict, void *owner)
 {
 	*c = (struct check){.asker = asker,
+			    .patience = {.connect_ms = SUSPECT_CONNECT_MS},
 			    .ops = probe_find(q->probe->type),
 			    .on_verdict = on_verdict,
 			    .owner = owner};
@@ -287,7 +290,8 @@ bool check_same(const struct check *c, const struct question *q)
 static bool intervals_equal(const struct config_probe *x, const struct config_probe *y)
 {
 	return x->interval_ms == y->interval_ms && x->interval_down_ms == y->interval_down_ms &&
-	       x->interval_rising_ms == y->interval_rising_ms;
+	       x->interval_rising_ms == y->interval_rising_ms &&
+	       x->interval_falling_ms == y->interval_falling_ms;
 }
 
 void check_begin(struct check *c, const struct question *q, uint32_t phase)

@@ -9,6 +9,14 @@
  * longer up; and a connection has SUSPECT_CONNECT_MS then: a SYN that was lost is repeated after a
  * second only, so that to wait for anything between a backend's distance and that second gains
  * nothing.
+ *
+ * What the packets say is hung (message_suspect.hung) has times_patience() for each word, not the
+ * whole timeout. Two witnesses that know nothing of each other are needed: its clients get no
+ * further, while those of its pool's others do; and it leaves `fall` probes in a row without a
+ * word, for ten times as long as a whole conversation takes it, a quarter of a second at least. One
+ * that is slow speaks, and each word gives it as long again, up to the timeout. A wait that is a
+ * server's custom (postscreen's greet wait) is in its times. With fewer than TIMES_LEAST of these
+ * the timeout holds.
  */
 #ifndef SLUICE_HEALTHCHECK_CHECK_H
 #define SLUICE_HEALTHCHECK_CHECK_H
@@ -59,7 +67,8 @@ struct check {
 	bool asked_running;
 	bool begun;
 	bool suspected;
-	uint64_t suspected_ms; /* last */
+	struct patience patience; /* while it is */
+	uint64_t suspected_ms;	  /* last */
 };
 
 /* check_init: it does nothing before check_begin(); 0 or -ENOMEM. A question without a probe type
@@ -77,8 +86,10 @@ bool check_same(const struct check *c, const struct question *q);
  */
 void check_begin(struct check *c, const struct question *q, uint32_t phase);
 
-/* check_suspect: something else says that the server is dead. False: heard that just now. */
-bool check_suspect(struct check *c);
+/* check_suspect: something else says that the server is dead. False: heard that just now.
+ * @silence_ms: how long it may take to say anything, as patience.silence_ms
+ */
+bool check_suspect(struct check *c, uint32_t silence_ms);
 
 /* check_ask: one conversation for the operator, told line by line; turns nothing. */
 void check_ask(struct check *c, const struct message_probe *m);

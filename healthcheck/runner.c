@@ -34,7 +34,8 @@ struct runner {
 	SSL_CTX *context;
 	struct event *deadline;
 	uint64_t started_ms;
-	uint32_t connect_ms; /* patience with the connection; 0 = that of the whole */
+	struct patience patience;
+	uint32_t waits_ms; /* for what it is waiting for now */
 	uint32_t took_ms;
 	size_t received;
 	struct verdict verdict;
@@ -59,12 +60,24 @@ static const char *waiting(const struct runner *r)
 	return r->ops->waiting(r->talk);
 }
 
-/* It has until @after_ms since its beginning. 0 or -1. */
-static int deadline_set(struct runner *r, uint32_t after_ms)
+/* A program is timed by the process that runs it, which has a little longer to say so. */
+static uint32_t whole_ms(const struct runner *r)
 {
-	uint32_t gone_ms = elapsed_ms(r);
-	uint32_t left_ms = after_ms > gone_ms ? after_ms - gone_ms : 0;
+	return r->probe.timeout_ms + (r->wire.ops == &wire_program ? RAN_GRACE_MS : 0);
+}
 
+/* It has @waits_ms since @from_ms of its own time, and never longer than the whole; 0 = the whole.
+ * 0 or -1.
+ */
+static int deadline_set(struct runner *r, uint32_t from_ms, uint32_t waits_ms)
+{
+	uint32_t gone_ms = elapsed_ms(r), at_ms = whole_ms(r), left_ms;
+	bool less = waits_ms > 0 && r->wire.ops->stream && from_ms + waits_ms < at_ms;
+
+	if (less)
+		at_ms = from_ms + waits_ms;
+	r->waits_ms = less ? waits_ms : r->probe.timeout_ms;
+	left_ms = at_ms > gone_ms ? at_ms - gone_ms : 0;
 	return event_add(r->deadline, &(struct timeval){.tv_sec = left_ms / 1000,
 							.tv_usec = left_ms % 1000 * 1000});
 }
@@ -121,7 +134,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	}
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED) {
 		probe_end(&r->verdict, VERDICT_TIMEOUT, 0, "no %s in %u ms", waiting(r),
-			  r->connect_ms ? r->connect_ms : r->probe.timeout_ms);
+			  r->waits_ms);
 		runner_end(r);
 		return;
 	}
@@ -306,10 +319,8 @@ static void on_ready(void *owner)
 			      text, w->port, via_text(&w->via, via), elapsed_ms(r));
 	else
 		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s", text, w->ops->name);
-	if (r->connect_ms) {
-		r->connect_ms = 0;
-		deadline_set(r, r->probe.timeout_ms);
-	}
+	if (r->patience.connect_ms || r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), r->patience.silence_ms);
 	result = r->probe.proxy == PROXY_NONE ? 0 : proxy_send(r);
 	if (result < 0)
 		connection_broken(r, -result);
@@ -414,6 +425,8 @@ static void on_received(void *owner, const char *bytes, size_t n)
 	struct runner *r = owner;
 
 	r->received += n;
+	if (r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), r->patience.silence_ms);
 	if (r->received > RUNNER_BYTES) {
 		probe_end(&r->verdict, VERDICT_GARBLED, 0, "an endless answer");
 		runner_end(r);
@@ -501,14 +514,6 @@ static int talk_begin(struct runner *r)
 	return n == 0 || RAND_bytes(r->talk, (int)n) == 1 ? 0 : -ENOMEM;
 }
 
-/* A program is timed by the process that runs it, which has a little longer to say so. */
-static uint32_t patience_ms(const struct runner *r)
-{
-	if (r->wire.ops == &wire_program)
-		return r->probe.timeout_ms + RAN_GRACE_MS;
-	return r->connect_ms ? r->connect_ms : r->probe.timeout_ms;
-}
-
 int runner_new(const struct runner_request *q, struct runner **ret_runner)
 {
 	struct runner *r = runner_alloc(q);
@@ -528,10 +533,9 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->out = (struct buf){.bytes = r->out_bytes, .size = sizeof(r->out_bytes)};
 	r->verdict = (struct verdict){.weight = WEIGHT_UNSAID, .tls_days = TLS_DAYS_UNKNOWN};
 	r->started_ms = clock_ms();
-	if (q->connect_ms < r->probe.timeout_ms)
-		r->connect_ms = q->connect_ms;
+	r->patience = q->patience;
 	wire_set_up(r, q);
-	if (deadline_set(r, patience_ms(r)) < 0) {
+	if (deadline_set(r, 0, r->patience.connect_ms) < 0) {
 		runner_free(r);
 		return -ENOMEM;
 	}
@@ -544,12 +548,17 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	return 0;
 }
 
-void runner_hurry(struct runner *r, uint32_t connect_ms)
+void runner_hurry(struct runner *r, const struct patience *patience)
 {
-	if (r->at != RUNNER_CONNECTING || connect_ms >= r->probe.timeout_ms || r->connect_ms)
+	if (r->at == RUNNER_ENDED)
 		return;
-	r->connect_ms = connect_ms;
-	deadline_set(r, connect_ms);
+	if (r->at == RUNNER_CONNECTING && !r->patience.connect_ms)
+		deadline_set(r, 0, patience->connect_ms);
+	else if (r->at != RUNNER_CONNECTING && !r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), patience->silence_ms);
+	r->patience.connect_ms = patience->connect_ms;
+	if (patience->silence_ms)
+		r->patience.silence_ms = patience->silence_ms;
 }
 
 void runner_free(struct runner *r)

@@ -17,7 +17,7 @@ static uint64_t part_of(uint32_t phase, uint32_t interval_ms)
 uint32_t schedule_interval(const struct config_probe *probe, enum health health, bool unsure)
 {
 	if (unsure && health != HEALTH_UNKNOWN)
-		return probe->interval_rising_ms;
+		return health == HEALTH_UP ? probe->interval_falling_ms : probe->interval_rising_ms;
 	return health == HEALTH_UP ? probe->interval_ms : probe->interval_down_ms;
 }
 

@@ -372,10 +372,39 @@ static void test_probe_that_wants_starttls_has_it_unless_told_otherwise(void **s
 	}
 }
 
+static void test_backend_in_doubt_is_asked_sooner_unless_told_otherwise(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t falling_ms;
+	} probes[] = {
+		{POOL("probe = \"smtp\";\n"), 500},
+		{POOL("probe = { type = \"smtp\"; interval = \"10s\"; };\n"), 2500},
+		{POOL("probe = { type = \"smtp\"; interval = \"600ms\"; };\n"), 250},
+		{POOL("probe = { type = \"smtp\"; interval = \"200ms\"; };\n"), 200},
+		{POOL("probe = { type = \"smtp\"; interval = \"10s\"; interval_rising = \"1s\"; };\n"),
+		 1000},
+		{POOL("probe = { type = \"smtp\"; interval_falling = \"3s\"; };\n"), 3000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		const char *text = probes[i].text;
+		struct config *c;
+
+		assert_null(
+			config_file_load(config_file_write("f", text, strlen(text)), "lb1", &c));
+		assert_int_equal(config_pool(c, 0)->probe.interval_falling_ms,
+				 probes[i].falling_ms);
+		config_free(c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_probe_that_wants_starttls_has_it_unless_told_otherwise),
+		cmocka_unit_test(test_backend_in_doubt_is_asked_sooner_unless_told_otherwise),
 		cmocka_unit_test(test_each_mistake_is_told_with_its_line),
 		cmocka_unit_test(test_ten_mistakes_are_ten_lines_in_order),
 		cmocka_unit_test(test_good_file_gives_its_values),

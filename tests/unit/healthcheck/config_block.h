@@ -41,7 +41,7 @@ static inline struct config_pool *block_pool(struct config_block *b, const char 
 	snprintf(pool->probe.type, sizeof(pool->probe.type), "%s", type);
 	pool->first_backend = b->config.n_backends;
 	pool->probe.interval_ms = pool->probe.interval_down_ms = pool->probe.interval_rising_ms =
-		timing[0];
+		pool->probe.interval_falling_ms = timing[0];
 	pool->probe.timeout_ms = timing[1];
 	pool->probe.rise = (uint8_t)timing[2];
 	pool->probe.fall = (uint8_t)timing[3];

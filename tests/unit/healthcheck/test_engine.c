@@ -182,6 +182,81 @@ static void test_suspicion_of_what_is_not_there_or_not_up_is_nothing(void **stat
 	free(block);
 }
 
+static const struct message_suspect hung = {
+	.pool = "mx", .backend = "mx1", .hung = 1, .text = "20 connections get no further"};
+
+/* It is up, and its probe was answered @times times; then it answers like @script. */
+static struct config_block *turns_to(struct bench *b, int times, const struct server_script *script)
+{
+	static const uint32_t timing[] = {FAST, LONG_MS, 1, 3};
+	struct config_block *block = one_backend(b, "smtp", timing);
+
+	b->server.accepted = 0;
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	for (int turn = 0; turn < 10000 && b->server.accepted <= times; turn++)
+		event_base_loop(b->loop, EVLOOP_ONCE);
+	b->server.script = script;
+	run_ms(b, 2 * FAST); /* so that it is asked */
+	engine_suspect(b->engine, &hung);
+	return block;
+}
+
+static void test_hung_backend_is_down_within_a_second_whatever_its_timeout(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 6, &server_silent);
+
+	assert_true(comes(b, "mx1", HEALTH_DOWN, 1500));
+	assert_string_equal(b->last.text, "no greeting in 250 ms");
+	free(block);
+}
+
+/* What one conversation takes it says little of what another may take. */
+static void test_hung_backend_of_which_little_is_known_has_its_timeout(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 1, &server_silent);
+
+	b->told = 0;
+	run_ms(b, 1500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* What answered while it was down may have waited for it to come back. */
+static void test_answers_of_a_backend_that_was_down_are_no_measure_of_patience(void **state)
+{
+	static const struct message_health down = {
+		.pool = "mx", .backend = "mx1", .health = HEALTH_DOWN};
+	static const uint32_t timing[] = {FAST, LONG_MS, 8, 3};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", timing);
+
+	engine_configure(b->engine, &block->config);
+	engine_seed(b->engine, &down);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->server.script = &server_silent;
+	engine_suspect(b->engine, &hung);
+	b->told = 0;
+	run_ms(b, 1500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* Its greeting takes far longer than ten of its conversations did. */
+static void test_suspected_backend_that_goes_on_speaking_stays_up(void **state)
+{
+	static const struct server_script slow = {.trick = SERVER_DRIBBLES};
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 6, &slow);
+
+	b->told = 0;
+	run_ms(b, 1500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
 /* ---- the agent ---- */
 
 static void test_agent_can_make_it_leave_and_its_silence_changes_nothing(void **state)
@@ -316,6 +391,10 @@ int main(void)
 		BENCH_TEST(test_suspected_backend_that_is_dead_is_down_in_under_a_second),
 		BENCH_TEST(test_suspected_backend_that_is_well_is_probed_once_and_stays_up),
 		BENCH_TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
+		BENCH_TEST(test_hung_backend_is_down_within_a_second_whatever_its_timeout),
+		BENCH_TEST(test_hung_backend_of_which_little_is_known_has_its_timeout),
+		BENCH_TEST(test_answers_of_a_backend_that_was_down_are_no_measure_of_patience),
+		BENCH_TEST(test_suspected_backend_that_goes_on_speaking_stays_up),
 		BENCH_TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
 		BENCH_TEST(test_agent_that_never_spoke_keeps_nobody_out),
 		BENCH_TEST(test_weight_that_the_probe_itself_asks_for_counts),
