@@ -39,8 +39,7 @@ static void use_problem(json_t *problems, const struct lb *lb, uint32_t pool, ui
 			uint32_t backups)
 {
 	const struct config_pool *p = config_pool(lb->config, pool);
-	enum pool_use use = pool_fates(p, config_backend(lb->config, p->first_backend),
-				       lb->backends + p->first_backend, NULL);
+	enum pool_use use = pool_fates(lb->config, lb->backends, pool, NULL);
 
 	if (pool_serving(lb->config, lb->backends, pool) != pool)
 		problem(problems,
