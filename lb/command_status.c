@@ -140,7 +140,7 @@ static void node_problems(json_t *problems, struct lb *lb)
 					: "not attached yet");
 		else if (in->problem[0])
 			problem(problems, "interface %s: %s", in->name, in->problem);
-		if (in->probe_problem[0])
+		if (in->probe_problem[0] && lb->current->settings.features & FEATURE_PROBES)
 			problem(problems,
 				"probes by interface %s ask the backends' own addresses, not the VIPs: %s",
 				in->name, in->probe_problem);
