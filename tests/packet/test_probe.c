@@ -468,7 +468,8 @@ static void test_port_is_free_again_soon_after_the_end(void **state)
 	assert_in_range(r.until_s - now_s(), 0, PROBE_LINGER_S);
 }
 
-/* The node is a client of the VIP, too, while the partner has it: of a port that a probe had once. */
+/* The node is a client of the VIP, too, while the partner has it: of a port that a probe had once.
+ */
 static void test_answer_at_a_port_that_a_probe_had_once_is_not_taken_from_the_node(void **state)
 {
 	struct datagram sent = probe_of(BACKEND4, TCP_SYN), out, answer, up;
