@@ -181,12 +181,10 @@ static struct pool_sum pool_sum(struct lb *lb, uint32_t pool)
 static const char *pool_use_name(const struct lb *lb, uint32_t i)
 {
 	static const char *const names[] = POOL_USE_NAMES;
-	const struct config_pool *p = config_pool(lb->config, i);
 
 	if (pool_serving(lb->config, lb->backends, i) != i)
 		return "backup pool";
-	return names[pool_fates(p, config_backend(lb->config, p->first_backend),
-				lb->backends + p->first_backend, NULL)];
+	return names[pool_fates(lb->config, lb->backends, i, NULL)];
 }
 
 static json_t *pools(struct lb *lb)

@@ -39,8 +39,7 @@ static void use_problem(json_t *problems, const struct lb *lb, uint32_t pool, ui
 			uint32_t backups)
 {
 	const struct config_pool *p = config_pool(lb->config, pool);
-	enum pool_use use = pool_fates(p, config_backend(lb->config, p->first_backend),
-				       lb->backends + p->first_backend, NULL);
+	enum pool_use use = pool_fates(lb->config, lb->backends, pool, NULL);
 
 	if (pool_serving(lb->config, lb->backends, pool) != pool)
 		problem(problems,
@@ -141,7 +140,7 @@ static void node_problems(json_t *problems, struct lb *lb)
 					: "not attached yet");
 		else if (in->problem[0])
 			problem(problems, "interface %s: %s", in->name, in->problem);
-		if (in->probe_problem[0])
+		if (in->probe_problem[0] && lb->current->settings.features & FEATURE_PROBES)
 			problem(problems,
 				"probes by interface %s ask the backends' own addresses, not the VIPs: %s",
 				in->name, in->probe_problem);

@@ -269,12 +269,8 @@ static int desired_backends_init(const struct inputs *in, struct desired_backend
 
 	if (!fates)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < config->n_pools; i++) {
-		const struct config_pool *pool = config_pool(config, i);
-
-		pool_fates(pool, config_backend(config, pool->first_backend),
-			   in->backends + pool->first_backend, fates + pool->first_backend);
-	}
+	for (uint32_t i = 0; i < config->n_pools; i++)
+		pool_fates(config, in->backends, i, fates + config_pool(config, i)->first_backend);
 	for (uint32_t i = 0; i < config->n_backends; i++)
 		desired_backend_init(in, i, &fates[i], &ret[i]);
 	free(fates);

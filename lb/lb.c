@@ -151,8 +151,12 @@ static void on_closed(void *owner)
 
 static void on_ways(void *owner)
 {
-	if (inputs_ways(owner))
-		lb_reconcile(owner, "neighbour");
+	struct lb *lb = owner;
+
+	if (inputs_ways(lb))
+		lb_reconcile(lb, "neighbour");
+	if (plane_probes_look(lb->current))
+		lb_reconcile(lb, "filter");
 }
 
 /* A pass may let slots settle and numbers go: worth a look only where some wait for that. */

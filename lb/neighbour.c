@@ -417,6 +417,12 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 	n->changed(n->owner);
 }
 
+/* A link, an address or a route; not a neighbour, nor what is of tc. */
+static bool is_of_routes(unsigned type)
+{
+	return type < RTM_NEWNEIGH;
+}
+
 /* What changed is not parsed, only which kind of thing. An overflow (ENOBUFS) means all of it. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -433,8 +439,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		n->routes_stale = n->routes_stale || got < 0;
 		for (struct nlmsghdr *h = (struct nlmsghdr *)bytes; NLMSG_OK(h, left);
 		     h = NLMSG_NEXT(h, left)) {
-			if (h->nlmsg_type != RTM_NEWNEIGH && h->nlmsg_type != RTM_DELNEIGH)
-				n->routes_stale = true;
+			n->routes_stale = n->routes_stale || is_of_routes(h->nlmsg_type);
 		}
 	}
 	if (!event_pending(n->settled, EV_TIMEOUT, NULL))
@@ -470,7 +475,7 @@ struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn
 	    nl_socket_set_buffer_size(n->events, 4 << 20, 0) == 0 &&
 	    nl_socket_add_memberships(n->events, RTNLGRP_NEIGH, RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE,
 				      RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-				      0) == 0) {
+				      RTNLGRP_TC, 0) == 0) {
 		n->readable = event_new(loop, nl_socket_get_fd(n->events), EV_READ | EV_PERSIST,
 					on_readable, n);
 		n->settled = event_new(loop, -1, 0, on_settled, n);

@@ -8,7 +8,9 @@
 
 #include "lb/state.h"
 
-/* Something about neighbours, routes or links changed: look again at all that is wanted. */
+/* Something about neighbours, routes, links or their qdiscs and filters changed: look again at all
+ * that is wanted.
+ */
 typedef void neighbours_changed_fn(void *owner);
 
 /* neighbours_new: NULL with errno. */

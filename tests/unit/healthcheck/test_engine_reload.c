@@ -177,6 +177,50 @@ static void test_asked_probe_tells_its_dialogue_and_turns_no_state(void **state)
 	free(block);
 }
 
+struct via_block {
+	struct config_block block;
+	_Alignas(8) struct config_service service;
+};
+
+/* What is said of a probe where there is a service to go through. */
+static struct via_block *asked_via(struct bench *b, const char *type)
+{
+	struct config_block *block = one_backend(b, type, rarely);
+	const struct message_probe ask = {.request = 9, .pool = "mx", .backend = "mx1"};
+	struct via_block *v = calloc(1, sizeof(*v));
+
+	v->block = *block;
+	v->block.config.size_bytes = sizeof(*v);
+	v->block.config.n_services = 1;
+	v->block.config.services_at = offsetof(struct via_block, service);
+	v->block.pools[0].probe.via = VIA_VIP;
+	v->service = (struct config_service){.port = b->server.port, .mark = 1};
+	assert_int_equal(addr_parse("127.0.0.2", &v->service.vip), 0);
+	free(block);
+	b->ended = false;
+	b->dialogue[0] = '\0';
+	assert_int_equal(engine_configure(b->engine, &v->block.config), 0);
+	engine_probe(b->engine, &ask);
+	assert_true(server_loop_until(b->loop, &b->ended, LONG_MS));
+	return v;
+}
+
+/* Only TCP can go through a VIP: what asks by UDP asks the backend itself, and says nothing else.
+ */
+static void test_probe_by_udp_asks_the_address_where_others_go_through_the_vip(void **state)
+{
+	struct bench *b = *state;
+	struct via_block *tcp = asked_via(b, "tcp"), *udp;
+
+	assert_non_null(strstr(b->dialogue, "via 127.0.0.2"));
+	udp = asked_via(b, "dns"); /* nobody listens there */
+	assert_int_equal(b->last_line.passed, 0);
+	assert_non_null(strstr(b->dialogue, "refused"));
+	assert_null(strstr(b->dialogue, "via"));
+	free(tcp);
+	free(udp);
+}
+
 static void test_asked_probe_waits_for_the_one_that_is_on(void **state)
 {
 	static const uint32_t short_timeout[] = {FAST, 3 * FAST, 1, 1};
@@ -234,6 +278,7 @@ int main(void)
 		BENCH_TEST(test_seed_restores_who_said_what_and_a_hold),
 		BENCH_TEST(test_seed_restores_the_weight_that_an_agent_asked_for),
 		BENCH_TEST(test_asked_probe_tells_its_dialogue_and_turns_no_state),
+		BENCH_TEST(test_probe_by_udp_asks_the_address_where_others_go_through_the_vip),
 		BENCH_TEST(test_asked_probe_waits_for_the_one_that_is_on),
 		BENCH_TEST(test_asked_probe_that_cannot_be_made_is_answered),
 	};
