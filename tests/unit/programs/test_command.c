@@ -84,6 +84,23 @@ static void test_status_and_output_are_told(void **state)
 	assert_int_equal(b.end.status, 128 + SIGTERM);
 }
 
+static void test_every_word_of_a_long_command_arrives(void **state)
+{
+	enum { MANY = 300 };
+	char words[CONFIG_LIST_SIZE] = {0};
+	struct bench b;
+	size_t n = 0;
+
+	(void)state;
+	n += (size_t)sprintf(words, "/bin/sh") + 1;
+	n += (size_t)sprintf(words + n, "-c") + 1;
+	n += (size_t)sprintf(words + n, "echo $#") + 1;
+	for (int i = 0; i < MANY + 1; i++, n += 2)
+		words[n] = 'x';
+	run_words(&b, words, LONG_MS);
+	assert_string_equal(b.end.output, "300\n");
+}
+
 static void test_program_that_is_not_there_is_an_error(void **state)
 {
 	char words[CONFIG_LIST_SIZE];
@@ -222,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status_and_output_are_told),
+		cmocka_unit_test(test_every_word_of_a_long_command_arrives),
 		cmocka_unit_test(test_program_that_is_not_there_is_an_error),
 		cmocka_unit_test(test_program_has_no_descriptor_and_nothing_of_our_environment),
 		cmocka_unit_test(test_timeout_kills_the_whole_group),
