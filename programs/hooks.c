@@ -3,6 +3,7 @@
 #include "programs/hooks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct hook {
 	struct hooks *hooks;
 	uint32_t number; /* from 1, as in the file */
 	struct config_hook conf;
+	char name[CONFIG_PATH_SIZE]; /* what is run, for people: of an URL no more than the host */
 	struct queue queue;
 	struct event *timer; /* for the queue's next try */
 	struct command *running;
@@ -32,9 +34,17 @@ struct hooks {
 	struct hook *all[CONFIG_HOOKS];
 };
 
-static const char *hook_name(const struct hook *h)
+/* name_set: an URL's path and query are often a secret (a token, a chat's room). */
+static void name_set(struct hook *h)
 {
-	return h->conf.url[0] ? h->conf.url : h->conf.command.words;
+	struct url url;
+
+	if (h->conf.url[0] && url_parse(h->conf.url, &url) == 0)
+		snprintf(h->name, sizeof(h->name), "%s://%.240s", url.tls ? "https" : "http",
+			 url.authority);
+	else
+		snprintf(h->name, sizeof(h->name), "%.*s", (int)sizeof(h->name) - 1,
+			 h->conf.command.words);
 }
 
 /* ---- its tries ---- */
@@ -48,7 +58,7 @@ static void failure_log(const struct hook *h, const struct command_end *end, boo
 
 	log_warning("hook %s: hook=%u run=%s error=\"%s\" status=%d output=%s took_ms=%u",
 		    over ? "failed, change not told" : "failed, will be tried again", h->number,
-		    hook_name(h), end->error ? strerror(-end->error) : "", end->status,
+		    h->name, end->error ? strerror(-end->error) : "", end->status,
 		    log_quote(end->output, n, text, sizeof(text)), end->took_ms);
 }
 
@@ -65,8 +75,7 @@ static void try_ended(struct hook *h, const struct command_end *end)
 	if (outcome != QUEUE_DONE)
 		failure_log(h, end, over);
 	else
-		log_debug("hook told: hook=%u run=%s took_ms=%u", h->number, hook_name(h),
-			  end->took_ms);
+		log_debug("hook told: hook=%u run=%s took_ms=%u", h->number, h->name, end->took_ms);
 }
 
 static void on_done(void *owner, const struct command_end *end)
@@ -82,7 +91,7 @@ static int try_start(struct hook *h, const struct change *c)
 {
 	struct environment environment;
 	struct facts facts;
-	struct post post = {.facts = &facts};
+	struct post post = {.facts = &facts, .timeout_ms = h->conf.command.timeout_ms};
 	struct command_request request = {
 		.loop = h->hooks->loop,
 		.words = h->conf.command.words,
@@ -147,7 +156,7 @@ static void dropped_log(struct hook *h)
 		return;
 	log_warning(
 		"hook is too slow, the oldest changes were dropped: hook=%u run=%s dropped=%llu",
-		h->number, hook_name(h), (unsigned long long)(h->queue.dropped - h->dropped_told));
+		h->number, h->name, (unsigned long long)(h->queue.dropped - h->dropped_told));
 	h->complained_ms = now_ms;
 	h->dropped_told = h->queue.dropped;
 }
@@ -179,6 +188,7 @@ static struct hook *hook_new(struct hooks *hooks, uint32_t number, const struct 
 	if (!h)
 		return NULL;
 	*h = (struct hook){.hooks = hooks, .number = number, .conf = *conf};
+	name_set(h);
 	queue_init(&h->queue, clock_ms());
 	h->timer = evtimer_new(hooks->loop, on_timer, h);
 	if (h->timer)

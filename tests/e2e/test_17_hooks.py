@@ -37,7 +37,7 @@ import http.server, ssl, threading
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        with open("/run/posted" + self.path.replace("/", "-"), "ab") as f:
+        with open("/run/posted" + self.path.split("?")[0].replace("/", "-"), "ab") as f:
             f.write(body)
         self.send_response(204)
         self.end_headers()
@@ -50,7 +50,7 @@ http.server.ThreadingHTTPServer(("10.77.0.1", 8080), Receiver).serve_forever()
 """
 
 HOOKS = """on_change = ( { command = [ "/etc/sluice/hook" ]; },
-  { url = "http://alerts:8080/sluice"; }, { url = "https://alerts:8443/tls"; } );
+  { url = "http://alerts:8080/sluice"; }, { url = "https://alerts:8443/tls?token=4711"; } );
 """
 
 
@@ -122,6 +122,8 @@ def test_https_webhook_is_told_only_if_its_certificate_is_good(lab):
     wait_until(lambda: "TLS: self-signed certificate" in lab.lb2.run(f"cat {lab.logs}/lb2-sluiced.log"), 15,
                "lb2 does not, and says so")
     assert posted(lab, "tls", node="lb2") == []
+    log = lab.lb2.run(f"cat {lab.logs}/lb2-sluiced.log")
+    assert "run=https://alerts:8443 " in log and "4711" not in log, "an URL's secrets stay out of the log"
 
 
 def test_drained_backend_is_not_healed(lab):

@@ -225,7 +225,7 @@ static void test_probe_that_hangs_is_killed_and_delays_no_ping(void **state)
 
 static void test_too_many_probes_are_refused_and_each_is_answered(void **state)
 {
-	const uint32_t n = SCRIPTS_AT_ONCE + SCRIPTS_WAITING + 10;
+	const uint32_t n = SCRIPTS_OF_A_POOL + SCRIPTS_WAITING + 10;
 	struct bench *b = *state;
 
 	b->block->pool.probe.timeout_ms = 1000;
@@ -236,6 +236,23 @@ static void test_too_many_probes_are_refused_and_each_is_answered(void **state)
 	WAIT_FOR(b, b->n_ran == n);
 	assert_true(b->n_again >= 10);
 	assert_true(b->n_again < n);
+}
+
+static void test_pool_whose_probes_all_hang_delays_no_other_pool(void **state)
+{
+	struct bench *b = *state;
+	struct message_run other = {.request = 4711, .pool = "web", .backend = "web1"};
+
+	b->block->pool.probe.timeout_ms = LONG_MS;
+	block_probe(b->block, "[ $SLUICE_POOL = web ] || sleep 1000");
+	block_second_pool(b->block, "web", "web1");
+	config_send(b);
+	for (uint32_t i = 0; i < SCRIPTS_AT_ONCE + 10; i++)
+		run_send(b, i);
+	channel_send(b->channel, MESSAGE_RUN, &other, -1);
+	WAIT_FOR(b, b->n_ran > 0);
+	assert_int_equal(b->ran.request, 4711);
+	assert_int_equal(b->ran.status, 0);
 }
 
 static void test_probe_of_an_unknown_backend_is_an_error(void **state)
@@ -439,6 +456,7 @@ int main(void)
 		TEST(test_probe_runs_as_the_user_without_privileges_and_within_limits),
 		TEST(test_probe_that_hangs_is_killed_and_delays_no_ping),
 		TEST(test_too_many_probes_are_refused_and_each_is_answered),
+		TEST(test_pool_whose_probes_all_hang_delays_no_other_pool),
 		TEST(test_probe_of_an_unknown_backend_is_an_error),
 		TEST(test_hook_is_told_each_change_in_order),
 		TEST(test_hook_that_fails_is_tried_again),
