@@ -28,6 +28,7 @@ struct memory {
 	void *health; /* tsearch tree of struct message_health, by pool and backend */
 	void *vrrp;   /* of struct message_vrrp, by instance */
 	void *held;   /* of struct message_operator, by pool and backend */
+	void *tally;  /* of struct message_tally, by hook and pool */
 	void *missed_health, *missed_vrrp; /* by programs: as it was before that */
 };
 
@@ -54,6 +55,13 @@ static int held_compare(const void *a, const void *b)
 	return r ? r : strcmp(x->backend, y->backend);
 }
 
+static int tally_compare(const void *a, const void *b)
+{
+	const struct message_tally *x = a, *y = b;
+
+	return x->hook == y->hook ? strcmp(x->pool, y->pool) : x->hook < y->hook ? -1 : 1;
+}
+
 struct memory *memory_new(void)
 {
 	return calloc(1, sizeof(struct memory));
@@ -73,6 +81,7 @@ void memory_free(struct memory *m)
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
 	tdestroy(m->held, free);
+	tdestroy(m->tally, free);
 	missed_forget(m);
 	free(m);
 }
@@ -280,6 +289,20 @@ static bool ran_pass(struct parent *p, const void *payload)
 	return true;
 }
 
+static bool tally_pass(struct parent *p, const void *payload)
+{
+	const struct message_tally *m = payload;
+
+	if (!terminated(m->pool, sizeof(m->pool)) || m->failing > 1)
+		return false;
+	if (m->hook > p->config->n_hooks || (m->hook > 0 && m->pool[0]) ||
+	    (m->hook == 0 && config_find_pool(p->config, m->pool) < 0))
+		return true; /* it has crossed a reload */
+	remember(&p->memory->tally, m, sizeof(*m), tally_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_TALLY, m, -1);
+	return true;
+}
+
 static bool ready_pass(struct parent *p, const void *payload)
 {
 	if (!p->lb_ready)
@@ -351,6 +374,7 @@ static const struct route {
 	{ROLE_HEALTHCHECK, MESSAGE_DIALOGUE, dialogue_pass},
 	{ROLE_HEALTHCHECK, MESSAGE_RUN, run_pass},
 	{ROLE_PROGRAMS, MESSAGE_RAN, ran_pass},
+	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
@@ -401,6 +425,11 @@ static void recall_vrrp(const void *node, VISIT visit, void *to)
 static void recall_held(const void *node, VISIT visit, void *to)
 {
 	recall_to(node, visit, to, MESSAGE_OPERATOR);
+}
+
+static void recall_tally(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_TALLY);
 }
 
 /* recall_missed: what is now, of one that programs knows only as it was before. */
@@ -468,6 +497,7 @@ void switch_brief(struct process *to)
 	if (to->role == ROLE_VRRP && p->lb_ready)
 		supervisor_send(p, ROLE_VRRP, MESSAGE_READY, &ready, -1);
 	if (to->role == ROLE_LB) {
+		twalk_r(p->memory->tally, recall_tally, to);
 		for (int role = 0; role < ROLE_COUNT; role++)
 			switch_tell_process(&p->processes[role]);
 	} else {

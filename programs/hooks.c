@@ -3,7 +3,6 @@
 #include "programs/hooks.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +17,13 @@ struct hook {
 	struct hooks *hooks;
 	uint32_t number; /* from 1, as in the file */
 	struct config_hook conf;
-	char name[CONFIG_PATH_SIZE]; /* what is run, for people: of an URL no more than the host */
+	char name[CONFIG_PATH_SIZE]; /* config_hook_name() */
 	struct queue queue;
 	struct event *timer; /* for the queue's next try */
 	struct command *running;
 	uint64_t dropped_told, complained_ms;
+	bool failing;		     /* the last change could not be told */
+	struct message_tally report; /* the last */
 };
 
 struct hooks {
@@ -33,19 +34,6 @@ struct hooks {
 	uint32_t n;
 	struct hook *all[CONFIG_HOOKS];
 };
-
-/* name_set: an URL's path and query are often a secret (a token, a chat's room). */
-static void name_set(struct hook *h)
-{
-	struct url url;
-
-	if (h->conf.url[0] && url_parse(h->conf.url, &url) == 0)
-		snprintf(h->name, sizeof(h->name), "%s://%.240s", url.tls ? "https" : "http",
-			 url.authority);
-	else
-		snprintf(h->name, sizeof(h->name), "%.*s", (int)sizeof(h->name) - 1,
-			 h->conf.command.words);
-}
 
 /* ---- its tries ---- */
 
@@ -72,6 +60,8 @@ static void try_ended(struct hook *h, const struct command_end *end)
 	else if (h->conf.url[0] && end->error == 0 && end->status == POST_REFUSED)
 		outcome = QUEUE_REFUSED;
 	over = queue_ended(&h->queue, outcome, clock_ms());
+	if (over)
+		h->failing = outcome != QUEUE_DONE;
 	if (outcome != QUEUE_DONE)
 		failure_log(h, end, over);
 	else
@@ -170,6 +160,26 @@ void hooks_tell(struct hooks *h, const struct change *c)
 	}
 }
 
+void hooks_report(struct hooks *h, struct life *life, bool all)
+{
+	for (uint32_t i = 0; i < h->n; i++) {
+		struct hook *hook = h->all[i];
+		const struct queue *q = &hook->queue;
+		struct message_tally m = {.hook = hook->number,
+					  .waiting = q->n,
+					  .done = q->done,
+					  .failed = q->failed,
+					  .again = q->again,
+					  .dropped = q->dropped,
+					  .failing = hook->failing};
+
+		if (!all && memcmp(&m, &hook->report, sizeof(m)) == 0)
+			continue;
+		hook->report = m;
+		life_tell(life, MESSAGE_TALLY, &m);
+	}
+}
+
 static void hook_free(struct hook *h)
 {
 	if (!h)
@@ -188,7 +198,7 @@ static struct hook *hook_new(struct hooks *hooks, uint32_t number, const struct 
 	if (!h)
 		return NULL;
 	*h = (struct hook){.hooks = hooks, .number = number, .conf = *conf};
-	name_set(h);
+	config_hook_name(conf, h->name);
 	queue_init(&h->queue, clock_ms());
 	h->timer = evtimer_new(hooks->loop, on_timer, h);
 	if (h->timer)

@@ -81,6 +81,12 @@ static int confine(struct process *p, const struct config *config)
 	return 0;
 }
 
+static void report(struct process *p, bool all)
+{
+	hooks_report(p->hooks, &p->life, all);
+	healer_report(p->healer, &p->life, all);
+}
+
 static int config_use(void *owner, const struct config *config)
 {
 	struct process *p = owner;
@@ -101,6 +107,7 @@ static int config_use(void *owner, const struct config *config)
 	hooks_configure(p->hooks, config);
 	scripts_configure(p->scripts, config);
 	healer_configured(p->healer);
+	report(p, true);
 	return 0;
 }
 
@@ -180,6 +187,10 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		break;
 	case MESSAGE_RUN:
 		scripts_run(p->scripts, payload);
+		break;
+	case MESSAGE_PING:
+		report(p, false);
+		life_hear(&p->life, type, payload);
 		break;
 	case MESSAGE_STOP:
 		stop_asked(p);

@@ -126,6 +126,27 @@ def test_https_webhook_is_told_only_if_its_certificate_is_good(lab):
     assert "run=https://alerts:8443 " in log and "4711" not in log, "an URL's secrets stay out of the log"
 
 
+def counted(lab, node, hook):
+    return next(row for row in lab.show(node, "hooks") if row["hook"] == hook)
+
+
+def test_what_became_of_hooks_and_heals_is_shown(lab):
+    wait_until(lambda: counted(lab, "lb1", "heal http")["done"] == 1, 10, "the heal is counted")
+    row = wait_until(lambda: (r := counted(lab, "lb1", "1"))["done"] >= 3 and r, 10, "what the program was told is counted")
+    assert row["run"] == "/etc/sluice/hook" and not row["failing"], row
+    assert counted(lab, "lb1", "3")["run"] == "https://alerts:8443"
+    row = wait_until(lambda: (r := counted(lab, "lb2", "3"))["failing"] and r, 15, "lb2's TLS webhook fails")
+    assert row["done"] == 0 and row["again"] >= 2, row
+    status = lab.sluice("lb2", "status", check=False).stdout
+    assert "hook 3 (https://alerts:8443) could not tell its last change" in status and "4711" not in status, status
+    counters = {row["counter"]: row["value"] for row in lab.show("lb1", "counters")}
+    assert counters["heal_runs"] == 1 and counters["hook_changes_told"] >= 6, counters
+    lab.lb1.kill("--child lb", "KILL")
+    wait_until(lambda: lab.sluice("lb1", "status", check=False).returncode in (0, 4), 15, "lb is back")
+    wait_until(lambda: counted(lab, "lb1", "heal http")["done"] == 1, 10, "and knows what was")
+    lab.ready()
+
+
 def test_drained_backend_is_not_healed(lab):
     n_down, healed = len(told(lab, what="http/mx1  up down")), lines(lab.lb1, "/run/hooks/healed")
     lab.sluice("lb1", "drain", "mx1")

@@ -12,7 +12,7 @@
 #include "tests/unit/programs/block.h"
 
 struct heard {
-	uint32_t passed[ROLE_COUNT], refused;
+	uint32_t passed[ROLE_COUNT], refused, tallies;
 };
 
 static struct heard heard; /* what the supervisor was asked for */
@@ -21,9 +21,9 @@ void supervisor_send(struct parent *p, enum parent_role to, enum message_type ty
 		     const void *payload, int fd)
 {
 	(void)p;
-	(void)type;
 	(void)payload;
 	assert_int_equal(fd, -1);
+	heard.tallies += type == MESSAGE_TALLY;
 	heard.passed[to]++;
 }
 
@@ -176,6 +176,21 @@ static void test_names_that_are_not_configured_are_not_remembered(void **state)
 	assert_int_equal(heard.passed[ROLE_PROGRAMS], 1); /* READY */
 }
 
+static void test_counts_are_told_to_an_lb_that_comes_back(void **state)
+{
+	struct message_tally heal = {.pool = "mx", .done = 1}, gone = {.hook = 3};
+	struct parent *p = *state;
+	uint32_t before;
+
+	assert_int_equal(said(p, ROLE_PROGRAMS, MESSAGE_TALLY, &heal), 0);
+	assert_int_equal(said(p, ROLE_PROGRAMS, MESSAGE_TALLY, &gone), 0);
+	assert_int_equal(said(p, ROLE_HEALTHCHECK, MESSAGE_TALLY, &heal), 1);
+	assert_int_equal(heard.passed[ROLE_LB], 1);
+	before = heard.tallies;
+	switch_brief(&p->processes[ROLE_LB]);
+	assert_int_equal(heard.tallies, before + 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -185,6 +200,7 @@ int main(void)
 		TEST(test_no_child_speaks_for_another),
 		TEST(test_names_without_an_end_are_refused_of_everybody),
 		TEST(test_end_of_a_program_that_no_program_has_is_refused),
+		TEST(test_counts_are_told_to_an_lb_that_comes_back),
 		TEST(test_names_that_are_not_configured_are_not_remembered),
 	};
 

@@ -34,7 +34,8 @@ struct bench {
 	pid_t pid;
 	bool closed, ponged;
 	uint32_t n_ran, n_again;
-	struct message_ran ran; /* the last */
+	struct message_ran ran;		 /* the last */
+	struct message_tally hook, heal; /* likewise */
 };
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
@@ -44,6 +45,10 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	assert_int_equal(fd, -1);
 	if (type == MESSAGE_PONG)
 		b->ponged = true;
+	if (type == MESSAGE_TALLY && ((const struct message_tally *)payload)->hook > 0)
+		b->hook = *(const struct message_tally *)payload;
+	else if (type == MESSAGE_TALLY)
+		b->heal = *(const struct message_tally *)payload;
 	if (type != MESSAGE_RAN)
 		return;
 	b->ran = *(const struct message_ran *)payload;
@@ -413,6 +418,36 @@ static void test_backend_that_comes_up_or_is_held_is_not_healed(void **state)
 	assert_memory_equal(text_of(b, "healed"), "mx2 1\n", 6);
 }
 
+/* ---- counts ---- */
+
+static void ping(struct bench *b)
+{
+	struct message_ping m = {.sequence = 1};
+
+	channel_send(b->channel, MESSAGE_PING, &m, -1);
+	turn(b);
+}
+
+static void test_what_became_of_hooks_and_heals_is_told_with_a_ping(void **state)
+{
+	struct bench *b = *state;
+
+	heal_set(b, 100);
+	hook_add(b, "echo x >> %s/told; [ $(wc -l < %s/told) -ge 2 ]");
+	config_send(b);
+	WAIT_FOR(b, b->hook.hook == 1 && strcmp(b->heal.pool, "mx") == 0);
+	health_send(b, "mx1", HEALTH_DOWN, time(NULL));
+	WAIT_FOR(b, (ping(b), b->hook.done == 1));
+	assert_int_equal(b->hook.again, 1);
+	assert_int_equal(b->hook.waiting + b->hook.failed + b->hook.dropped, 0);
+	assert_int_equal(b->hook.failing, 0);
+	WAIT_FOR(b, (ping(b), b->heal.done == 2));
+	assert_int_equal(b->heal.waiting, 1);
+	assert_int_equal(b->heal.again, 1);
+	health_send(b, "mx1", HEALTH_UP, time(NULL));
+	WAIT_FOR(b, (ping(b), b->heal.waiting == 0));
+}
+
 /* ---- its life ---- */
 
 static void test_process_stops_when_told_after_what_it_began(void **state)
@@ -464,6 +499,7 @@ int main(void)
 		TEST(test_webhook_is_posted_and_tried_again_after_503),
 		TEST(test_backend_that_stays_down_is_healed_and_again),
 		TEST(test_backend_that_comes_up_or_is_held_is_not_healed),
+		TEST(test_what_became_of_hooks_and_heals_is_told_with_a_ping),
 		TEST(test_process_stops_when_told_after_what_it_began),
 		TEST(test_process_that_is_killed_takes_its_programs_along),
 	};
