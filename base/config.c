@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/url.h"
 
 enum { SECRET_LEAST = 16, SECRET_MOST = 4096 };
 
@@ -56,6 +59,17 @@ const char *config_probe_command(const struct config_probe *probe)
 	if (probe->command_at == 0 || probe->command_at > PROBE_CONF_SIZE - CONFIG_LIST_SIZE)
 		return NULL;
 	return (const char *)probe->conf + probe->command_at;
+}
+
+void config_hook_name(const struct config_hook *hook, char ret[static CONFIG_PATH_SIZE])
+{
+	struct url url;
+
+	if (hook->url[0] && url_parse(hook->url, &url) == 0)
+		snprintf(ret, CONFIG_PATH_SIZE, "%s://%.240s", url.tls ? "https" : "http",
+			 url.authority);
+	else
+		snprintf(ret, CONFIG_PATH_SIZE, "%.*s", CONFIG_PATH_SIZE - 1, hook->command.words);
 }
 
 int config_find_pool(const struct config *c, const char *name)

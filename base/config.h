@@ -302,6 +302,10 @@ const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_
  */
 const char *config_probe_command(const struct config_probe *probe);
 
+/* config_hook_name: what is run, for people: of an URL the host only, as its path and query are
+ * often a secret (a token, a chat's room).
+ */
+void config_hook_name(const struct config_hook *hook, char ret[static CONFIG_PATH_SIZE]);
 /* config_find_pool, config_find_backend: by name; the index, or -ENOENT. */
 int config_find_pool(const struct config *c, const char *name);
 int config_find_backend(const struct config *c, uint32_t pool, const char *name);

@@ -30,6 +30,7 @@ enum {
 	M(SUSPECT, struct message_suspect)                                                         \
 	M(RUN, struct message_run)                                                                 \
 	M(RAN, struct message_ran)                                                                 \
+	M(TALLY, struct message_tally)                                                             \
 	M(OPERATOR, struct message_operator)                                                       \
 	M(VRRP, struct message_vrrp)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
@@ -152,6 +153,21 @@ struct message_ran {
 	int32_t error;
 	int32_t status;		 /* its exit status; 128 + signal */
 	char output[RAN_OUTPUT]; /* the beginning of it, NUL-terminated, as it came */
+};
+
+/* programs -> parent -> lb: what became of an on_change hook's changes, or of a pool's heal, since
+ * programs began (or the hook was configured): after each MESSAGE_CONFIG, and when it changed, with
+ * the next PING. parent -> lb after a restart: the last ones.
+ */
+struct message_tally {
+	uint32_t hook;	       /* its number in the file, from 1; 0 = heal */
+	uint32_t waiting;      /* changes; backends that are down */
+	char pool[NAME_SIZE];  /* of heal; else "" */
+	uint64_t done, failed; /* changes that were told, or given up; runs that ended */
+	uint64_t again;	       /* tries after the first; runs after a backend's first */
+	uint64_t dropped;      /* changes that found the queue full */
+	uint32_t failing;      /* 1: the last one failed */
+	uint32_t padding;
 };
 
 /* lb -> parent -> programs: what the operator wants of a backend, when it changes and, where that

@@ -39,6 +39,10 @@ void dialogue_note(struct dialogue *d, uint32_t at_ms, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text + 2, sizeof(text) - 2, format, ap);
 	va_end(ap);
+	for (char *c = text; *c; c++) { /* a name out of the configuration may have any bytes */
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	line_tell(d, at_ms, text, sizeof(text));
 }
 

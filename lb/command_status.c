@@ -189,6 +189,7 @@ void command_status(struct client *client, const json_t *request)
 	(void)request;
 	node_problems(problems, lb);
 	forwarding_problems(problems, lb);
+	hook_problems(problems, lb);
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
 		backend_problems(problems, lb, i);
 	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",
@@ -198,6 +199,7 @@ void command_status(struct client *client, const json_t *request)
 	json_object_set_new(answer, "vrrp", rows_of(lb, "vrrp"));
 	json_object_set_new(answer, "services", rows_of(lb, "services"));
 	json_object_set_new(answer, "backends", rows_of(lb, "backends"));
+	json_object_set_new(answer, "hooks", rows_of(lb, "hooks"));
 	json_object_set_new(answer, "processes", processes(lb));
 	client_done(client, answer);
 }

@@ -130,18 +130,23 @@ int inputs_config(struct lb *lb, const struct config *config)
 {
 	struct lb_backend *backends = backends_new(lb, config);
 	struct lb_instance *instances = instances_new(lb, config);
+	struct message_tally *heals = calloc(config->n_pools + 1, sizeof(*heals));
 
-	if (!backends || !instances) {
+	if (!backends || !instances || !heals) {
 		free(backends);
 		free(instances);
+		free(heals);
 		return -ENOMEM;
 	}
 	free(lb->backends);
 	free(lb->instances);
+	free(lb->heals);
 	config_unmap(lb->config);
 	lb->config = config;
 	lb->backends = backends;
 	lb->instances = instances;
+	lb->heals = heals;
+	memset(lb->hooks, 0, sizeof(lb->hooks)); /* told again, with the new numbers */
 	lb->configured_ms = clock_ms();
 	lb->ready = false;
 	lb->detached = false;
@@ -210,6 +215,16 @@ void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 			lb->instances[i].heard = true;
 		}
 	}
+}
+
+void inputs_tally(struct lb *lb, const struct message_tally *m)
+{
+	int pool = lb->config && m->hook == 0 ? config_find_pool(lb->config, m->pool) : -ENOENT;
+
+	if (pool >= 0)
+		lb->heals[pool] = *m;
+	else if (lb->config && m->hook > 0 && m->hook <= lb->config->n_hooks)
+		lb->hooks[m->hook - 1] = *m;
 }
 
 void inputs_process(struct lb *lb, const struct message_child *m)

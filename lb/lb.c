@@ -119,6 +119,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_VRRP:
 		inputs_vrrp(lb, payload);
 		break;
+	case MESSAGE_TALLY:
+		inputs_tally(lb, payload);
+		break;
 	case MESSAGE_CHILD:
 		inputs_process(lb, payload);
 		break;
@@ -291,6 +294,7 @@ static void parts_free(struct lb_process_parts *parts)
 	config_unmap(lb->config);
 	free(lb->backends);
 	free(lb->instances);
+	free(lb->heals);
 	free(lb->operators);
 	explicit_bzero(lb->hash_key, sizeof(lb->hash_key));
 	libevent_global_shutdown();

@@ -158,6 +158,8 @@ struct lb {
 	struct lb_backend *backends;   /* config->n_backends */
 	struct lb_instance *instances; /* config->n_instances */
 	struct lb_process processes[LB_PROCESSES];
+	struct message_tally hooks[CONFIG_HOOKS];	   /* config->n_hooks, as last told */
+	struct message_tally *heals;			   /* config->n_pools; of those that heal */
 	struct lb_interface interfaces[CONFIG_INTERFACES]; /* of config->node */
 	struct operator_entry *operators;		   /* all rows, in no order */
 	uint32_t n_operators;

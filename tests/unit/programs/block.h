@@ -14,7 +14,7 @@ enum { BLOCK_BACKENDS = 4 };
 
 struct block {
 	struct config config;
-	_Alignas(8) struct config_pool pool;
+	_Alignas(8) struct config_pool pool, other;
 	_Alignas(8) struct config_backend backends[BLOCK_BACKENDS];
 	_Alignas(8) struct config_instance instance;
 	_Alignas(8) struct config_service service;
@@ -65,6 +65,20 @@ static inline struct block *block_new(bool vrrp)
 static inline void block_probe(struct block *b, const char *script)
 {
 	words_set((char *)b->pool.probe.conf + b->pool.probe.command_at, "/bin/sh", "-c", script);
+}
+
+/* block_second_pool: as the first is now, with one backend. */
+static inline void block_second_pool(struct block *b, const char *name, const char *backend)
+{
+	b->other = b->pool;
+	snprintf(b->other.name, NAME_SIZE, "%s", name);
+	b->other.first_backend = 2;
+	b->other.n_backends = 1;
+	b->backends[2] = b->backends[0];
+	b->backends[2].pool = 1;
+	snprintf(b->backends[2].name, NAME_SIZE, "%s", backend);
+	b->config.n_pools = 2;
+	b->config.n_backends = 3;
 }
 
 static inline void block_command(struct config_command *c, const char *script)
