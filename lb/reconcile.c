@@ -142,10 +142,8 @@ static uint64_t *live_by_number(const struct lb *lb)
 {
 	uint64_t *live = calloc(CURRENT_BACKENDS, sizeof(*live));
 
-	for (uint32_t i = 0; live && i < CURRENT_BACKENDS; i++) {
-		if (lb->current->backends[i].used)
-			live[i] = flow_sweep_live(lb->sweep, i);
-	}
+	if (live)
+		flow_sweep_live_all(lb->sweep, live);
 	return live;
 }
 
