@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 #include <event2/event.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +48,21 @@ static struct addr address(const char *text)
 
 	assert_int_equal(addr_parse(text, &addr), 0);
 	return addr;
+}
+
+int __real_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg);
+int __wrap_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg);
+
+static bool refuses;
+static int n_sent;
+
+int __wrap_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg)
+{
+	n_sent++;
+	if (!refuses)
+		return __real_nl_send_sync(sock, msg);
+	nlmsg_free(msg);
+	return -NLE_NOMEM;
 }
 
 static int bench_up(void **state)
@@ -254,6 +271,28 @@ static void test_entry_that_is_refreshed_is_no_news(void **state)
 	assert_int_equal(b->n_changed, 1);
 }
 
+/* Who is refused has not to be asked for all the others, nor all the time. */
+static void test_full_table_is_told_and_asked_again_seldom(void **state)
+{
+	struct bench *b = *state;
+
+	run_for(b, 300); /* the links' own news */
+	refuses = true;
+	n_sent = 0;
+	want(b, "192.0.2.21", "192.0.2.22");
+	assert_int_equal(n_sent, 1);
+	assert_true(neighbours_room(b->neighbours, false).refused);
+	assert_false(neighbours_room(b->neighbours, true).refused);
+	run("ip route add 203.0.113.0/24 via 192.0.2.21");
+	run_for(b, 500);
+	assert_int_equal(n_sent, 1);
+	run_for(b, 2000);
+	assert_int_equal(n_sent, 2);
+	refuses = false;
+	wait_for(b, "192.0.2.21", NEIGHBOUR_KNOWN, 0x21);
+	assert_false(neighbours_room(b->neighbours, false).refused);
+}
+
 static void test_next_hops_are_counted_once(void **state)
 {
 	struct bench *b = *state;
@@ -337,6 +376,7 @@ int main(void)
 		BENCH_TEST(test_replaced_nic_is_found_by_a_probe),
 		BENCH_TEST(test_interface_that_comes_back_is_resolved_again),
 		BENCH_TEST(test_entry_that_is_refreshed_is_no_news),
+		BENCH_TEST(test_full_table_is_told_and_asked_again_seldom),
 		BENCH_TEST(test_next_hops_are_counted_once),
 		BENCH_TEST(test_flushed_entry_is_made_again),
 		BENCH_TEST(test_entries_no_longer_wanted_are_removed),
