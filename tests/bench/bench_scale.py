@@ -29,7 +29,7 @@ from lab.site import BUILD, SLUICE, VIP, Site  # noqa: E402
 SERVER = os.path.join(BUILD, "tests", "bench", "scale_server")
 # name: pools, forward mode, neighbours instead of a router
 SHAPES = {"one pool": (1, "nat", False), "ten pools": (10, "nat", False), "one network": (10, "dsr", True)}
-PORT, INTERVAL_US, HANGING, BIN_US = 7025, 2_000_000, 1000, 100_000
+PORT, INTERVAL_US, HANGING, BIN_US, EARLY_US = 7025, 2_000_000, 1000, 100_000, 100_000
 PROCESSES = ("parent", "lb", "healthcheck")
 UP = r"backend mx\d+ up: "
 
@@ -38,11 +38,11 @@ def address(i):
     return f"10.80.{(i + 1) >> 8}.{(i + 1) & 255}"
 
 
-def config(n, pools, mode, extra=""):
+def config(n, pools, mode, extra="", less=0):
     each, lists, services = n // pools, [], []
     for p in range(pools):
         rows = ",\n    ".join(f'{{ name = "mx{i}"; address = "{address(i)}"; }}'
-                              for i in range(p * each, (p + 1) * each))
+                              for i in range(p * each, (p + 1) * each - less // pools))
         lists.append(f"""{{ name = "p{p}"; mode = "{mode}"; port = {PORT + p}; {extra}
   probe = {{ type = "smtp"; interval = "2s"; timeout = "1900ms"; flap_limit = 0; }};
   backends = ( {rows} ); }}""")
@@ -217,7 +217,8 @@ def percentile(values, percent):
 
 def lags_ms(asked, earliest):
     """By how much later than at its backend's earliest, for those in `earliest`."""
-    return sorted((at - earliest[who]) % INTERVAL_US / 1000 for at, who in asked if who in earliest)
+    return sorted(max(0, (at - earliest[who] + EARLY_US) % INTERVAL_US - EARLY_US) / 1000
+                  for at, who in asked if who in earliest)
 
 
 def earliest_of(asked):
@@ -298,7 +299,7 @@ def measure(shape, n, seconds):
             at_rest, earliest = rest(lab, servers, seconds, mode == "nat")
             hanging = {(10 << 24) + (80 << 16) + 1 + i for i in range(HANGING)}
             others = {who: at for who, at in earliest.items() if who not in hanging}
-            whole, part = config(n, pools, mode), config(n - HANGING, pools, mode)
+            whole, part = config(n, pools, mode), config(n, pools, mode, less=HANGING)
             events = {"reload, nothing new": reload(lab, whole), "1,000 removed": reload(lab, part),
                       "1,000 added": reload(lab, whole)}
             time.sleep(4)
