@@ -3,7 +3,8 @@
  *
  * A child that ends is started again at once when it had lived for STEADY_MS; else after a delay
  * that doubles up to DELAY_MOST_MS. A child that leaves UNANSWERED_MOST pings without an answer is
- * killed, which starts it again.
+ * killed, which starts it again. A second in which it mostly waited for a CPU does not count,
+ * EXCUSED_MOST times: it would have to do the same again, and no faster.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -25,6 +26,8 @@ enum {
 	DELAY_LEAST_MS = 50,
 	DELAY_MOST_MS = 5000,
 	UNANSWERED_MOST = 10,
+	EXCUSED_MOST = 50,
+	STARVED_MS = 500,    /* of the second since the last ping */
 	STOP_VRRP_MS = 3000, /* to resign */
 	STOP_MS = 5000,	     /* for the others */
 };
@@ -96,7 +99,8 @@ static int process_start(struct process *c)
 	close(pair[1]);
 	c->channel = channel_new(c->parent->loop, pair[0], on_message, on_closed, c);
 	c->pid = pid;
-	c->unanswered = 0;
+	c->unanswered = c->excused = 0;
+	c->waited_ms = 0;
 	c->started_ms = clock_ms();
 	c->since_s = time(NULL);
 	if (!c->channel) {
@@ -179,6 +183,15 @@ void supervisor_reap(struct parent *p)
 	}
 }
 
+/* Did it wait for a CPU for most of the time since it was asked last? */
+static bool is_starved(struct process *c)
+{
+	uint64_t before_ms = c->waited_ms;
+
+	c->waited_ms = child_waited_ms(c->pid);
+	return c->waited_ms > before_ms + STARVED_MS;
+}
+
 void supervisor_ping(struct parent *p)
 {
 	for (int role = 0; role < ROLE_COUNT; role++) {
@@ -187,6 +200,10 @@ void supervisor_ping(struct parent *p)
 
 		if (c->pid <= 0)
 			continue;
+		if (is_starved(c) && c->unanswered > 0 && c->excused < EXCUSED_MOST) {
+			c->excused++;
+			continue;
+		}
 		if (c->unanswered++ >= UNANSWERED_MOST) {
 			log_warning("child does not answer, killing it: role=%s pid=%d",
 				    c->child->role, (int)c->pid);
