@@ -84,10 +84,19 @@ int config_find_pool(const struct config *c, const char *name)
 int config_find_backend(const struct config *c, uint32_t pool, const char *name)
 {
 	const struct config_pool *p = config_pool(c, pool);
+	uint32_t low = p->first_backend, high = low + p->n_backends;
 
-	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
-		if (strcmp(config_backend(c, i)->name, name) == 0)
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		uint32_t i = *(const uint32_t *)array_at(c, c->by_name_at, sizeof(i), middle);
+		int r = strcmp(config_backend(c, i)->name, name);
+
+		if (r == 0)
 			return (int)i;
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return -ENOENT;
 }
@@ -169,7 +178,7 @@ int config_map(int fd, const struct config **ret_config)
 	    !array_fits(c, c->pools_at, sizeof(struct config_pool), c->n_pools) ||
 	    !array_fits(c, c->backends_at, sizeof(struct config_backend), c->n_backends) ||
 	    !array_fits(c, c->services_at, sizeof(struct config_service), c->n_services) ||
-	    !files_fit(c)) {
+	    !array_fits(c, c->by_name_at, sizeof(uint32_t), c->n_backends) || !files_fit(c)) {
 		munmap((void *)(uintptr_t)c, (size_t)st.st_size);
 		return -EPROTO;
 	}

@@ -284,6 +284,7 @@ struct config {
 	uint32_t n_files, files_at; /* struct config_file */
 	uint32_t n_instances, n_pools, n_backends, n_services;
 	uint32_t instances_at, pools_at, backends_at, services_at; /* offsets in bytes */
+	uint32_t by_name_at; /* uint32_t: the backends, each pool's ordered by name */
 };
 
 const struct config_instance *config_instance(const struct config *c, uint32_t i);

@@ -129,6 +129,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 
 	if (*lb_problem(lb))
 		problem(problems, "%s", lb_problem(lb));
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		if (lb->neighbour_problem[ipv6][0])
+			problem(problems, "%s", lb->neighbour_problem[ipv6]);
+	}
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		const struct lb_interface *in = &lb->interfaces[i];
 

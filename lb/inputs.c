@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/current.h"
 #include "lb/mode.h"
 #include "lb/reconciler.h"
@@ -255,9 +256,25 @@ static bool neighbour_is_adopted(const struct neighbour *n, uint32_t ifindex)
 	return n->status == NEIGHBOUR_UNKNOWN && n->was_known && n->ifindex == ifindex;
 }
 
+static void room_tell(struct lb *lb, bool ipv6)
+{
+	char *told = lb->neighbour_problem[ipv6], text[ADVICE_TEXT];
+
+	advice_neighbours(ipv6, neighbours_room(lb->neighbours, ipv6), advice_neighbours_most(ipv6),
+			  text);
+	if (strcmp(told, text) == 0)
+		return;
+	snprintf(told, sizeof(lb->neighbour_problem[0]), "%s", text);
+	if (text[0])
+		log_warning("%s", text);
+}
+
 bool inputs_ways(struct lb *lb)
 {
 	bool changed = false;
+
+	room_tell(lb, false);
+	room_tell(lb, true);
 
 	for (uint32_t i = 0; lb->config && i < lb->config->n_backends; i++) {
 		const struct config_backend *conf = config_backend(lb->config, i);

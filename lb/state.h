@@ -174,6 +174,7 @@ struct lb {
 	struct current *current; /* what the data plane has */
 	struct plane *plane;
 	struct neighbours *neighbours;
+	char neighbour_problem[2][160]; /* by is_ipv6: there are too many for the kernel */
 	struct flow_sweep *sweep;
 	struct translation_sweep *translations;
 	struct syn_watch *syn_watch;

@@ -35,6 +35,8 @@ struct process {
 	uint32_t unanswered; /* pings */
 	uint32_t refused;    /* messages, of this pid */
 	bool paused;	     /* not read: others have not taken yet what it said */
+	uint32_t excused;    /* seconds of these in which it waited for a CPU */
+	uint64_t waited_ms;  /* for a CPU, as of the last ping */
 	uint64_t started_ms;
 	int64_t since_s;   /* CLOCK_REALTIME */
 	uint32_t delay_ms; /* before the next restart, when it does not live long */

@@ -3,7 +3,8 @@
  *
  * A child that ends is started again at once when it had lived for STEADY_MS; else after a delay
  * that doubles up to DELAY_MOST_MS. A child that leaves UNANSWERED_MOST pings without an answer is
- * killed, which starts it again.
+ * killed, which starts it again. A second in which it mostly waited for a CPU does not count,
+ * EXCUSED_MOST times: it would have to do the same again, and no faster.
  *
  * A child that a stranger took over may send as fast as it can. It harms itself alone: while more
  * than CROWDED_BYTES wait for anybody, nobody who says something is read until the next second, so
@@ -31,6 +32,8 @@ enum {
 	UNANSWERED_MOST = 10,
 	REFUSED_MOST = 100,
 	CROWDED_BYTES = 4 << 20,
+	EXCUSED_MOST = 50,
+	STARVED_MS = 500,    /* of the second since the last ping */
 	STOP_VRRP_MS = 3000, /* to resign */
 	STOP_MS = 5000,	     /* for the others */
 };
@@ -130,8 +133,9 @@ static int process_start(struct process *c)
 	close(pair[1]);
 	c->channel = channel_new(c->parent->loop, pair[0], on_message, on_closed, c);
 	c->pid = pid;
-	c->unanswered = c->refused = 0;
+	c->unanswered = c->refused = c->excused = 0;
 	c->paused = false;
+	c->waited_ms = 0;
 	c->started_ms = clock_ms();
 	c->since_s = time(NULL);
 	if (!c->channel) {
@@ -214,6 +218,15 @@ void supervisor_reap(struct parent *p)
 	}
 }
 
+/* Did it wait for a CPU for most of the time since it was asked last? */
+static bool is_starved(struct process *c)
+{
+	uint64_t before_ms = c->waited_ms;
+
+	c->waited_ms = child_waited_ms(c->pid);
+	return c->waited_ms > before_ms + STARVED_MS;
+}
+
 void supervisor_ping(struct parent *p)
 {
 	for (int role = 0; role < ROLE_COUNT; role++) {
@@ -228,6 +241,10 @@ void supervisor_ping(struct parent *p)
 		}
 		if (c->paused)
 			continue; /* its answer could not be heard */
+		if (is_starved(c) && c->unanswered > 0 && c->excused < EXCUSED_MOST) {
+			c->excused++;
+			continue;
+		}
 		if (c->unanswered++ >= UNANSWERED_MOST) {
 			log_warning("child does not answer, killing it: role=%s pid=%d",
 				    c->child->role, (int)c->pid);

@@ -389,7 +389,7 @@ void switch_message(struct process *from, enum message_type type, const void *pa
 	if (fd >= 0)
 		close(fd); /* no child has one to give */
 	if (type == MESSAGE_PONG) {
-		from->unanswered = 0;
+		from->unanswered = from->excused = 0;
 		if (from->role == ROLE_PROGRAMS)
 			missed_forget(from->parent->memory);
 		return;

@@ -15,6 +15,7 @@ struct config_block {
 	struct config config;
 	_Alignas(8) struct config_pool pools[BLOCK_POOLS];
 	_Alignas(8) struct config_backend backends[BLOCK_BACKENDS];
+	_Alignas(8) uint32_t by_name[BLOCK_BACKENDS]; /* which nobody asks here */
 };
 
 static inline struct config_block *block_new(void)
@@ -26,6 +27,7 @@ static inline struct config_block *block_new(void)
 		offsetof(struct config_block, pools);
 	b->config.pools_at = offsetof(struct config_block, pools);
 	b->config.backends_at = offsetof(struct config_block, backends);
+	b->config.by_name_at = offsetof(struct config_block, by_name);
 	snprintf(b->config.user, sizeof(b->config.user), "nobody");
 	return b;
 }
