@@ -13,7 +13,7 @@
  * What the packets say is hung (message_suspect.hung) has times_patience() for each word, not the
  * whole timeout. Two witnesses that know nothing of each other are needed: its clients get no
  * further, while those of its pool's others do; and it leaves `fall` probes in a row without a
- * word, for ten times as long as a whole conversation takes it, a quarter of a second at least. One
+ * word, for ten times as long as a whole conversation takes it, half a second at least. One
  * that is slow speaks, and each word gives it as long again, up to the timeout. A wait that is a
  * server's custom (postscreen's greet wait) is in its times. With fewer than TIMES_LEAST of these
  * the timeout holds.

@@ -17,7 +17,7 @@ enum {
 	TIMES_LEAST = 5,
 	SLOW_BACK = 80,	  /* percent of slow_ms */
 	SLOW_WEIGHT = 50, /* percent, of a slow backend's weight */
-	TIMES_PATIENCE_MS = 250,
+	TIMES_PATIENCE_MS = 500,
 };
 
 struct times {

@@ -202,13 +202,13 @@ static struct config_block *turns_to(struct bench *b, int times, const struct se
 	return block;
 }
 
-static void test_hung_backend_is_down_within_a_second_whatever_its_timeout(void **state)
+static void test_hung_backend_is_down_soon_whatever_its_timeout(void **state)
 {
 	struct bench *b = *state;
 	struct config_block *block = turns_to(b, 6, &server_silent);
 
-	assert_true(comes(b, "mx1", HEALTH_DOWN, 1500));
-	assert_string_equal(b->last.text, "no greeting in 250 ms");
+	assert_true(comes(b, "mx1", HEALTH_DOWN, 2500));
+	assert_string_equal(b->last.text, "no greeting in 500 ms");
 	free(block);
 }
 
@@ -219,7 +219,7 @@ static void test_hung_backend_of_which_little_is_known_has_its_timeout(void **st
 	struct config_block *block = turns_to(b, 1, &server_silent);
 
 	b->told = 0;
-	run_ms(b, 1500);
+	run_ms(b, 2500);
 	assert_int_equal(b->told, 0);
 	free(block);
 }
@@ -239,7 +239,7 @@ static void test_answers_of_a_backend_that_was_down_are_no_measure_of_patience(v
 	b->server.script = &server_silent;
 	engine_suspect(b->engine, &hung);
 	b->told = 0;
-	run_ms(b, 1500);
+	run_ms(b, 2500);
 	assert_int_equal(b->told, 0);
 	free(block);
 }
@@ -252,7 +252,7 @@ static void test_suspected_backend_that_goes_on_speaking_stays_up(void **state)
 	struct config_block *block = turns_to(b, 6, &slow);
 
 	b->told = 0;
-	run_ms(b, 1500);
+	run_ms(b, 2500);
 	assert_int_equal(b->told, 0);
 	free(block);
 }
@@ -391,7 +391,7 @@ int main(void)
 		BENCH_TEST(test_suspected_backend_that_is_dead_is_down_in_under_a_second),
 		BENCH_TEST(test_suspected_backend_that_is_well_is_probed_once_and_stays_up),
 		BENCH_TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
-		BENCH_TEST(test_hung_backend_is_down_within_a_second_whatever_its_timeout),
+		BENCH_TEST(test_hung_backend_is_down_soon_whatever_its_timeout),
 		BENCH_TEST(test_hung_backend_of_which_little_is_known_has_its_timeout),
 		BENCH_TEST(test_answers_of_a_backend_that_was_down_are_no_measure_of_patience),
 		BENCH_TEST(test_suspected_backend_that_goes_on_speaking_stays_up),

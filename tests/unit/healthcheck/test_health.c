@@ -113,10 +113,10 @@ static void test_patience_is_ten_times_what_nearly_all_took(void **state)
 		assert_int_equal(times_patience(&t), 0);
 		times_add(&t, 1, 0);
 	}
-	assert_int_equal(times_patience(&t), 250);
+	assert_int_equal(times_patience(&t), 500);
 	for (int i = 0; i < 50; i++)
-		times_add(&t, 40, 0);
-	assert_int_equal(times_patience(&t), 400);
+		times_add(&t, 80, 0);
+	assert_int_equal(times_patience(&t), 800);
 	for (int i = 0; i < 3; i++)
 		times_add(&t, 6000, 0); /* postscreen */
 	assert_int_equal(times_patience(&t), 60000);

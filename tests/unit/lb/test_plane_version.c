@@ -311,7 +311,7 @@ static void test_version_2_gives_all_but_its_counters(void **state)
 	world_apply(w, plane);
 	w->backends[1].by_operator = OPERATOR_DRAIN;
 	world_apply(w, plane);
-	link = link_id(plane);
+	link = veth_link_id(plane);
 	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_FLOWS], &key, &flow, BPF_ANY), 0);
 	become_version_2(plane);
 
@@ -327,7 +327,7 @@ static void test_version_2_gives_all_but_its_counters(void **state)
 	w->current->settings.hash_key[0] = 1; /* is not known: here ours would be alike, all 0 */
 	assert_same_table(&w->current->pools[0].table, &same->current->pools[0].table);
 	world_apply(w, plane);
-	assert_int_equal(link_id(plane), link);
+	assert_int_equal(veth_link_id(plane), link);
 	assert_same_table(&w->current->pools[0].table, &same->current->pools[0].table);
 	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow), 0);
 	assert_int_equal(plane_map_info(plane->maps[MAP_BACKEND_STATS]).value_size,
