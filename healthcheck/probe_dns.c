@@ -252,6 +252,7 @@ const struct probe_ops probe_dns = {
 		   .defaults = &dns_defaults,
 		   .conf_size = sizeof(struct dns_conf),
 		   .can_tls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct dns_talk),
 	.random_bytes = sizeof(((struct dns_talk *)0)->id),
 	.transport = dns_transport,

@@ -371,6 +371,7 @@ const struct probe_ops probe_http = {
 		   .defaults = &http_defaults,
 		   .conf_size = sizeof(struct http_conf),
 		   .can_tls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct http_talk),
 	.start = http_start,
 	.feed = http_feed,

@@ -379,6 +379,7 @@ const struct probe_ops probe_ldap = {
 		   .conf_size = sizeof(struct ldap_conf),
 		   .can_tls = true,
 		   .can_starttls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct ldap_talk),
 	.start = ldap_start,
 	.feed = ldap_feed,

@@ -454,6 +454,7 @@ const struct probe_ops probe_mysql = {
 		   .keys = mysql_keys,
 		   .conf_size = sizeof(struct mysql_conf),
 		   .can_starttls = true},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct mysql_talk),
 	.start = mysql_start,
 	.feed = mysql_feed,

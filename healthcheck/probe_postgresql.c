@@ -423,6 +423,7 @@ const struct probe_ops probe_postgresql = {
 		   .keys = pg_keys,
 		   .conf_size = sizeof(struct pg_conf),
 		   .can_starttls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct pg_talk),
 	.random_bytes = SCRAM_RANDOM,
 	.start = pg_start,

@@ -150,6 +150,7 @@ const struct probe_ops probe_redis = {
 		   .keys = redis_keys,
 		   .conf_size = sizeof(struct redis_conf),
 		   .can_tls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct redis_talk),
 	.start = redis_start,
 	.feed = redis_feed,

@@ -322,6 +322,7 @@ static const char *smtp_waiting(const void *talk)
 
 const struct probe_ops probe_smtp = {
 	.schema = SMTP_SCHEMA("smtp", false),
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct smtp_talk),
 	.start = smtp_start,
 	.feed = smtp_feed,
@@ -332,6 +333,7 @@ const struct probe_ops probe_smtp = {
 
 const struct probe_ops probe_submission = {
 	.schema = SMTP_SCHEMA("submission", true),
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct smtp_talk),
 	.start = smtp_start,
 	.feed = smtp_feed,
@@ -342,6 +344,7 @@ const struct probe_ops probe_submission = {
 
 const struct probe_ops probe_lmtp = {
 	.schema = SMTP_SCHEMA("lmtp", false),
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct smtp_talk),
 	.start = lmtp_start,
 	.feed = smtp_feed,
