@@ -379,11 +379,12 @@ struct backend *backend_new(struct asker *asker, const struct questions *q)
 	snprintf(b->told.pool, sizeof(b->told.pool), "%s", q->probe.pool->name);
 	snprintf(b->told.backend, sizeof(b->told.backend), "%s", q->probe.backend->name);
 	b->tick = evtimer_new(asker->loop, on_tick, b);
-	if (check_init(&b->probe, asker, &q->probe, on_probe, b) < 0 ||
-	    check_init(&b->agent, asker, &q->agent, on_agent, b) < 0 || !b->tick) {
-		backend_free(b);
+	if (!b->tick) {
+		free(b);
 		return NULL;
 	}
+	check_init(&b->probe, asker, &q->probe, on_probe, b);
+	check_init(&b->agent, asker, &q->agent, on_agent, b);
 	return b;
 }
 

@@ -163,11 +163,7 @@ void check_ask(struct check *c, const struct message_probe *m)
 
 static void timer_set(struct check *c, uint64_t at_ms)
 {
-	uint64_t now_ms = clock_ms();
-	uint64_t wait_ms = at_ms > now_ms ? at_ms - now_ms : 0;
-
-	event_add(c->timer, &(struct timeval){.tv_sec = (time_t)(wait_ms / 1000),
-					      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)});
+	wheel_set(c->asker->wheel, &c->timer, at_ms);
 }
 
 static void timer_set_next(struct check *c)
@@ -200,13 +196,11 @@ static void on_done(void *owner, const struct verdict *said, uint32_t took_ms)
 		asked_begin(c);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_timer(void *owner)
 {
-	struct check *c = arg;
+	struct check *c = owner;
 	int r;
 
-	(void)fd;
-	(void)what;
 	if (c->runner) { /* the operator's */
 		timer_set(c, clock_ms() + BUSY_MS);
 		return;
@@ -248,19 +242,16 @@ static void question_set(struct check *c, const struct question *q)
 	c->question = *q;
 }
 
-int check_init(struct check *c, struct asker *asker, const struct question *q,
-	       check_judge_fn *on_verdict, void *owner)
+void check_init(struct check *c, struct asker *asker, const struct question *q,
+		check_judge_fn *on_verdict, void *owner)
 {
 	*c = (struct check){.asker = asker,
 			    .patience = {.connect_ms = SUSPECT_CONNECT_MS},
 			    .ops = probe_find(q->probe->type),
 			    .on_verdict = on_verdict,
-			    .owner = owner};
+			    .owner = owner,
+			    .timer = {.due = on_timer, .owner = c}};
 	question_set(c, q);
-	if (!c->ops)
-		return 0;
-	c->timer = evtimer_new(asker->loop, on_timer, c);
-	return c->timer ? 0 : -ENOMEM;
 }
 
 void check_fini(struct check *c)
@@ -269,8 +260,7 @@ void check_fini(struct check *c)
 		conversation_end(c);
 	if (c->asked)
 		asked_end(c, 0, 0, "the configuration has changed; try again");
-	if (c->timer)
-		event_free(c->timer);
+	wheel_unset(&c->timer);
 	SSL_CTX_free(c->question.tls);
 }
 

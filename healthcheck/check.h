@@ -25,12 +25,14 @@
 #include "healthcheck/judge.h"
 #include "healthcheck/runner.h"
 #include "healthcheck/via.h"
+#include "healthcheck/wheel.h"
 
 enum { SUSPECT_CONNECT_MS = 250, SUSPECT_AGAIN_MS = 1000 };
 
 /* What all checks of an engine share. */
 struct asker {
 	struct event_base *loop;
+	struct wheel *wheel;
 	struct engine_hooks hooks;
 	uint32_t most_running, running;
 	uint64_t complained_ms;
@@ -59,7 +61,7 @@ struct check {
 	struct judge judge;
 	uint32_t phase;
 	uint64_t started_ms;
-	struct event *timer;
+	struct wheel_timer timer;
 	struct runner *runner;
 	struct via via; /* of the conversation */
 	struct via_turn turn;
@@ -71,11 +73,11 @@ struct check {
 	uint64_t suspected_ms;	  /* last */
 };
 
-/* check_init: it does nothing before check_begin(); 0 or -ENOMEM. A question without a probe type
- * ("", "none") is none.
+/* check_init: it does nothing before check_begin(). A question without a probe type ("", "none") is
+ * none.
  */
-int check_init(struct check *c, struct asker *asker, const struct question *q,
-	       check_judge_fn *on_verdict, void *owner);
+void check_init(struct check *c, struct asker *asker, const struct question *q,
+		check_judge_fn *on_verdict, void *owner);
 void check_fini(struct check *c);
 
 /* check_same: does @q ask the same? Its times, and what its results do, may differ. */

@@ -90,6 +90,9 @@ static const struct rule {
 	{.call = SCMP_SYS(setsockopt),
 	 .n_args = 2,
 	 .args = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_MARK)}},
+	{.call = SCMP_SYS(setsockopt),
+	 .n_args = 2,
+	 .args = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_LINGER)}},
 	{.call = SCMP_SYS(fcntl), .n_args = 1, .args = {SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS)}},
 	/* memory that is not, and does not become, executable */
 	{.call = SCMP_SYS(mmap), .n_args = 1, .args = {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},

@@ -76,8 +76,17 @@ enum probe_transport {
 	TRANSPORT_PROGRAM, /* .start writes nothing; .feed is given the program's output (ran.h) */
 };
 
+/* Who speaks first on a new connection: what the wire may spare (wire_tcp.c). */
+enum probe_opening {
+	OPENING_UNSAID,
+	OPENING_OURS,
+	OPENING_SERVERS,
+	OPENING_NOBODYS, /* that it is there is all */
+};
+
 struct probe_ops {
 	struct probe_schema schema;
+	enum probe_opening opening; /* as configured, without TLS */
 	size_t talk_size;
 	size_t random_bytes; /* that a talk begins with, instead of zeroes */
 	/* NULL: TRANSPORT_TCP; with TLS always */

@@ -263,6 +263,7 @@ const struct probe_ops probe_dns = {
 		   .conf_size = sizeof(struct dns_conf),
 		   .can_tls = true,
 		   .check = dns_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct dns_talk),
 	.random_bytes = sizeof(((struct dns_talk *)0)->id),
 	.transport = dns_transport,

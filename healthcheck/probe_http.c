@@ -381,6 +381,7 @@ const struct probe_ops probe_http = {
 		   .conf_size = sizeof(struct http_conf),
 		   .can_tls = true,
 		   .check = http_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct http_talk),
 	.start = http_start,
 	.feed = http_feed,

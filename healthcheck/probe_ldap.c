@@ -392,6 +392,7 @@ const struct probe_ops probe_ldap = {
 		   .can_tls = true,
 		   .can_starttls = true,
 		   .check = ldap_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct ldap_talk),
 	.start = ldap_start,
 	.feed = ldap_feed,

@@ -471,6 +471,7 @@ const struct probe_ops probe_mysql = {
 		   .conf_size = sizeof(struct mysql_conf),
 		   .can_starttls = true,
 		   .check = mysql_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct mysql_talk),
 	.start = mysql_start,
 	.feed = mysql_feed,

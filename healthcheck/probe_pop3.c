@@ -186,6 +186,7 @@ const struct probe_ops probe_pop3 = {
 		   .can_tls = true,
 		   .can_starttls = true,
 		   .check = pop3_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct pop3_talk),
 	.start = pop3_start,
 	.feed = pop3_feed,

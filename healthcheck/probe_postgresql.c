@@ -439,6 +439,7 @@ const struct probe_ops probe_postgresql = {
 		   .conf_size = sizeof(struct pg_conf),
 		   .can_starttls = true,
 		   .check = pg_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct pg_talk),
 	.random_bytes = SCRAM_RANDOM,
 	.start = pg_start,

@@ -160,6 +160,7 @@ const struct probe_ops probe_redis = {
 		   .conf_size = sizeof(struct redis_conf),
 		   .can_tls = true,
 		   .check = redis_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct redis_talk),
 	.start = redis_start,
 	.feed = redis_feed,

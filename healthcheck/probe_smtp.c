@@ -325,8 +325,9 @@ static const char *smtp_waiting(const void *talk)
 			   .can_starttls = true,                                                   \
 			   .wants_starttls = (by_starttls),                                        \
 			   .check = smtp_check},                                                   \
-		.talk_size = sizeof(struct smtp_talk), .start = (how_to_start), .feed = smtp_feed, \
-		.secured = smtp_secured, .waiting = smtp_waiting, .bye = "QUIT\r\n",               \
+		.opening = OPENING_SERVERS, .talk_size = sizeof(struct smtp_talk),                 \
+		.start = (how_to_start), .feed = smtp_feed, .secured = smtp_secured,               \
+		.waiting = smtp_waiting, .bye = "QUIT\r\n",                                        \
 	}
 
 const struct probe_ops probe_smtp = SMTP_OPS("smtp", false, smtp_start);

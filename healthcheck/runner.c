@@ -43,7 +43,7 @@ struct runner {
 	struct veil veil; /* over what was secret in this conversation */
 	void *talk;
 	struct buf in, out;
-	char in_bytes[PROBE_IN_BYTES], out_bytes[PROBE_OUT_BYTES];
+	char in_bytes[PROBE_IN_BYTES], out_bytes[PROBE_OUT_BYTES]; /* last: not zeroed */
 };
 
 static uint32_t elapsed_ms(const struct runner *r)
@@ -121,12 +121,24 @@ static void connection_broken(struct runner *r, int error)
 	runner_end(r);
 }
 
+/* It may be connected, unnoticed: then it has the time of the whole, if this was the connection's.
+ */
+static bool connecting_is_late(struct runner *r)
+{
+	bool hurried = r->patience.connect_ms > 0;
+
+	wire_look(&r->wire);
+	return r->at == RUNNER_CONNECTING || (r->at != RUNNER_ENDED && !hurried);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
 	struct verdict verdict;
 
 	(void)fd;
+	if (what & EV_TIMEOUT && r->at == RUNNER_CONNECTING && !connecting_is_late(r))
+		return;
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED && r->wire.ops == &wire_program) {
 		probe_end(&r->verdict, VERDICT_UNABLE, 0, "programs are not being run");
 		runner_end(r);
@@ -211,6 +223,7 @@ static void handshake_begin(struct runner *r);
 
 static void step_take(struct runner *r, enum probe_step step, size_t before)
 {
+	r->wire.last = step == PROBE_DONE;
 	probe_said(r, before);
 	if (step == PROBE_START_TLS) {
 		handshake_begin(r);
@@ -313,12 +326,13 @@ static void on_ready(void *owner)
 	char text[INET6_ADDRSTRLEN], via[VIA_TEXT];
 	int result;
 
-	addr_format(&w->addr, text);
-	if (w->ops->stream)
+	if (r->dialogue.line && w->ops->stream)
 		dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u%s in %u ms",
-			      text, w->port, via_text(&w->via, via), elapsed_ms(r));
-	else
-		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s", text, w->ops->name);
+			      addr_format(&w->addr, text), w->port, via_text(&w->via, via),
+			      elapsed_ms(r));
+	else if (r->dialogue.line)
+		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s",
+			      addr_format(&w->addr, text), w->ops->name);
 	if (r->patience.connect_ms || r->patience.silence_ms)
 		deadline_set(r, elapsed_ms(r), r->patience.silence_ms);
 	result = r->probe.proxy == PROXY_NONE ? 0 : proxy_send(r);
@@ -468,10 +482,11 @@ static void veil_begin(struct runner *r)
 
 static struct runner *runner_alloc(const struct runner_request *q)
 {
-	struct runner *r = calloc(1, sizeof(*r));
+	struct runner *r = malloc(sizeof(*r));
 
 	if (!r)
 		return NULL;
+	memset(r, 0, offsetof(struct runner, in_bytes));
 	r->wire.fd = -1;
 	r->talk = calloc(1, q->ops->talk_size ? q->ops->talk_size : 1);
 	r->deadline = evtimer_new(q->loop, on_deadline, r);
@@ -480,6 +495,16 @@ static struct runner *runner_alloc(const struct runner_request *q)
 		return NULL;
 	}
 	return r;
+}
+
+/* With a PROXY header or TLS it is ours, but for the price of one packet a server that closes at
+ * once is told from one that resets: it must not find our bytes, unread.
+ */
+static enum probe_opening opening_of(const struct runner *r)
+{
+	bool plain = r->probe.tls != TLS_IMPLICIT && r->probe.proxy == PROXY_NONE;
+
+	return plain ? r->ops->opening : OPENING_UNSAID;
 }
 
 static void wire_set_up(struct runner *r, const struct runner_request *q)
@@ -500,8 +525,11 @@ static void wire_set_up(struct runner *r, const struct runner_request *q)
 		.backend = q->backend,
 		.addr = q->addr,
 		.port = q->port,
-		.via = q->via,
 		.timeout_ms = q->probe->timeout_ms,
+		.via = q->via,
+		.opening = opening_of(r),
+		.prompt = r->probe.tls != TLS_NONE || r->probe.proxy != PROXY_NONE,
+		.unseen = opening_of(r) == OPENING_SERVERS && !q->line && !q->patience.connect_ms,
 		.fd = -1,
 	};
 }

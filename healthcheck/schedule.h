@@ -16,6 +16,7 @@
 
 enum {
 	SCHEDULE_FIRST_MS = 1000,  /* within which each backend has begun its first probe */
+	SCHEDULE_SLOT_MS = 20,	   /* the probes of so long a time begin together (wheel.h) */
 	SCHEDULE_SUSPECT_MS = 100, /* between two probes of a backend that is suspected */
 };
 

@@ -94,7 +94,7 @@ void veil_cover(const struct veil *veil, char *text, size_t size)
 {
 	bool cut = strlen(text) + 6 > size; /* an escape sequence is not begun without room */
 
-	for (char *at = text; *at; at++) {
+	for (char *at = text; *at && veil->n > 0; at++) {
 		size_t m = longest_match(veil, at, cut);
 
 		if (m < VEIL_LEAST)
