@@ -369,9 +369,13 @@ static void table_read(struct neighbours *n)
 /* What is not there was never asked for, or was flushed: ask. */
 static void entries_tend(struct neighbours *n)
 {
+	const struct timeval soon = {.tv_usec = SETTLE_MS * 1000};
+
 	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
 		if (n->full[ipv6] && clock_ms() - n->full_ms[ipv6] >= FULL_MS)
 			full_set(n, ipv6, false);
+		else if (n->full[ipv6] && !event_pending(n->again, EV_TIMEOUT, NULL))
+			event_add(n->again, &soon); /* it came a little early */
 	}
 	for (uint32_t i = 0; i < n->n_ways; i++) {
 		struct way *way = &n->ways[i];
