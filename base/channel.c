@@ -177,6 +177,29 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	/* any other error shows up as the end of file on the reading side */
 }
 
+/* descriptor_take: the one that came along, or -1. The room for one is room for two, and a child
+ * that is not itself any more may fill it: then there is none, and the packet is nonsense (false).
+ */
+static bool descriptor_take(struct msghdr *msg, int *ret_fd)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	size_t n;
+	int fd;
+
+	*ret_fd = -1;
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return true;
+	n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(fd);
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+		if (n == 1)
+			*ret_fd = fd;
+		else
+			close(fd);
+	}
+	return n <= 1;
+}
+
 /* packet_receive: one packet; its payload's size, 0 at the end of file, or -errno. */
 static ssize_t packet_receive(int sock, struct wire *wire, union largest *payload, int *ret_fd)
 {
@@ -197,11 +220,20 @@ static ssize_t packet_receive(int sock, struct wire *wire, union largest *payloa
 	*ret_fd = -1;
 	if (n < 0)
 		return -errno;
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	return descriptor_take(&msg, ret_fd) ? n : -EPROTO;
+}
 
-	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(int));
-	return n;
+size_t channel_waiting(const struct channel *c)
+{
+	return c->queue_bytes;
+}
+
+void channel_pause(struct channel *c, bool pause)
+{
+	if (pause)
+		event_del(c->readable);
+	else
+		event_add(c->readable, NULL);
 }
 
 static void channel_broken(struct channel *c)

@@ -7,6 +7,7 @@
 #ifndef SLUICE_BASE_CHANNEL_H
 #define SLUICE_BASE_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/message.h"
@@ -33,6 +34,11 @@ void channel_free(struct channel *c);
  * 0, -ENOBUFS when the queue is full, -EPIPE when the other end is gone.
  */
 int channel_send(struct channel *c, enum message_type type, const void *payload, int fd);
+
+/* channel_waiting: bytes that the socket did not take yet. */
+size_t channel_waiting(const struct channel *c);
+/* channel_pause: do not read what comes (a turn that has begun ends), or do so again. */
+void channel_pause(struct channel *c, bool pause);
 
 /* channel_flush: block until what is queued was taken, @timeout_ms at most; for the last words. */
 int channel_flush(struct channel *c, int timeout_ms);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* child.c: giving up privileges, by libcap-ng. */
+/* child.c: giving up privileges, by libcap-ng; how a child fares. */
 #include "base/child.h"
 
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -60,4 +62,20 @@ int child_confine(const char *user, const int *caps)
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return 0;
+}
+
+uint64_t child_waited_ms(pid_t pid)
+{
+	uint64_t waited_ns = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*u %" SCNu64, &waited_ns) != 1)
+		waited_ns = 0;
+	fclose(f);
+	return waited_ns / 1000000;
 }

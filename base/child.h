@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* child.h: what a child process is, and how it gives up what it does not need.
+/* child.h: what a child process is, how it gives up what it does not need, and how it fares.
  *
  * Each of lb/, healthcheck/, vrrp/ and programs/ exports one `const struct child`. The parent forks
  * and execs /proc/self/exe for it, with its end of the channel as descriptor CHILD_CHANNEL_FD;
@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { CHILD_CHANNEL_FD = 3, CHILD_CAPS = 8 };
 
@@ -34,5 +35,8 @@ struct child {
  * 0 or -errno.
  */
 int child_confine(const char *user, const int *caps);
+
+/* child_waited_ms: for how long in its life it was ready and no CPU was free; 0 = not known. */
+uint64_t child_waited_ms(pid_t pid);
 
 #endif

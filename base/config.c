@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/url.h"
 
 enum { SECRET_LEAST = 16, SECRET_MOST = 4096 };
 
@@ -63,6 +66,17 @@ const char *config_probe_command(const struct config_probe *probe)
 	return (const char *)probe->conf + probe->command_at;
 }
 
+void config_hook_name(const struct config_hook *hook, char ret[static CONFIG_PATH_SIZE])
+{
+	struct url url;
+
+	if (hook->url[0] && url_parse(hook->url, &url) == 0)
+		snprintf(ret, CONFIG_PATH_SIZE, "%s://%.240s", url.tls ? "https" : "http",
+			 url.authority);
+	else
+		snprintf(ret, CONFIG_PATH_SIZE, "%.*s", CONFIG_PATH_SIZE - 1, hook->command.words);
+}
+
 int config_find_pool(const struct config *c, const char *name)
 {
 	for (uint32_t i = 0; i < c->n_pools; i++) {
@@ -75,10 +89,19 @@ int config_find_pool(const struct config *c, const char *name)
 int config_find_backend(const struct config *c, uint32_t pool, const char *name)
 {
 	const struct config_pool *p = config_pool(c, pool);
+	uint32_t low = p->first_backend, high = low + p->n_backends;
 
-	for (uint32_t i = p->first_backend; i < p->first_backend + p->n_backends; i++) {
-		if (strcmp(config_backend(c, i)->name, name) == 0)
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		uint32_t i = *(const uint32_t *)array_at(c, c->by_name_at, sizeof(i), middle);
+		int r = strcmp(config_backend(c, i)->name, name);
+
+		if (r == 0)
 			return (int)i;
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return -ENOENT;
 }
@@ -161,7 +184,7 @@ int config_map(int fd, const struct config **ret_config)
 	    !array_fits(c, c->pools_at, sizeof(struct config_pool), c->n_pools) ||
 	    !array_fits(c, c->backends_at, sizeof(struct config_backend), c->n_backends) ||
 	    !array_fits(c, c->services_at, sizeof(struct config_service), c->n_services) ||
-	    !files_fit(c)) {
+	    !array_fits(c, c->by_name_at, sizeof(uint32_t), c->n_backends) || !files_fit(c)) {
 		munmap((void *)(uintptr_t)c, (size_t)st.st_size);
 		return -EPROTO;
 	}

@@ -127,11 +127,13 @@ struct config_probe {
 	uint16_t port;		   /* 0: the backend's */
 	uint32_t interval_ms;	   /* between the starts of two probes: 100 .. 3,600,000 */
 	uint32_t interval_down_ms; /* while it is not up */
-	uint32_t
-		interval_rising_ms; /* after a result that may turn its state, until that is sure */
-	uint32_t timeout_ms;	    /* for the whole conversation */
-	uint32_t slow_ms;	    /* a median above this is slow; 0 = nothing is */
-	uint8_t rise, fall;	    /* agreeing results that turn the state: 1 .. 100 */
+	/* after a result that may turn its state, until that is sure: of one that is not up, and of
+	 * one that is
+	 */
+	uint32_t interval_rising_ms, interval_falling_ms;
+	uint32_t timeout_ms; /* for the whole conversation */
+	uint32_t slow_ms;    /* a median above this is slow; 0 = nothing is */
+	uint8_t rise, fall;  /* agreeing results that turn the state: 1 .. 100 */
 	uint16_t command_at; /* where in conf its "command" is, as KEY_LIST; 0 = it has none */
 	uint8_t flap_limit;  /* turns within flap_period_ms that hold it down; 0 = never */
 	uint32_t flap_period_ms, flap_hold_ms;
@@ -347,6 +349,7 @@ struct config {
 	uint32_t n_files, files_at; /* struct config_file */
 	uint32_t n_instances, n_tracks, n_pools, n_backends, n_services;
 	uint32_t instances_at, tracks_at, pools_at, backends_at, services_at; /* offsets in bytes */
+	uint32_t by_name_at; /* uint32_t: the backends, each pool's ordered by name */
 };
 
 const struct config_instance *config_instance(const struct config *c, uint32_t i);
@@ -366,6 +369,10 @@ const char *config_file(const struct config *c, uint32_t file, size_t *ret_size_
  */
 const char *config_probe_command(const struct config_probe *probe);
 
+/* config_hook_name: what is run, for people: of an URL the host only, as its path and query are
+ * often a secret (a token, a chat's room).
+ */
+void config_hook_name(const struct config_hook *hook, char ret[static CONFIG_PATH_SIZE]);
 /* config_find_pool, config_find_backend: by name; the index, or -ENOENT. */
 int config_find_pool(const struct config *c, const char *name);
 int config_find_backend(const struct config *c, uint32_t pool, const char *name);

@@ -207,6 +207,26 @@ static void files_lay_out(const struct builder *b, uint32_t at, struct config *c
 	}
 }
 
+static int name_compare(const void *a, const void *b, void *config)
+{
+	const struct config_backend *x = config_backend(config, *(const uint32_t *)a);
+	const struct config_backend *y = config_backend(config, *(const uint32_t *)b);
+
+	if (x->pool != y->pool)
+		return x->pool < y->pool ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+/* For config_find_backend(), which is asked with each message about one of ten thousand. */
+static void backends_order(struct config *c)
+{
+	uint32_t *by_name = (void *)((char *)c + c->by_name_at);
+
+	for (uint32_t i = 0; i < c->n_backends; i++)
+		by_name[i] = i;
+	qsort_r(by_name, c->n_backends, sizeof(*by_name), name_compare, c);
+}
+
 /* flatten: the value of all that was built. The backends of a pool stand together. */
 static struct config *flatten(const struct builder *b)
 {
@@ -224,6 +244,7 @@ static struct config *flatten(const struct builder *b)
 	head.pools_at = lay_out(&size, head.n_pools, sizeof(struct config_pool));
 	head.backends_at = lay_out(&size, head.n_backends, sizeof(struct config_backend));
 	head.services_at = lay_out(&size, head.n_services, sizeof(struct config_service));
+	head.by_name_at = lay_out(&size, head.n_backends, sizeof(uint32_t));
 	head.n_files = b->n_files;
 	head.files_at = lay_out(&size, head.n_files, sizeof(struct config_file));
 	bytes_at = (uint32_t)size;
@@ -244,6 +265,7 @@ static struct config *flatten(const struct builder *b)
 		*(struct config_backend *)(uintptr_t)config_backend(c, i) = b->backends[i]->value;
 	for (uint32_t i = 0; i < head.n_services; i++)
 		*(struct config_service *)(uintptr_t)config_service(c, i) = b->services[i]->value;
+	backends_order(c);
 	files_lay_out(b, bytes_at, c);
 	return c;
 }

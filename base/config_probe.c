@@ -5,14 +5,14 @@
 
 #include "base/config_build.h"
 
-enum { PROBE_KEYS_MOST = 60, SCHEMAS_MOST = 32 };
+enum { PROBE_KEYS_MOST = 60, SCHEMAS_MOST = 32, FALLING_LEAST_MS = 250 };
 
 static const char *const common_keys[] = {
 	"type",		 "tls",	    "port",	  "interval",	 "interval_down",
 	"timeout",	 "rise",    "fall",	  "slow_ms",	 "interval_rising",
-	"proxy",	 "via",	    "tls_verify", "tls_name",	 "tls_ca",
+	"proxy",	 "via",	    "tls_verify", "tls_name",	 "interval_falling",
 	"tls_cert",	 "tls_key", "flap_limit", "flap_period", "flap_hold",
-	"tls_warn_days", NULL};
+	"tls_warn_days", "tls_ca",  NULL};
 
 static const struct probe_schema none = {.name = "none", .no_port = true};
 
@@ -166,16 +166,31 @@ static void tls_build(struct builder *b, const config_setting_t *s,
 
 /* ---- when, and what its results do ---- */
 
+/* Unless told otherwise: what refuses, or says that it leaves, is out after little more than one
+ * interval. A quicker eye than a quarter of a second would see one stumble `fall` times.
+ */
+static uint32_t falling_default(const struct config_probe *p)
+{
+	uint32_t quarter_ms = p->interval_ms / 4;
+	uint32_t ms = quarter_ms > FALLING_LEAST_MS ? quarter_ms : FALLING_LEAST_MS;
+
+	if (ms > p->interval_ms)
+		ms = p->interval_ms;
+	return ms < p->interval_rising_ms ? ms : p->interval_rising_ms;
+}
+
 static void times_build(struct builder *b, const config_setting_t *s, struct config_probe *p)
 {
 	struct reader *r = &b->reader;
 	int64_t n;
 
 	get_duration(r, s, "interval", 100, 3600000, &p->interval_ms);
-	/* unless told otherwise: a hanging server is down after fall x interval */
+	/* unless told otherwise: a hanging server is down after fall x timeout */
 	p->timeout_ms = p->interval_down_ms = p->interval_rising_ms = p->interval_ms;
 	get_duration(r, s, "interval_down", 100, 3600000, &p->interval_down_ms);
 	get_duration(r, s, "interval_rising", 100, 3600000, &p->interval_rising_ms);
+	p->interval_falling_ms = falling_default(p);
+	get_duration(r, s, "interval_falling", 100, 3600000, &p->interval_falling_ms);
 	get_duration(r, s, "timeout", 50, 600000, &p->timeout_ms);
 	get_duration(r, s, "flap_period", 1000, 86400000, &p->flap_period_ms);
 	get_duration(r, s, "flap_hold", 0, 86400000, &p->flap_hold_ms);
@@ -224,6 +239,7 @@ static const struct config_probe probe_defaults = {
 	.interval_ms = 2000,
 	.interval_down_ms = 2000,
 	.interval_rising_ms = 2000,
+	.interval_falling_ms = 500,
 	.timeout_ms = 2000,
 	.rise = 2,
 	.fall = 3,

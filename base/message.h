@@ -30,6 +30,7 @@ enum {
 	M(SUSPECT, struct message_suspect)                                                         \
 	M(RUN, struct message_run)                                                                 \
 	M(RAN, struct message_ran)                                                                 \
+	M(TALLY, struct message_tally)                                                             \
 	M(OPERATOR, struct message_operator)                                                       \
 	M(VRRP, struct message_vrrp)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
@@ -106,7 +107,7 @@ enum { TLS_DAYS_UNKNOWN = INT32_MAX };
 struct message_health {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
 	uint32_t health; /* enum health: what all of them come to */
-	uint32_t weight; /* in percent of its weight: 100, or less (slow, agent) */
+	uint32_t weight; /* in percent of its weight: 100, or less (slow, probe, agent) */
 	uint32_t slow;	 /* 1: its answers take longer than slow_ms */
 	struct said said[SAYERS];
 	uint32_t p50_ms, p99_ms;       /* of the last hundred that passed */
@@ -126,6 +127,7 @@ struct message_health {
  */
 struct message_suspect {
 	char pool[NAME_SIZE], backend[NAME_SIZE];
+	uint32_t hung;		 /* 1: it lets clients connect, and then says nothing */
 	char text[VERDICT_TEXT]; /* "32 SYNs in 400 ms, none became a connection" */
 };
 
@@ -153,6 +155,21 @@ struct message_ran {
 	int32_t error;
 	int32_t status;		 /* its exit status; 128 + signal */
 	char output[RAN_OUTPUT]; /* the beginning of it, NUL-terminated, as it came */
+};
+
+/* programs -> parent -> lb: what became of an on_change hook's changes, or of a pool's heal, since
+ * programs began (or the hook was configured): after each MESSAGE_CONFIG, and when it changed, with
+ * the next PING. parent -> lb after a restart: the last ones.
+ */
+struct message_tally {
+	uint32_t hook;	       /* its number in the file, from 1; 0 = heal */
+	uint32_t waiting;      /* changes; backends that are down */
+	char pool[NAME_SIZE];  /* of heal; else "" */
+	uint64_t done, failed; /* changes that were told, or given up; runs that ended */
+	uint64_t again;	       /* tries after the first; runs after a backend's first */
+	uint64_t dropped;      /* changes that found the queue full */
+	uint32_t failing;      /* 1: the last one failed */
+	uint32_t padding;
 };
 
 /* lb -> parent -> programs: what the operator wants of a backend, when it changes and, where that

@@ -24,7 +24,6 @@
 
 #define IP_HEADER_AT   ((__u32)sizeof(struct ethhdr))
 #define ETHERTYPE_LAST 12
-#define SECOND_NS      1000000000ULL
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -117,11 +116,6 @@ static __noinline int passage_read(struct __sk_buff *skb, struct passage *g)
 
 /* ---- who is it? ---- */
 
-static __always_inline __u32 now_s(void)
-{
-	return (__u32)(bpf_ktime_get_ns() / SECOND_NS);
-}
-
 static __always_inline int is_opening(const struct passage *g)
 {
 	return (g->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
@@ -151,7 +145,7 @@ static __always_inline __be16 passage_find(const struct passage *g, struct tuple
 			return key->sport;
 		}
 		if (!*ret_free && (i == 0 || port >= PROBE_PORT_LEAST) &&
-		    (!r || (__s32)(now - r->until_s) > 0))
+		    (!r || probe_is_over(r, now)))
 			*ret_free = key->sport;
 	}
 	return 0;
@@ -162,7 +156,7 @@ static __noinline int passage_open(struct passage *g, const struct probe_vip *vi
 {
 	struct tuple key = {.protocol = IPPROTO_TCP, .dport = vip->port};
 	struct probe_return fresh = {.port = g->sport};
-	__u32 now = now_s();
+	__u32 now = probe_now_s();
 	__be16 port, free;
 
 	__builtin_memcpy(key.dst, vip->vip, 16);

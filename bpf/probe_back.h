@@ -3,9 +3,11 @@
  *
  * It comes from the VIP and its port, for a port of the node's own. `probe_returns`, written by
  * probe.bpf.c when the probe left, says which backend that is: the packet gets its address as
- * source again and is passed up, to the socket that is connected to it. This has to come before the
- * kernel's stack: on the active node the VIP is a local address, and packets from it are refused.
- * Where VIP and backend are of different families (mode tunnel), the IP header is another one.
+ * source again and is passed up, to the socket that is connected to it. What comes after the
+ * probe's time is not its: the node may be a client of the VIP itself, from the same port. This has
+ * to come before the kernel's stack: on the active node the VIP is a local address, and packets
+ * from it are refused. Where VIP and backend are of different families (mode tunnel), the IP header
+ * is another one.
  */
 #ifndef SLUICE_BPF_PROBE_BACK_H
 #define SLUICE_BPF_PROBE_BACK_H
@@ -133,7 +135,7 @@ static __noinline int probe_back(struct xdp_md *ctx, const struct packet *p)
 	key.sport = (__be16)(p->ports >> 16);
 	key.dport = (__be16)p->ports;
 	to = bpf_map_lookup_elem(&probe_returns, &key);
-	if (!to)
+	if (!to || probe_is_over(to, probe_now_s()))
 		return NEXT;
 	is.ipv6 = !addr_is_mapped(to->backend);
 	probe_words(is.src, to->backend, is.ipv6);

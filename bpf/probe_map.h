@@ -16,4 +16,15 @@ struct {
 	__type(value, struct probe_return);
 } probe_returns SEC(".maps");
 
+static __always_inline __u32 probe_now_s(void)
+{
+	return (__u32)(bpf_ktime_get_ns() / 1000000000ULL);
+}
+
+/* probe_is_over: its tuple may be another's. */
+static __always_inline int probe_is_over(const struct probe_return *r, __u32 now_s)
+{
+	return (__s32)(now_s - r->until_s) > 0;
+}
+
 #endif

@@ -61,6 +61,8 @@ static void page(const json_t *answer, bool degraded)
 					       "backends", "live", "flows", NULL};
 	static const char *const backends[] = {"pool", "backend", "address", "state", "weight",
 					       "live", "since",	  "why",     NULL};
+	static const char *const hooks[] = {"hook",   "run",   "waiting", "done",
+					    "failed", "again", "dropped", NULL};
 	static const char *const processes[] = {"process", "pid", "restarts", "since", NULL};
 	const char *node = json_string_value(json_object_get(answer, "node"));
 	const char *version = json_string_value(json_object_get(answer, "version"));
@@ -75,6 +77,7 @@ static void page(const json_t *answer, bool degraded)
 	part(answer, "Virtual addresses", "vrrp", vrrp);
 	part(answer, "Services", "services", services);
 	part(answer, "Backends", "backends", backends);
+	part(answer, "Hooks", "hooks", hooks);
 	part(answer, "Processes", "processes", processes);
 }
 

@@ -53,10 +53,26 @@ static struct flap_limits limits_of(const struct backend *b)
 
 static uint32_t weight_of(const struct backend *b)
 {
-	uint32_t agent = b->agent_weight == WEIGHT_UNSAID ? 100 : b->agent_weight;
-	uint32_t weight = agent * (b->times.slow ? SLOW_WEIGHT : 100) / 100;
+	uint32_t weight = (uint32_t)b->weights[SAYER_PROBE] * b->weights[SAYER_AGENT] *
+			  (b->times.slow ? SLOW_WEIGHT : 100) / 10000;
 
 	return weight > 0 ? weight : 1; /* 0 % is "leaving" (judge_agent()) */
+}
+
+/* What @sayer asks for, if anything; the last word holds. Did the weight change? */
+static bool weight_take(struct backend *b, enum sayer sayer, const struct verdict *v)
+{
+	uint32_t weight;
+
+	if (v->weight != WEIGHT_UNSAID)
+		b->weights[sayer] = v->weight;
+	weight = weight_of(b);
+	if (weight == b->told.weight)
+		return false;
+	b->told.weight = weight;
+	log_notice("backend %s weight: pool=%s by=%s weight=%u%%", b->told.backend, b->told.pool,
+		   sayer_names[sayer], weight);
+	return true;
 }
 
 static enum health health_of(const struct backend *b)
@@ -211,8 +227,11 @@ static void expiry_watch(struct backend *b, const struct verdict *v)
 		    v->tls_days < 0 ? "has expired" : "expires soon", b->told.pool, v->tls_days);
 }
 
-/* What is counted of each verdict. Did its speed turn? */
-static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms)
+/* What is counted of each verdict. Did its speed turn? One that comes back from a stop takes for
+ * its first answer as long as it was away: that is no answer of its kind (times_patience()).
+ */
+static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t took_ms,
+			  enum health before)
 {
 	uint32_t slow_ms = b->probe.question.probe->slow_ms;
 
@@ -224,7 +243,7 @@ static bool verdict_count(struct backend *b, const struct verdict *v, uint32_t t
 	if (v->word != VERDICT_PASS)
 		return false;
 	b->told.passed++;
-	if (!times_add(&b->times, took_ms, slow_ms))
+	if (before == HEALTH_DOWN || !times_add(&b->times, took_ms, slow_ms))
 		return false;
 	b->told.slow = b->times.slow;
 	b->told.weight = weight_of(b);
@@ -241,8 +260,9 @@ static void on_probe(struct check *c, const struct verdict *v, uint32_t took_ms)
 	const struct flap_limits limits = limits_of(b);
 	enum health before = c->judge.health;
 	struct judgement judgement = judge_verdict(&c->judge, probe->rise, probe->fall, v->word);
-	bool changed = verdict_count(b, v, took_ms) || judgement.changed;
+	bool changed = verdict_count(b, v, took_ms, before) || judgement.changed;
 
+	changed = weight_take(b, SAYER_PROBE, v) || changed;
 	b->told.took_ms = took_ms;
 	if (judgement.changed) {
 		bool up = c->judge.health == HEALTH_UP;
@@ -267,23 +287,15 @@ static void on_agent(struct check *c, const struct verdict *v, uint32_t took_ms)
 {
 	struct backend *b = c->owner;
 	struct judgement judgement = judge_agent(&c->judge, v->word, v->weight);
-	bool spoke = judgement.needed > 0;
-	uint32_t weight;
+	bool changed = judgement.changed;
 
-	if (spoke && v->weight != WEIGHT_UNSAID)
-		b->agent_weight = v->weight;
-	weight = weight_of(b);
-	if (judgement.changed) {
+	if (changed) {
 		say(b, SAYER_AGENT, c->judge.health, v->text);
 		backend_settle(b, SAYER_AGENT, v, took_ms, &judgement);
 	}
-	if (weight != b->told.weight)
-		log_notice("backend %s weight: pool=%s by=agent weight=%u%%", b->told.backend,
-			   b->told.pool, weight);
-	if (judgement.changed || weight != b->told.weight) {
-		b->told.weight = weight;
+	changed = weight_take(b, SAYER_AGENT, v) || changed;
+	if (changed)
 		backend_tell(b);
-	}
 }
 
 /* ---- from outside ---- */
@@ -307,6 +319,14 @@ static void flap_seed(struct backend *b, const struct said *said)
 		b->told.said[SAYER_FLAP] = *said;
 }
 
+/* What the agent of a process before us asked for. */
+static uint8_t weight_seed(const struct message_health *m)
+{
+	uint32_t weight = m->slow ? m->weight * 100 / SLOW_WEIGHT : m->weight;
+
+	return (uint8_t)(weight > 0 && weight < 100 ? weight : 100);
+}
+
 void backend_seed(struct backend *b, const struct message_health *m)
 {
 	const struct said *probe = &m->said[SAYER_PROBE], *agent = &m->said[SAYER_AGENT];
@@ -317,7 +337,6 @@ void backend_seed(struct backend *b, const struct message_health *m)
 	b->told = *m;
 	b->told.passed = b->told.failed = b->told.left = 0; /* of this process */
 	b->told.slow = 0;
-	b->told.weight = 100;
 	memset(b->told.said, 0, sizeof(b->told.said));
 	b->told.said[SAYER_PROBE] =
 		is_health(probe->health) && probe->health != HEALTH_UNKNOWN
@@ -327,7 +346,9 @@ void backend_seed(struct backend *b, const struct message_health *m)
 	if (b->agent.ops && is_health(agent->health)) {
 		b->told.said[SAYER_AGENT] = *agent;
 		b->agent.judge.health = (enum health)agent->health;
+		b->weights[SAYER_AGENT] = weight_seed(m);
 	}
+	b->told.weight = weight_of(b);
 	flap_seed(b, &m->said[SAYER_FLAP]);
 	b->told.health = health_of(b);
 	b->told_ms = clock_ms();
@@ -338,7 +359,7 @@ void backend_suspect(struct backend *b, const struct message_suspect *m)
 {
 	char text[2 * VERDICT_TEXT];
 
-	if (check_suspect(&b->probe))
+	if (check_suspect(&b->probe, m->hung ? times_patience(&b->times) : 0))
 		log_notice("backend %s suspected, probed at once: pool=%s text=%s", b->told.backend,
 			   b->told.pool, log_quote(m->text, strlen(m->text), text, sizeof(text)));
 }
@@ -352,17 +373,18 @@ struct backend *backend_new(struct asker *asker, const struct questions *q)
 	if (!b)
 		return NULL;
 	b->asker = asker;
-	b->agent_weight = WEIGHT_UNSAID;
+	b->weights[SAYER_PROBE] = b->weights[SAYER_AGENT] = 100;
 	b->told.weight = 100;
 	b->told.tls_days = TLS_DAYS_UNKNOWN;
 	snprintf(b->told.pool, sizeof(b->told.pool), "%s", q->probe.pool->name);
 	snprintf(b->told.backend, sizeof(b->told.backend), "%s", q->probe.backend->name);
 	b->tick = evtimer_new(asker->loop, on_tick, b);
-	if (check_init(&b->probe, asker, &q->probe, on_probe, b) < 0 ||
-	    check_init(&b->agent, asker, &q->agent, on_agent, b) < 0 || !b->tick) {
-		backend_free(b);
+	if (!b->tick) {
+		free(b);
 		return NULL;
 	}
+	check_init(&b->probe, asker, &q->probe, on_probe, b);
+	check_init(&b->agent, asker, &q->agent, on_agent, b);
 	return b;
 }
 

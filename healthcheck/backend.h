@@ -21,7 +21,7 @@ struct backend {
 	struct check probe, agent;
 	struct flap flap;
 	struct times times;
-	uint8_t agent_weight;	    /* percent, the last one it said; WEIGHT_UNSAID */
+	uint8_t weights[2];	    /* percent, as its probe and its agent said last */
 	struct message_health told; /* kept up to date; last, or from the seed */
 	struct event *tick;	    /* to tell again, or a hold's end */
 	uint64_t told_ms;

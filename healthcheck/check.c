@@ -62,7 +62,7 @@ static int conversation_begin(struct check *c, runner_done_fn *done, dialogue_li
 		.backend = c->question.backend->name,
 		.addr = c->question.backend->addr,
 		.port = question_port(&c->question),
-		.connect_ms = c->suspected && !line ? SUSPECT_CONNECT_MS : 0,
+		.patience = c->suspected && !line ? c->patience : (struct patience){0},
 		.done = done,
 		.line = line,
 		.owner = c,
@@ -163,11 +163,7 @@ void check_ask(struct check *c, const struct message_probe *m)
 
 static void timer_set(struct check *c, uint64_t at_ms)
 {
-	uint64_t now_ms = clock_ms();
-	uint64_t wait_ms = at_ms > now_ms ? at_ms - now_ms : 0;
-
-	event_add(c->timer, &(struct timeval){.tv_sec = (time_t)(wait_ms / 1000),
-					      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)});
+	wheel_set(c->asker->wheel, &c->timer, at_ms);
 }
 
 static void timer_set_next(struct check *c)
@@ -200,13 +196,11 @@ static void on_done(void *owner, const struct verdict *said, uint32_t took_ms)
 		asked_begin(c);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_timer(void *owner)
 {
-	struct check *c = arg;
+	struct check *c = owner;
 	int r;
 
-	(void)fd;
-	(void)what;
 	if (c->runner) { /* the operator's */
 		timer_set(c, clock_ms() + BUSY_MS);
 		return;
@@ -219,7 +213,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-bool check_suspect(struct check *c)
+bool check_suspect(struct check *c, uint32_t silence_ms)
 {
 	uint64_t now_ms = clock_ms();
 
@@ -227,9 +221,11 @@ bool check_suspect(struct check *c)
 	    (c->suspected_ms && now_ms - c->suspected_ms < SUSPECT_AGAIN_MS))
 		return false;
 	c->suspected_ms = now_ms;
+	if (!c->suspected || silence_ms)
+		c->patience.silence_ms = silence_ms;
 	c->suspected = true;
 	if (c->runner && !c->asked_running)
-		runner_hurry(c->runner, SUSPECT_CONNECT_MS);
+		runner_hurry(c->runner, &c->patience);
 	else
 		timer_set(c, now_ms);
 	return true;
@@ -246,18 +242,16 @@ static void question_set(struct check *c, const struct question *q)
 	c->question = *q;
 }
 
-int check_init(struct check *c, struct asker *asker, const struct question *q,
-	       check_judge_fn *on_verdict, void *owner)
+void check_init(struct check *c, struct asker *asker, const struct question *q,
+		check_judge_fn *on_verdict, void *owner)
 {
 	*c = (struct check){.asker = asker,
+			    .patience = {.connect_ms = SUSPECT_CONNECT_MS},
 			    .ops = probe_find(q->probe->type),
 			    .on_verdict = on_verdict,
-			    .owner = owner};
+			    .owner = owner,
+			    .timer = {.due = on_timer, .owner = c}};
 	question_set(c, q);
-	if (!c->ops)
-		return 0;
-	c->timer = evtimer_new(asker->loop, on_timer, c);
-	return c->timer ? 0 : -ENOMEM;
 }
 
 void check_fini(struct check *c)
@@ -266,8 +260,7 @@ void check_fini(struct check *c)
 		conversation_end(c);
 	if (c->asked)
 		asked_end(c, 0, 0, "the configuration has changed; try again");
-	if (c->timer)
-		event_free(c->timer);
+	wheel_unset(&c->timer);
 	SSL_CTX_free(c->question.tls);
 }
 
@@ -287,7 +280,8 @@ bool check_same(const struct check *c, const struct question *q)
 static bool intervals_equal(const struct config_probe *x, const struct config_probe *y)
 {
 	return x->interval_ms == y->interval_ms && x->interval_down_ms == y->interval_down_ms &&
-	       x->interval_rising_ms == y->interval_rising_ms;
+	       x->interval_rising_ms == y->interval_rising_ms &&
+	       x->interval_falling_ms == y->interval_falling_ms;
 }
 
 void check_begin(struct check *c, const struct question *q, uint32_t phase)

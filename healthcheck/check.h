@@ -9,6 +9,14 @@
  * longer up; and a connection has SUSPECT_CONNECT_MS then: a SYN that was lost is repeated after a
  * second only, so that to wait for anything between a backend's distance and that second gains
  * nothing.
+ *
+ * What the packets say is hung (message_suspect.hung) has times_patience() for each word, not the
+ * whole timeout. Two witnesses that know nothing of each other are needed: its clients get no
+ * further, while those of its pool's others do; and it leaves `fall` probes in a row without a
+ * word, for ten times as long as a whole conversation takes it, half a second at least. One
+ * that is slow speaks, and each word gives it as long again, up to the timeout. A wait that is a
+ * server's custom (postscreen's greet wait) is in its times. With fewer than TIMES_LEAST of these
+ * the timeout holds.
  */
 #ifndef SLUICE_HEALTHCHECK_CHECK_H
 #define SLUICE_HEALTHCHECK_CHECK_H
@@ -17,12 +25,14 @@
 #include "healthcheck/judge.h"
 #include "healthcheck/runner.h"
 #include "healthcheck/via.h"
+#include "healthcheck/wheel.h"
 
 enum { SUSPECT_CONNECT_MS = 250, SUSPECT_AGAIN_MS = 1000 };
 
 /* What all checks of an engine share. */
 struct asker {
 	struct event_base *loop;
+	struct wheel *wheel;
 	struct engine_hooks hooks;
 	uint32_t most_running, running;
 	uint64_t complained_ms;
@@ -51,7 +61,7 @@ struct check {
 	struct judge judge;
 	uint32_t phase;
 	uint64_t started_ms;
-	struct event *timer;
+	struct wheel_timer timer;
 	struct runner *runner;
 	struct via via; /* of the conversation */
 	struct via_turn turn;
@@ -59,14 +69,15 @@ struct check {
 	bool asked_running;
 	bool begun;
 	bool suspected;
-	uint64_t suspected_ms; /* last */
+	struct patience patience; /* while it is */
+	uint64_t suspected_ms;	  /* last */
 };
 
-/* check_init: it does nothing before check_begin(); 0 or -ENOMEM. A question without a probe type
- * ("", "none") is none.
+/* check_init: it does nothing before check_begin(). A question without a probe type ("", "none") is
+ * none.
  */
-int check_init(struct check *c, struct asker *asker, const struct question *q,
-	       check_judge_fn *on_verdict, void *owner);
+void check_init(struct check *c, struct asker *asker, const struct question *q,
+		check_judge_fn *on_verdict, void *owner);
 void check_fini(struct check *c);
 
 /* check_same: does @q ask the same? Its times, and what its results do, may differ. */
@@ -77,8 +88,10 @@ bool check_same(const struct check *c, const struct question *q);
  */
 void check_begin(struct check *c, const struct question *q, uint32_t phase);
 
-/* check_suspect: something else says that the server is dead. False: heard that just now. */
-bool check_suspect(struct check *c);
+/* check_suspect: something else says that the server is dead. False: heard that just now.
+ * @silence_ms: how long it may take to say anything, as patience.silence_ms
+ */
+bool check_suspect(struct check *c, uint32_t silence_ms);
 
 /* check_ask: one conversation for the operator, told line by line; turns nothing. */
 void check_ask(struct check *c, const struct message_probe *m);

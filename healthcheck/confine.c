@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -16,7 +17,9 @@ static const int calls[] = {
 	/* the loop: libevent on epoll, and channel_flush() */
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait), /* in its place on arm64; likewise ppoll */
 	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
 	SCMP_SYS(restart_syscall),
 	/* conversations */
 	SCMP_SYS(connect),
@@ -31,6 +34,7 @@ static const int calls[] = {
 	SCMP_SYS(write),
 	/* another configuration: the size of its memfd */
 	SCMP_SYS(newfstatat),
+	SCMP_SYS(fstat), /* of glibc after 2.38 */
 	/* memory */
 	SCMP_SYS(brk),
 	SCMP_SYS(munmap),
@@ -77,10 +81,18 @@ static const struct rule {
 	SOCKET_RULE(AF_INET6, TCP_SOCKET),
 	SOCKET_RULE(AF_INET, UDP_SOCKET),
 	SOCKET_RULE(AF_INET6, UDP_SOCKET),
-	{.call = SCMP_SYS(setsockopt), .n_args = 1, .args = {SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP)}},
+	{.call = SCMP_SYS(setsockopt),
+	 .n_args = 2,
+	 .args = {SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP), SCMP_A2(SCMP_CMP_EQ, TCP_NODELAY)}},
+	{.call = SCMP_SYS(setsockopt),
+	 .n_args = 2,
+	 .args = {SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP), SCMP_A2(SCMP_CMP_EQ, TCP_MAXSEG)}},
 	{.call = SCMP_SYS(setsockopt),
 	 .n_args = 2,
 	 .args = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_MARK)}},
+	{.call = SCMP_SYS(setsockopt),
+	 .n_args = 2,
+	 .args = {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_LINGER)}},
 	{.call = SCMP_SYS(fcntl), .n_args = 1, .args = {SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS)}},
 	/* memory that is not, and does not become, executable */
 	{.call = SCMP_SYS(mmap), .n_args = 1, .args = {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static void line_tell(struct dialogue *d, uint32_t at_ms, char *text, size_t size)
 {
@@ -38,6 +39,10 @@ void dialogue_note(struct dialogue *d, uint32_t at_ms, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text + 2, sizeof(text) - 2, format, ap);
 	va_end(ap);
+	for (char *c = text; *c; c++) { /* a name out of the configuration may have any bytes */
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	line_tell(d, at_ms, text, sizeof(text));
 }
 
@@ -59,6 +64,35 @@ static void byte_add(struct dialogue *d, unsigned char c)
 	d->text[d->used++] = hex[c & 15];
 }
 
+static void line_begin(struct dialogue *d, char from)
+{
+	d->open = d->text[0] = from;
+	d->text[1] = ' ';
+	d->used = 2;
+}
+
+/* The line is full. What may be the beginning of a secret goes to the next one: told in two halves,
+ * it would not be known.
+ */
+static void line_break(struct dialogue *d, uint32_t at_ms)
+{
+	char from = d->open, kept[MESSAGE_LINE];
+	size_t n;
+
+	d->text[d->used] = '\0';
+	n = d->veil ? veil_begun(d->veil, d->text + 2) : 0;
+	if (n + 2 == d->used)
+		n = 0; /* a secret longer than a line */
+	d->used -= n;
+	memcpy(kept, d->text + d->used, n);
+	dialogue_end(d, at_ms);
+	if (n == 0)
+		return;
+	line_begin(d, from);
+	memcpy(d->text + d->used, kept, n);
+	d->used += n;
+}
+
 void dialogue_bytes(struct dialogue *d, uint32_t at_ms, char from, const char *bytes, size_t n)
 {
 	if (!d->line)
@@ -66,16 +100,15 @@ void dialogue_bytes(struct dialogue *d, uint32_t at_ms, char from, const char *b
 	if (d->open != from)
 		dialogue_end(d, at_ms);
 	for (size_t i = 0; i < n; i++) {
-		if (!d->open) {
-			d->open = d->text[0] = from;
-			d->text[1] = ' ';
-			d->used = 2;
-		}
+		if (!d->open)
+			line_begin(d, from);
 		if (bytes[i] == '\r' && (i + 1 == n || bytes[i + 1] == '\n'))
 			continue;
 		if (bytes[i] != '\n')
 			byte_add(d, (unsigned char)bytes[i]);
-		if (bytes[i] == '\n' || d->used + 5 > sizeof(d->text))
+		if (bytes[i] == '\n')
 			dialogue_end(d, at_ms);
+		else if (d->used + 5 > sizeof(d->text))
+			line_break(d, at_ms);
 	}
 }

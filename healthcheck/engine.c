@@ -243,10 +243,17 @@ struct engine *engine_new(struct event_base *loop, struct tls_cache *tls,
 	if (!e)
 		return NULL;
 	*e = (struct engine){
-		.asker = {.loop = loop, .hooks = *hooks, .most_running = most_running},
+		.asker = {.loop = loop,
+			  .wheel = wheel_new(loop),
+			  .hooks = *hooks,
+			  .most_running = most_running},
 		.tls = tls,
 		.phase_start = phase_start,
 	};
+	if (!e->asker.wheel) {
+		free(e);
+		return NULL;
+	}
 	return e;
 }
 
@@ -263,5 +270,6 @@ void engine_free(struct engine *e)
 		backend_free(e->backends[i]);
 	free(e->backends);
 	vias_free(e->vias);
+	wheel_free(e->asker.wheel);
 	free(e);
 }

@@ -8,14 +8,13 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/channel.h"
+#include "base/life.h"
 #include "base/log.h"
 #include "healthcheck/confine.h"
 #include "healthcheck/engine.h"
@@ -26,31 +25,16 @@
 enum { OTHER_DESCRIPTORS = 64, ASKED_MOST = 64 };
 
 struct process {
-	struct event_base *loop;
+	struct life life;
 	struct tls_cache *tls;
-	struct channel *channel;
 	struct wires wires;
 	struct engine *engine;
-	const struct config *config; /* in use; NULL = none yet */
 	bool confined;
-	int status; /* to exit with */
 };
 
-static void stop(struct process *p, int status)
-{
-	p->status = status;
-	event_base_loopbreak(p->loop);
-}
-
-/* A queue that is full means a parent that hangs: then it is better to be started again. */
 static void tell(struct process *p, enum message_type type, const void *payload)
 {
-	int r = channel_send(p->channel, type, payload, -1);
-
-	if (r == -ENOBUFS) {
-		log_err("the parent does not take our messages");
-		stop(p, EXIT_FAILURE);
-	}
+	life_tell(&p->life, type, payload);
 }
 
 static void tell_health(void *owner, const struct message_health *m)
@@ -92,25 +76,12 @@ static int confine(struct process *p, const struct config *config)
 	return r;
 }
 
-static void config_use(struct process *p, int fd)
+static int config_use(void *owner, const struct config *config)
 {
-	const struct config *config = NULL;
-	int r = config_map(fd, &config);
+	struct process *p = owner;
+	int r = confine(p, config);
 
-	if (r == 0)
-		r = confine(p, config);
-	if (r == 0)
-		r = engine_configure(p->engine, config);
-	if (r < 0) {
-		log_err("configuration not used: error=%s", strerror(-r));
-		if (config)
-			config_unmap(config);
-		stop(p, EXIT_FAILURE);
-		return;
-	}
-	if (p->config)
-		config_unmap(p->config);
-	p->config = config;
+	return r < 0 ? r : engine_configure(p->engine, config);
 }
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
@@ -119,7 +90,7 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 
 	switch (type) {
 	case MESSAGE_CONFIG:
-		config_use(p, fd);
+		life_config(&p->life, fd, config_use, p);
 		break;
 	case MESSAGE_HEALTH:
 		engine_seed(p->engine, payload);
@@ -133,14 +104,11 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_RAN:
 		programs_ran(p->wires.programs, payload);
 		break;
-	case MESSAGE_PING:
-		tell(p, MESSAGE_PONG, payload);
-		break;
 	case MESSAGE_STOP:
-		stop(p, EXIT_SUCCESS);
+		life_end(&p->life, EXIT_SUCCESS);
 		break;
 	default:
-		log_debug("message not for us: type=%s", message_name(type));
+		life_hear(&p->life, type, payload);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -148,7 +116,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 
 static void on_closed(void *owner)
 {
-	stop(owner, EXIT_SUCCESS); /* the parent is gone: so are we */
+	struct process *p = owner;
+
+	life_end(&p->life, EXIT_SUCCESS); /* the parent is gone: so are we */
 }
 
 /* A conversation adds and removes its events several times between two waits: with the list of
@@ -168,8 +138,10 @@ static struct event_base *loop_new(void)
 	return loop;
 }
 
-static int process_init(struct process *p, int channel_fd)
+static int process_begin(void *owner, int channel_fd)
 {
+	struct process *p = owner;
+	struct life *l = &p->life;
 	const struct engine_hooks hooks = {
 		.health = tell_health, .dialogue = tell_dialogue, .owner = p, .wires = &p->wires};
 	uint32_t descriptors = confine_limits(CONFIG_BACKENDS + ASKED_MOST + OTHER_DESCRIPTORS);
@@ -177,50 +149,39 @@ static int process_init(struct process *p, int channel_fd)
 
 	if (getrandom(&phase_start, sizeof(phase_start), 0) < 0)
 		log_warning("no random start: error=%s", strerror(errno));
-	p->loop = loop_new();
+	l->loop = loop_new();
 	p->tls = tls_cache_new();
-	if (!p->loop || !p->tls)
+	if (!l->loop || !p->tls)
 		return -ENOMEM;
-	p->wires.icmp = icmp_new(p->loop, phase_start ^ (uint32_t)getpid() << 16);
+	p->wires.icmp = icmp_new(l->loop, phase_start ^ (uint32_t)getpid() << 16);
 	p->wires.programs = programs_new(tell_run, p);
-	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
-	p->engine = engine_new(p->loop, p->tls, &hooks,
+	l->channel = channel_new(l->loop, channel_fd, on_message, on_closed, p);
+	p->engine = engine_new(l->loop, p->tls, &hooks,
 			       descriptors > 2 * OTHER_DESCRIPTORS ? descriptors - OTHER_DESCRIPTORS
 								   : OTHER_DESCRIPTORS,
 			       phase_start);
-	return p->channel && p->engine && p->wires.icmp && p->wires.programs ? 0 : -ENOMEM;
+	return l->channel && p->engine && p->wires.icmp && p->wires.programs ? 0 : -ENOMEM;
 }
 
-static void process_fini(struct process *p)
+static void process_finish(void *owner)
 {
+	struct process *p = owner;
+
 	engine_free(p->engine);
 	programs_free(p->wires.programs);
 	icmp_free(p->wires.icmp);
-	channel_free(p->channel);
 	tls_cache_free(p->tls);
-	if (p->loop)
-		event_base_free(p->loop);
-	if (p->config)
-		config_unmap(p->config);
+	life_fini(&p->life);
 }
 
 static int healthcheck_run(int channel_fd)
 {
-	struct process p = {.status = EXIT_SUCCESS};
-	int r;
+	struct process p = {0};
+	int status = life_run(&p.life, process_begin, process_finish, &p, channel_fd);
 
-	signal(SIGPIPE, SIG_IGN);
-	r = process_init(&p, channel_fd);
-	if (r == 0) {
-		event_base_dispatch(p.loop);
-	} else {
-		log_err("not started: error=%s", strerror(-r));
-		p.status = EXIT_FAILURE;
-	}
-	process_fini(&p);
 	if (p.confined)
-		_exit(p.status); /* what runs at exit (a leak check) would miss its system calls */
-	return p.status;
+		_exit(status); /* what runs at exit (a leak check) would miss its system calls */
+	return status;
 }
 
 const struct child healthcheck_child = {.role = "healthcheck", .run = healthcheck_run};

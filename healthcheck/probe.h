@@ -47,7 +47,7 @@ struct verdict {
 	enum verdict_word word;
 	int code;		 /* the protocol's reply code; 0 = none */
 	char text[VERDICT_TEXT]; /* the server's words or ours; printable ASCII */
-	/* What an agent asks for, in percent of the backend's weight; WEIGHT_UNSAID. */
+	/* What an agent or a script asks for, in percent of the backend's weight; WEIGHT_UNSAID. */
 	uint8_t weight;
 	/* Until the server's certificate expires; TLS_DAYS_UNKNOWN. By the runner. */
 	int32_t tls_days;
@@ -76,8 +76,17 @@ enum probe_transport {
 	TRANSPORT_PROGRAM, /* .start writes nothing; .feed is given the program's output (ran.h) */
 };
 
+/* Who speaks first on a new connection: what the wire may spare (wire_tcp.c). */
+enum probe_opening {
+	OPENING_UNSAID,
+	OPENING_OURS,
+	OPENING_SERVERS,
+	OPENING_NOBODYS, /* that it is there is all */
+};
+
 struct probe_ops {
 	struct probe_schema schema;
+	enum probe_opening opening; /* as configured, without TLS */
 	size_t talk_size;
 	size_t random_bytes; /* that a talk begins with, instead of zeroes */
 	/* NULL: TRANSPORT_TCP; with TLS always */

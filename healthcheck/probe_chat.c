@@ -51,17 +51,19 @@ static const char *check_send(const char *line)
 static const char *check_dialogue(const char *value)
 {
 	const char *argument, *wrong = NULL;
+	bool answered = false; /* the step before expects something */
 	int n_tls = 0;
 
-	for (const char *step = value; *step && !wrong; step += strlen(step) + 1) {
+	for (const char *step = value; !wrong && *step; step += strlen(step) + 1) {
 		if ((argument = step_is(step, expect_word)))
 			wrong = match_check(argument);
 		else if ((argument = step_is(step, send_word)))
 			wrong = check_send(argument);
 		else if (!is_starttls(step))
 			wrong = "has a step that is none; expected: \"expect REGEX\", \"send LINE\", or \"starttls\"";
-		else if (step == value || n_tls++ > 0)
-			wrong = "begins with \"starttls\", or has it twice; expected: once, after an \"expect\"";
+		else if (!answered || n_tls++ > 0)
+			wrong = "has \"starttls\" twice, or not behind an \"expect\"; expected: once, behind the server's go-ahead";
+		answered = step_is(step, expect_word);
 	}
 	return wrong;
 }

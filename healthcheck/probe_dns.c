@@ -120,6 +120,16 @@ static const char *check_transport(const char *value)
 		       : "is not known; expected: \"udp\" or \"tcp\"";
 }
 
+static const char *dns_check(const struct config_probe *probe)
+{
+	const struct dns_conf *c = (const void *)probe->conf;
+	bool datagrams = probe->tls == TLS_NONE && strcmp(c->transport, "udp") == 0;
+
+	return datagrams && probe->proxy != PROXY_NONE
+		       ? "asks by UDP, where no PROXY header goes first; expected: transport = \"tcp\""
+		       : NULL;
+}
+
 static const struct dns_conf dns_defaults = {
 	.name = "localhost", .qtype = "A", .rcode = "NOERROR", .transport = "udp"};
 
@@ -251,7 +261,9 @@ const struct probe_ops probe_dns = {
 		   .keys = dns_keys,
 		   .defaults = &dns_defaults,
 		   .conf_size = sizeof(struct dns_conf),
-		   .can_tls = true},
+		   .can_tls = true,
+		   .check = dns_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct dns_talk),
 	.random_bytes = sizeof(((struct dns_talk *)0)->id),
 	.transport = dns_transport,

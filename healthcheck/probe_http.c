@@ -101,6 +101,15 @@ static const char *check_path(const char *value)
 	return value[0] == '/' ? NULL : "is no path; expected: one that begins with \"/\"";
 }
 
+static const char *http_check(const struct config_probe *probe)
+{
+	const struct http_conf *c = (const void *)probe->conf;
+
+	return c->body[0] && strcmp(c->method, "HEAD") == 0
+		       ? "has \"body\", and a method whose answer has none; expected: method = \"GET\""
+		       : NULL;
+}
+
 static const struct http_conf http_defaults = {
 	.method = "GET", .path = "/", .host = "localhost", .status = "200-399"};
 
@@ -370,7 +379,9 @@ const struct probe_ops probe_http = {
 		   .keys = http_keys,
 		   .defaults = &http_defaults,
 		   .conf_size = sizeof(struct http_conf),
-		   .can_tls = true},
+		   .can_tls = true,
+		   .check = http_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct http_talk),
 	.start = http_start,
 	.feed = http_feed,

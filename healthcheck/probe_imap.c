@@ -379,6 +379,7 @@ const struct probe_ops probe_imap = {
 		   .can_tls = true,
 		   .can_starttls = true,
 		   .check = imap_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct imap_talk),
 	.start = imap_start,
 	.feed = imap_feed,

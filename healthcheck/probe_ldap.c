@@ -2,7 +2,7 @@
 /* probe_ldap.c: LDAP (RFC 4511): StartTLS if asked for, a simple bind, and a search for one entry.
  *
  * Passes when the bind succeeds and, with `base`, the server has that entry. An anonymous bind that
- * the server does not allow (48, 8) proves that it lives. busy (51), unavailable (52) and the
+ * the server does not allow (48, 8, 13) proves that it lives. busy (51), unavailable (52) and the
  * notice of disconnection with one of these mean that it asks for no more work.
  *
  * BER (X.690) as RFC 4511 5.1 bounds it: definite lengths, here of at most four bytes, of elements
@@ -50,6 +50,16 @@ struct ldap_talk {
 	uint32_t messages;
 	bool secret, found;
 };
+
+static const char *ldap_check(const struct config_probe *probe)
+{
+	const struct ldap_conf *c = (const void *)probe->conf;
+
+	/* with a name alone it would be anonymous, and succeed (RFC 4513 5.1.2) */
+	return !c->bind_dn[0] == !c->password[0]
+		       ? NULL
+		       : "has only one of \"bind_dn\" and \"password_file\"; expected: both, or none";
+}
 
 static const struct config_key ldap_keys[] = {
 	PROBE_KEY_SNI(struct ldap_conf),
@@ -266,7 +276,9 @@ static enum probe_step ldap_pass(const char *text, struct buf *out, struct verdi
 static enum probe_step bound(struct ldap_talk *t, const struct ldap_conf *c, const struct result *r,
 			     struct buf *out, struct verdict *v)
 {
-	if (!c->bind_dn[0] && !c->base[0] && (r->code == 48 || r->code == 8))
+	bool wants_login = r->code == 48 || r->code == 8 || r->code == 13;
+
+	if (!c->bind_dn[0] && !c->base[0] && wants_login)
 		return ldap_pass("alive, it wants a login", out, v);
 	if (r->code != 0)
 		return result_end(t, r, out, v);
@@ -378,7 +390,9 @@ const struct probe_ops probe_ldap = {
 		   .keys = ldap_keys,
 		   .conf_size = sizeof(struct ldap_conf),
 		   .can_tls = true,
-		   .can_starttls = true},
+		   .can_starttls = true,
+		   .check = ldap_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct ldap_talk),
 	.start = ldap_start,
 	.feed = ldap_feed,

@@ -228,6 +228,7 @@ const struct probe_ops probe_managesieve = {
 		   .can_tls = true,
 		   .can_starttls = true,
 		   .check = sieve_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct sieve_talk),
 	.start = sieve_start,
 	.feed = sieve_feed,

@@ -67,6 +67,7 @@ const struct probe_ops probe_memcached = {
 		   .keys = memcached_keys,
 		   .conf_size = sizeof(struct memcached_conf),
 		   .can_tls = true},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct memcached_talk),
 	.start = memcached_start,
 	.feed = memcached_feed,

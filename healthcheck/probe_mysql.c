@@ -3,10 +3,10 @@
  * their manuals): greeting, SSLRequest if asked for, login, one query, COM_QUIT.
  *
  * Passes when the login succeeds, and with `query` when that gives a row or is no query for rows.
- * Without `user` the probe logs in as "sluice", without a password, and passes as well when that is
- * refused: a server counts a connection that ends before the login's end against max_connect_errors
- * and in the end blocks the host (1129), but a login that it refused it does not. 1040 (too many
- * connections) and 1053 (shutdown) mean that it asks for no more work.
+ * Without `user` the probe logs in as "sluice", without a password, and if there is no `query` it
+ * passes as well when that is refused: a server counts a connection that ends before the login's
+ * end against max_connect_errors and in the end blocks the host (1129), but a login that it refused
+ * it does not. 1040 (too many connections) and 1053 (shutdown) mean that it asks for no more work.
  *
  * The password itself is only sent under TLS; else its hash, by mysql_native_password or the short
  * way of caching_sha2_password, for which the server must have seen the user log in before.
@@ -67,6 +67,15 @@ struct mysql_talk {
 	uint8_t scramble[MYSQL_SCRAMBLE];
 };
 
+static const char *mysql_check(const struct config_probe *probe)
+{
+	const struct mysql_conf *c = (const void *)probe->conf;
+
+	return c->password[0] && !c->user[0]
+		       ? "has \"password_file\" and no \"user\"; expected: both, \"user\", or none"
+		       : NULL;
+}
+
 static const struct config_key mysql_keys[] = {
 	PROBE_KEY_SNI(struct mysql_conf),
 	PROBE_KEY("user", struct mysql_conf, user, NULL),
@@ -74,6 +83,12 @@ static const struct config_key mysql_keys[] = {
 	PROBE_KEY("query", struct mysql_conf, query, NULL),
 	{0},
 };
+
+/* Is a server that wants a login all that is asked for? */
+static bool life_is_enough(const struct mysql_conf *c)
+{
+	return !c->user[0] && !c->query[0];
+}
 
 static enum probe_step garbled(struct verdict *v)
 {
@@ -271,7 +286,7 @@ static enum probe_step switch_take(struct mysql_talk *t, const struct mysql_conf
 		packet_put(t, proof, (size_t)n, out);
 		return PROBE_MORE;
 	}
-	if (!c->user[0])
+	if (life_is_enough(c))
 		return mysql_pass(t, ", alive: it wants a login", out, v);
 	quit_say(t, out);
 	return probe_end(v, VERDICT_FAIL, 0, "it wants a login by %s%s", t->plugin,
@@ -302,13 +317,14 @@ static enum probe_step error_take(struct mysql_talk *t, const struct mysql_conf 
 {
 	int code = (int)octets_le(&o, 2);
 	bool leaving = code == 1040 || code == 1053;
-	bool login = code == 1045 || code == 1698 || code == 1251 || code == 1130 || code == 1862;
+	bool login = code == 1045 || code == 1698 || code == 1251 || code == 1130 || code == 1862 ||
+		     code == 3159 /* not without TLS */;
 
 	if (o.bad)
 		return garbled(v);
 	if (o.left >= 6 && o.at[0] == '#') /* the SQL state */
 		octets_take(&o, 6);
-	if (!c->user[0] && t->at <= MYSQL_LOGIN && login)
+	if (life_is_enough(c) && t->at <= MYSQL_LOGIN && login)
 		return probe_end(v, VERDICT_PASS, code, "%s%salive: it wants a login", t->version,
 				 t->version[0] ? ", " : "");
 	if (t->at > MYSQL_LOGIN)
@@ -453,7 +469,9 @@ const struct probe_ops probe_mysql = {
 	.schema = {.name = "mysql",
 		   .keys = mysql_keys,
 		   .conf_size = sizeof(struct mysql_conf),
-		   .can_starttls = true},
+		   .can_starttls = true,
+		   .check = mysql_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct mysql_talk),
 	.start = mysql_start,
 	.feed = mysql_feed,

@@ -6,7 +6,8 @@
  *
  * [SYS/TEMP] (RFC 3206) means that it asks for no more work: leaving. So does [IN-USE] (RFC 2449
  * 8.1.2) where there is no mailbox yet; but to PASS it says that the password was right and another
- * session has the mailbox, such as the other node's probe: nothing is wrong with the server.
+ * session has the mailbox, such as the other node's probe: nothing is wrong with the server. Nor is
+ * it when [LOGIN-DELAY] (8.1.1) says that this user was there too short a time ago.
  */
 #include <string.h>
 
@@ -122,11 +123,12 @@ static enum probe_step pop3_bad(struct pop3_talk *t, const struct pop3_conf *con
 				const struct line *text, struct buf *out, struct verdict *v)
 {
 	bool in_use = line_starts(text, "[IN-USE]");
-	bool leaving = line_starts(text, "[SYS/TEMP]") || in_use;
+	bool in = in_use || line_starts(text, "[LOGIN-DELAY]");
+	bool leaving = in_use || line_starts(text, "[SYS/TEMP]");
 
 	if (t->at == POP3_CAPA && !leaving)
 		return login_begin(t, conf, out, v);
-	if (t->at == POP3_PASS && in_use)
+	if (t->at == POP3_PASS && in)
 		return pop3_pass(t, v);
 	return probe_end_words(v, leaving ? VERDICT_LEAVING : VERDICT_FAIL, 0, text->text,
 			       text->len);
@@ -184,6 +186,7 @@ const struct probe_ops probe_pop3 = {
 		   .can_tls = true,
 		   .can_starttls = true,
 		   .check = pop3_check},
+	.opening = OPENING_SERVERS,
 	.talk_size = sizeof(struct pop3_talk),
 	.start = pop3_start,
 	.feed = pop3_feed,

@@ -4,7 +4,7 @@
  * password itself only under TLS), one simple query, Terminate.
  *
  * Passes when the server is ready for a query, and with `query` when that gives a row or is no
- * query for rows. Without `user`, one that refuses the login is alive all the same. Starting up
+ * query for rows. Without both, one that refuses the login is alive all the same. Starting up
  * (57P03), shutting down (57P01, 57P02) and too many connections (53300) mean that it asks for no
  * more work.
  */
@@ -48,6 +48,15 @@ struct pg_talk {
 	char version[32];
 };
 
+static const char *pg_check(const struct config_probe *probe)
+{
+	const struct pg_conf *c = (const void *)probe->conf;
+
+	return c->password[0] && !c->user[0]
+		       ? "has \"password_file\" and no \"user\"; expected: both, \"user\", or none"
+		       : NULL;
+}
+
 static const struct config_key pg_keys[] = {
 	PROBE_KEY_SNI(struct pg_conf),
 	PROBE_KEY("user", struct pg_conf, user, NULL),
@@ -58,6 +67,12 @@ static const struct config_key pg_keys[] = {
 };
 
 /* ---- what we say ---- */
+
+/* Is a server that wants a login all that is asked for? */
+static bool life_is_enough(const struct pg_conf *c)
+{
+	return !c->user[0] && !c->query[0];
+}
 
 static void message_put(struct buf *out, char type, const void *bytes, size_t n)
 {
@@ -211,7 +226,7 @@ static enum probe_step auth_take(struct pg_talk *t, const struct pg_conf *c, str
 		t->at = PG_READY;
 		return PROBE_MORE;
 	}
-	if (!c->user[0])
+	if (life_is_enough(c))
 		return pg_pass(t, ", alive: it wants a login", out, v);
 	if (kind == PG_AUTH_SASL_FINAL) {
 		t->proven = scram_proven(&t->scram, (const char *)o.at, o.left);
@@ -256,7 +271,7 @@ static enum probe_step error_take(struct pg_talk *t, const struct pg_conf *c, st
 		return garbled(v);
 	memcpy(code, state.at, 5);
 	login = strncmp(code, "28", 2) == 0 || strcmp(code, "3D000") == 0;
-	if (!c->user[0] && t->at <= PG_SASL && login)
+	if (life_is_enough(c) && t->at <= PG_SASL && login)
 		return pg_pass(t, ", alive: it wants a login", out, v);
 	terminate_say(t, out);
 	v->word = VERDICT_FAIL;
@@ -422,7 +437,9 @@ const struct probe_ops probe_postgresql = {
 	.schema = {.name = "postgresql",
 		   .keys = pg_keys,
 		   .conf_size = sizeof(struct pg_conf),
-		   .can_starttls = true},
+		   .can_starttls = true,
+		   .check = pg_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct pg_talk),
 	.random_bytes = SCRAM_RANDOM,
 	.start = pg_start,

@@ -31,6 +31,15 @@ static const char *check_role(const char *value)
 		       : "is not known; expected: \"master\" or \"replica\"";
 }
 
+static const char *redis_check(const struct config_probe *probe)
+{
+	const struct redis_conf *c = (const void *)probe->conf;
+
+	return c->user[0] && !c->password[0]
+		       ? "has \"user\" and no \"password_file\"; expected: both, \"password_file\", or none"
+		       : NULL;
+}
+
 static const struct config_key redis_keys[] = {
 	PROBE_KEY_SNI(struct redis_conf),
 	PROBE_KEY("user", struct redis_conf, user, NULL),
@@ -149,7 +158,9 @@ const struct probe_ops probe_redis = {
 	.schema = {.name = "redis",
 		   .keys = redis_keys,
 		   .conf_size = sizeof(struct redis_conf),
-		   .can_tls = true},
+		   .can_tls = true,
+		   .check = redis_check},
+	.opening = OPENING_OURS,
 	.talk_size = sizeof(struct redis_talk),
 	.start = redis_start,
 	.feed = redis_feed,

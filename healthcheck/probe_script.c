@@ -3,7 +3,7 @@
  *
  * Its exit status is the verdict: 0 pass, 1 fail, 2 leaving (it asks for no more work), anything
  * else fail. The first line of its output is the text. A word "weight=NN%" in any line of the
- * output asks for that part of the backend's weight.
+ * output asks for that part of the backend's weight, until another one does; 0% is leaving.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -80,6 +80,8 @@ static enum probe_step ran_judge(const struct ran *ran, struct verdict *v)
 	while (line < ran->len && ran->output[line] != '\n' && ran->output[line] != '\r')
 		line++;
 	v->weight = weight_find(ran->output, ran->len);
+	if (v->weight == 0 && word == VERDICT_PASS)
+		word = VERDICT_LEAVING;
 	if (line == 0)
 		return probe_end(v, word, ran->status, "exit status %d", ran->status);
 	return probe_end_words(v, word, ran->status, ran->output, line);

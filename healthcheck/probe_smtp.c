@@ -264,7 +264,8 @@ static enum probe_step smtp_line(void *talk, const void *conf, const struct line
 	if (!reply_parse(line, &reply))
 		return probe_end(v, VERDICT_GARBLED, 0, "not %s: %.*s", t->lmtp ? "LMTP" : "SMTP",
 				 (int)line->len, line->text);
-	if (t->code != 0 && reply.code != t->code)
+	/* "220-" and then "421": postscreen's teaser, which has found no smtpd behind it */
+	if (t->code != 0 && reply.code != t->code && !(t->code < 400 && reply.code >= 400))
 		return probe_end(v, VERDICT_GARBLED, reply.code,
 				 "a reply that begins with %d goes on with %d", t->code,
 				 reply.code);
@@ -313,39 +314,22 @@ static const char *smtp_waiting(const void *talk)
 	return names[t->at];
 }
 
-#define SMTP_SCHEMA(type, by_starttls)                                                             \
+/* @by_starttls: TLS as long as nothing else is said. */
+#define SMTP_OPS(type, by_starttls, how_to_start)                                                  \
 	{                                                                                          \
-		.name = (type), .keys = smtp_keys, .defaults = &smtp_defaults,                     \
-		.conf_size = sizeof(struct smtp_conf), .can_tls = true, .can_starttls = true,      \
-		.wants_starttls = (by_starttls), .check = smtp_check                               \
+		.schema = {.name = (type),                                                         \
+			   .keys = smtp_keys,                                                      \
+			   .defaults = &smtp_defaults,                                             \
+			   .conf_size = sizeof(struct smtp_conf),                                  \
+			   .can_tls = true,                                                        \
+			   .can_starttls = true,                                                   \
+			   .wants_starttls = (by_starttls),                                        \
+			   .check = smtp_check},                                                   \
+		.opening = OPENING_SERVERS, .talk_size = sizeof(struct smtp_talk),                 \
+		.start = (how_to_start), .feed = smtp_feed, .secured = smtp_secured,               \
+		.waiting = smtp_waiting, .bye = "QUIT\r\n",                                        \
 	}
 
-const struct probe_ops probe_smtp = {
-	.schema = SMTP_SCHEMA("smtp", false),
-	.talk_size = sizeof(struct smtp_talk),
-	.start = smtp_start,
-	.feed = smtp_feed,
-	.secured = smtp_secured,
-	.waiting = smtp_waiting,
-	.bye = "QUIT\r\n",
-};
-
-const struct probe_ops probe_submission = {
-	.schema = SMTP_SCHEMA("submission", true),
-	.talk_size = sizeof(struct smtp_talk),
-	.start = smtp_start,
-	.feed = smtp_feed,
-	.secured = smtp_secured,
-	.waiting = smtp_waiting,
-	.bye = "QUIT\r\n",
-};
-
-const struct probe_ops probe_lmtp = {
-	.schema = SMTP_SCHEMA("lmtp", false),
-	.talk_size = sizeof(struct smtp_talk),
-	.start = lmtp_start,
-	.feed = smtp_feed,
-	.secured = smtp_secured,
-	.waiting = smtp_waiting,
-	.bye = "QUIT\r\n",
-};
+const struct probe_ops probe_smtp = SMTP_OPS("smtp", false, smtp_start);
+const struct probe_ops probe_submission = SMTP_OPS("submission", true, smtp_start);
+const struct probe_ops probe_lmtp = SMTP_OPS("lmtp", false, lmtp_start);

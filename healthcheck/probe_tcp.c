@@ -28,5 +28,6 @@ const struct probe_ops probe_tcp = {
 		   .keys = tcp_keys,
 		   .conf_size = sizeof(struct tcp_conf),
 		   .can_tls = true},
+	.opening = OPENING_NOBODYS,
 	.start = tcp_start,
 };

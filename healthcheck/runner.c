@@ -34,7 +34,8 @@ struct runner {
 	SSL_CTX *context;
 	struct event *deadline;
 	uint64_t started_ms;
-	uint32_t connect_ms; /* patience with the connection; 0 = that of the whole */
+	struct patience patience;
+	uint32_t waits_ms; /* for what it is waiting for now */
 	uint32_t took_ms;
 	size_t received;
 	struct verdict verdict;
@@ -42,7 +43,7 @@ struct runner {
 	struct veil veil; /* over what was secret in this conversation */
 	void *talk;
 	struct buf in, out;
-	char in_bytes[PROBE_IN_BYTES], out_bytes[PROBE_OUT_BYTES];
+	char in_bytes[PROBE_IN_BYTES], out_bytes[PROBE_OUT_BYTES]; /* last: not zeroed */
 };
 
 static uint32_t elapsed_ms(const struct runner *r)
@@ -59,12 +60,24 @@ static const char *waiting(const struct runner *r)
 	return r->ops->waiting(r->talk);
 }
 
-/* It has until @after_ms since its beginning. 0 or -1. */
-static int deadline_set(struct runner *r, uint32_t after_ms)
+/* A program is timed by the process that runs it, which has a little longer to say so. */
+static uint32_t whole_ms(const struct runner *r)
 {
-	uint32_t gone_ms = elapsed_ms(r);
-	uint32_t left_ms = after_ms > gone_ms ? after_ms - gone_ms : 0;
+	return r->probe.timeout_ms + (r->wire.ops == &wire_program ? RAN_GRACE_MS : 0);
+}
 
+/* It has @waits_ms since @from_ms of its own time, and never longer than the whole; 0 = the whole.
+ * 0 or -1.
+ */
+static int deadline_set(struct runner *r, uint32_t from_ms, uint32_t waits_ms)
+{
+	uint32_t gone_ms = elapsed_ms(r), at_ms = whole_ms(r), left_ms;
+	bool less = waits_ms > 0 && r->wire.ops->stream && from_ms + waits_ms < at_ms;
+
+	if (less)
+		at_ms = from_ms + waits_ms;
+	r->waits_ms = less ? waits_ms : r->probe.timeout_ms;
+	left_ms = at_ms > gone_ms ? at_ms - gone_ms : 0;
 	return event_add(r->deadline, &(struct timeval){.tv_sec = left_ms / 1000,
 							.tv_usec = left_ms % 1000 * 1000});
 }
@@ -108,12 +121,24 @@ static void connection_broken(struct runner *r, int error)
 	runner_end(r);
 }
 
+/* It may be connected, unnoticed: then it has the time of the whole, if this was the connection's.
+ */
+static bool connecting_is_late(struct runner *r)
+{
+	bool hurried = r->patience.connect_ms > 0;
+
+	wire_look(&r->wire);
+	return r->at == RUNNER_CONNECTING || (r->at != RUNNER_ENDED && !hurried);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
 	struct verdict verdict;
 
 	(void)fd;
+	if (what & EV_TIMEOUT && r->at == RUNNER_CONNECTING && !connecting_is_late(r))
+		return;
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED && r->wire.ops == &wire_program) {
 		probe_end(&r->verdict, VERDICT_UNABLE, 0, "programs are not being run");
 		runner_end(r);
@@ -121,7 +146,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	}
 	if (what & EV_TIMEOUT && r->at != RUNNER_ENDED) {
 		probe_end(&r->verdict, VERDICT_TIMEOUT, 0, "no %s in %u ms", waiting(r),
-			  r->connect_ms ? r->connect_ms : r->probe.timeout_ms);
+			  r->waits_ms);
 		runner_end(r);
 		return;
 	}
@@ -198,6 +223,7 @@ static void handshake_begin(struct runner *r);
 
 static void step_take(struct runner *r, enum probe_step step, size_t before)
 {
+	r->wire.last = step == PROBE_DONE;
 	probe_said(r, before);
 	if (step == PROBE_START_TLS) {
 		handshake_begin(r);
@@ -300,16 +326,15 @@ static void on_ready(void *owner)
 	char text[INET6_ADDRSTRLEN], via[VIA_TEXT];
 	int result;
 
-	addr_format(&w->addr, text);
-	if (w->ops->stream)
+	if (r->dialogue.line && w->ops->stream)
 		dialogue_note(&r->dialogue, elapsed_ms(r), "connected to %s port %u%s in %u ms",
-			      text, w->port, via_text(&w->via, via), elapsed_ms(r));
-	else
-		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s", text, w->ops->name);
-	if (r->connect_ms) {
-		r->connect_ms = 0;
-		deadline_set(r, r->probe.timeout_ms);
-	}
+			      addr_format(&w->addr, text), w->port, via_text(&w->via, via),
+			      elapsed_ms(r));
+	else if (r->dialogue.line)
+		dialogue_note(&r->dialogue, elapsed_ms(r), "asking %s: %s",
+			      addr_format(&w->addr, text), w->ops->name);
+	if (r->patience.connect_ms || r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), r->patience.silence_ms);
 	result = r->probe.proxy == PROXY_NONE ? 0 : proxy_send(r);
 	if (result < 0)
 		connection_broken(r, -result);
@@ -414,6 +439,8 @@ static void on_received(void *owner, const char *bytes, size_t n)
 	struct runner *r = owner;
 
 	r->received += n;
+	if (r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), r->patience.silence_ms);
 	if (r->received > RUNNER_BYTES) {
 		probe_end(&r->verdict, VERDICT_GARBLED, 0, "an endless answer");
 		runner_end(r);
@@ -455,10 +482,11 @@ static void veil_begin(struct runner *r)
 
 static struct runner *runner_alloc(const struct runner_request *q)
 {
-	struct runner *r = calloc(1, sizeof(*r));
+	struct runner *r = malloc(sizeof(*r));
 
 	if (!r)
 		return NULL;
+	memset(r, 0, offsetof(struct runner, in_bytes));
 	r->wire.fd = -1;
 	r->talk = calloc(1, q->ops->talk_size ? q->ops->talk_size : 1);
 	r->deadline = evtimer_new(q->loop, on_deadline, r);
@@ -467,6 +495,16 @@ static struct runner *runner_alloc(const struct runner_request *q)
 		return NULL;
 	}
 	return r;
+}
+
+/* With a PROXY header or TLS it is ours, but for the price of one packet a server that closes at
+ * once is told from one that resets: it must not find our bytes, unread.
+ */
+static enum probe_opening opening_of(const struct runner *r)
+{
+	bool plain = r->probe.tls != TLS_IMPLICIT && r->probe.proxy == PROXY_NONE;
+
+	return plain ? r->ops->opening : OPENING_UNSAID;
 }
 
 static void wire_set_up(struct runner *r, const struct runner_request *q)
@@ -487,8 +525,11 @@ static void wire_set_up(struct runner *r, const struct runner_request *q)
 		.backend = q->backend,
 		.addr = q->addr,
 		.port = q->port,
-		.via = q->via,
 		.timeout_ms = q->probe->timeout_ms,
+		.via = q->via,
+		.opening = opening_of(r),
+		.prompt = r->probe.tls != TLS_NONE || r->probe.proxy != PROXY_NONE,
+		.unseen = opening_of(r) == OPENING_SERVERS && !q->line && !q->patience.connect_ms,
 		.fd = -1,
 	};
 }
@@ -499,14 +540,6 @@ static int talk_begin(struct runner *r)
 	size_t n = r->ops->random_bytes;
 
 	return n == 0 || RAND_bytes(r->talk, (int)n) == 1 ? 0 : -ENOMEM;
-}
-
-/* A program is timed by the process that runs it, which has a little longer to say so. */
-static uint32_t patience_ms(const struct runner *r)
-{
-	if (r->wire.ops == &wire_program)
-		return r->probe.timeout_ms + RAN_GRACE_MS;
-	return r->connect_ms ? r->connect_ms : r->probe.timeout_ms;
 }
 
 int runner_new(const struct runner_request *q, struct runner **ret_runner)
@@ -528,10 +561,9 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	r->out = (struct buf){.bytes = r->out_bytes, .size = sizeof(r->out_bytes)};
 	r->verdict = (struct verdict){.weight = WEIGHT_UNSAID, .tls_days = TLS_DAYS_UNKNOWN};
 	r->started_ms = clock_ms();
-	if (q->connect_ms < r->probe.timeout_ms)
-		r->connect_ms = q->connect_ms;
+	r->patience = q->patience;
 	wire_set_up(r, q);
-	if (deadline_set(r, patience_ms(r)) < 0) {
+	if (deadline_set(r, 0, r->patience.connect_ms) < 0) {
 		runner_free(r);
 		return -ENOMEM;
 	}
@@ -544,12 +576,17 @@ int runner_new(const struct runner_request *q, struct runner **ret_runner)
 	return 0;
 }
 
-void runner_hurry(struct runner *r, uint32_t connect_ms)
+void runner_hurry(struct runner *r, const struct patience *patience)
 {
-	if (r->at != RUNNER_CONNECTING || connect_ms >= r->probe.timeout_ms || r->connect_ms)
+	if (r->at == RUNNER_ENDED)
 		return;
-	r->connect_ms = connect_ms;
-	deadline_set(r, connect_ms);
+	if (r->at == RUNNER_CONNECTING && !r->patience.connect_ms)
+		deadline_set(r, 0, patience->connect_ms);
+	else if (r->at != RUNNER_CONNECTING && !r->patience.silence_ms)
+		deadline_set(r, elapsed_ms(r), patience->silence_ms);
+	r->patience.connect_ms = patience->connect_ms;
+	if (patience->silence_ms)
+		r->patience.silence_ms = patience->silence_ms;
 }
 
 void runner_free(struct runner *r)

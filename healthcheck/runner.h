@@ -25,6 +25,12 @@ enum { RUNNER_BYTES = 256 << 10 }; /* that a server may send in one conversation
  */
 typedef void runner_done_fn(void *owner, const struct verdict *v, uint32_t took_ms);
 
+/* Less of it than the probe's timeout, which bounds the whole all the same. 0 = no less. */
+struct patience {
+	uint32_t connect_ms; /* for the connection alone */
+	uint32_t silence_ms; /* for the next byte, once it is there; not of datagrams, programs */
+};
+
 struct runner_request {
 	struct event_base *loop;
 	SSL_CTX *tls; /* of tls_cache.h; NULL where the probe speaks no TLS */
@@ -34,8 +40,8 @@ struct runner_request {
 	const char *pool, *backend;	  /* their names, for a program */
 	struct addr addr;
 	uint16_t port;
-	uint32_t connect_ms; /* for the connection alone; 0 = the probe's timeout */
-	struct via via;	     /* of TCP; all zero for others */
+	struct patience patience;
+	struct via via; /* of TCP; all zero for others */
 	runner_done_fn *done;
 	dialogue_line_fn *line; /* NULL = not wanted */
 	void *owner;
@@ -43,8 +49,8 @@ struct runner_request {
 
 /* runner_new: begin; 0 or -ENOMEM. What fails later, the network included, is a verdict. */
 int runner_new(const struct runner_request *request, struct runner **ret_runner);
-/* runner_hurry: while it is connecting, it has no more than @connect_ms since its beginning. */
-void runner_hurry(struct runner *r, uint32_t connect_ms);
+/* runner_hurry: from now on; for the connection, since its beginning. What is 0 stays as it was. */
+void runner_hurry(struct runner *r, const struct patience *patience);
 /* runner_free: also in the middle: closes the connection, tells nobody. */
 void runner_free(struct runner *r);
 

@@ -9,15 +9,18 @@ uint32_t schedule_phase(uint32_t start, uint32_t backend)
 	return start + backend * (uint32_t)GOLDEN;
 }
 
+/* In milliseconds, of the beginning of a slot. */
 static uint64_t part_of(uint32_t phase, uint32_t interval_ms)
 {
-	return (uint64_t)phase * interval_ms >> 32;
+	uint64_t part_ms = (uint64_t)phase * interval_ms >> 32;
+
+	return part_ms - part_ms % SCHEDULE_SLOT_MS;
 }
 
 uint32_t schedule_interval(const struct config_probe *probe, enum health health, bool unsure)
 {
 	if (unsure && health != HEALTH_UNKNOWN)
-		return probe->interval_rising_ms;
+		return health == HEALTH_UP ? probe->interval_falling_ms : probe->interval_rising_ms;
 	return health == HEALTH_UP ? probe->interval_ms : probe->interval_down_ms;
 }
 

@@ -16,11 +16,12 @@
 
 enum {
 	SCHEDULE_FIRST_MS = 1000,  /* within which each backend has begun its first probe */
+	SCHEDULE_SLOT_MS = 20,	   /* the probes of so long a time begin together (wheel.h) */
 	SCHEDULE_SUSPECT_MS = 100, /* between two probes of a backend that is suspected */
 };
 
-/* schedule_interval: which of a probe's intervals is due: interval_rising while it is @unsure
- * (judge_unsure()), else interval_down while it is not up.
+/* schedule_interval: which of a probe's intervals is due: while it is @unsure (judge_unsure())
+ * interval_falling if it is up, else interval_rising; else interval_down while it is not up.
  */
 uint32_t schedule_interval(const struct config_probe *probe, enum health health, bool unsure);
 

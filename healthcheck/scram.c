@@ -2,11 +2,12 @@
 /* scram.c: see scram.h. */
 #include "healthcheck/scram.h"
 
-#include <ctype.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { KEY = 32, SALT = 128, NO_CLIENT_NAME = 3 /* "n,,": the bare message is behind it */ };
@@ -80,14 +81,11 @@ static const char *challenge_read(const struct scram *s, const char *message, si
 		return "its SCRAM challenge is not understood";
 	if (c->nonce_len <= nonce || memcmp(c->nonce, s->nonce, nonce) != 0)
 		return "its SCRAM challenge is not for us";
-	c->iterations = 0;
-	for (size_t i = 0; i < digits && i < 7; i++)
-		c->iterations = isdigit((unsigned char)count[i])
-					? c->iterations * 10 + (count[i] - '0')
-					: SCRAM_ITERATIONS + 1;
-	if (digits > 7 || c->iterations < 1 || c->iterations > SCRAM_ITERATIONS)
-		return "it wants more than 32768 iterations of SCRAM";
-	return NULL;
+	if (strspn(count, "0123456789") != digits || count[0] == '0')
+		return "its SCRAM challenge is not understood";
+	c->iterations = digits > 6 ? INT_MAX : atoi(count);
+	return c->iterations > SCRAM_ITERATIONS ? "it wants more than 32768 iterations of SCRAM"
+						: NULL;
 }
 
 /* proof_make: RFC 5802 3; also what the server will have to show. */

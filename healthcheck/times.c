@@ -53,3 +53,12 @@ bool times_add(struct times *t, uint32_t took_ms, uint32_t slow_ms)
 		t->slow = false;
 	return t->slow != before;
 }
+
+uint32_t times_patience(const struct times *t)
+{
+	uint64_t ms = 10ULL * times_percentile(t, 99);
+
+	if (t->n < TIMES_LEAST)
+		return 0;
+	return ms < TIMES_PATIENCE_MS ? TIMES_PATIENCE_MS : ms < UINT32_MAX ? (uint32_t)ms : 0;
+}

@@ -17,6 +17,7 @@ enum {
 	TIMES_LEAST = 5,
 	SLOW_BACK = 80,	  /* percent of slow_ms */
 	SLOW_WEIGHT = 50, /* percent, of a slow backend's weight */
+	TIMES_PATIENCE_MS = 500,
 };
 
 struct times {
@@ -33,5 +34,11 @@ uint32_t times_median(const struct times *t);
 
 /* times_percentile: of all that are kept: the nearest rank; 0 = none has passed. */
 uint32_t times_percentile(const struct times *t, uint32_t percent);
+
+/* times_patience: for how long to wait for a word of a server that something else says is hung: ten
+ * times as long as nearly all of its whole conversations took, and TIMES_PATIENCE_MS at least. 0:
+ * too few are known to say.
+ */
+uint32_t times_patience(const struct times *t);
 
 #endif

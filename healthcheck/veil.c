@@ -64,11 +64,37 @@ static size_t longest_match(const struct veil *veil, const char *text, bool cut)
 	return most;
 }
 
+/* Is all of @text the beginning of the secret? */
+static bool secret_begins(const char *text, const char *secret, size_t n)
+{
+	for (size_t i = 0; i < n && *text; i++) {
+		size_t m = byte_match(text, secret[i]);
+
+		if (m == 0)
+			return false;
+		text += m;
+	}
+	return *text == '\0';
+}
+
+size_t veil_begun(const struct veil *veil, const char *text)
+{
+	for (; *text; text++) {
+		const char *secret = veil->bytes;
+
+		for (size_t i = 0; i < veil->n; secret += veil->len[i++]) {
+			if (secret_begins(text, secret, veil->len[i]))
+				return strlen(text);
+		}
+	}
+	return 0;
+}
+
 void veil_cover(const struct veil *veil, char *text, size_t size)
 {
 	bool cut = strlen(text) + 6 > size; /* an escape sequence is not begun without room */
 
-	for (char *at = text; *at; at++) {
+	for (char *at = text; *at && veil->n > 0; at++) {
 		size_t m = longest_match(veil, at, cut);
 
 		if (m < VEIL_LEAST)

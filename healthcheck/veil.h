@@ -25,5 +25,7 @@ void veil_add(struct veil *veil, const char *secret, size_t n);
  * text that fills its @size.
  */
 void veil_cover(const struct veil *veil, char *text, size_t size);
+/* veil_begun: how much of @text's end may be the beginning of a secret, which goes on elsewhere. */
+size_t veil_begun(const struct veil *veil, const char *text);
 
 #endif

@@ -29,6 +29,12 @@ size_t wire_send(struct wire *w, const char *bytes, size_t n)
 	return n > 0 ? w->ops->send(w, bytes, n) : 0;
 }
 
+void wire_look(struct wire *w)
+{
+	if (w->ops->look)
+		w->ops->look(w);
+}
+
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire *w = arg;

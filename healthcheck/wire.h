@@ -38,6 +38,7 @@ struct wire_ops {
 	/* send: how many bytes need not be sent again */
 	size_t (*send)(struct wire *w, const char *bytes, size_t n);
 	void (*stop)(struct wire *w); /* NULL: there are only the events */
+	void (*look)(struct wire *w); /* NULL: .ready is never late; else it comes now, if due */
 };
 
 struct wire {
@@ -50,8 +51,13 @@ struct wire {
 	const char *pool, *backend; /* must last until wire_begin() has returned */
 	struct addr addr;
 	uint16_t port;
-	struct via via; /* of a connection of TCP only */
 	uint32_t timeout_ms;
+	/* of a connection of TCP only */
+	struct via via;
+	enum probe_opening opening;
+	bool prompt; /* what is said may come in several pieces, none of which may wait */
+	bool unseen; /* opening is the server's: .ready may come as late as its first bytes */
+	bool last;   /* what is sent from now on is followed by the end: they go together */
 	/* by the kinds */
 	int fd; /* -1: none of its own */
 	bool connecting;
@@ -73,6 +79,7 @@ extern const struct wire_ops wire_tcp, wire_udp, wire_icmp, wire_program;
 const struct wire_ops *wire_kind(enum probe_transport transport);
 int wire_begin(struct wire *w);
 size_t wire_send(struct wire *w, const char *bytes, size_t n);
+void wire_look(struct wire *w);
 void wire_stop(struct wire *w);
 void wire_fini(struct wire *w); /* also twice, and of zeroes with fd -1 */
 

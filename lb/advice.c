@@ -7,6 +7,7 @@
  */
 #include "lb/advice.h"
 
+#include <inttypes.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -97,4 +98,41 @@ bool advice_forwarding(const char *interface, bool ipv6)
 		value = '1';
 	fclose(f);
 	return value != '0';
+}
+
+static bool number_read(const char *path, uint32_t *ret_number)
+{
+	FILE *f = fopen(path, "re");
+	bool good = f && fscanf(f, "%" SCNu32, ret_number) == 1;
+
+	if (f)
+		fclose(f);
+	return good;
+}
+
+uint32_t advice_neighbours_most(bool ipv6)
+{
+	uint32_t most;
+
+	return number_read(ipv6 ? "/proc/sys/net/ipv6/neigh/default/gc_thresh2"
+				: "/proc/sys/net/ipv4/neigh/default/gc_thresh2",
+			   &most)
+		       ? most
+		       : UINT32_MAX;
+}
+
+void advice_neighbours(bool ipv6, struct neighbour_room room, uint32_t most,
+		       char ret_text[static ADVICE_TEXT])
+{
+	uint32_t keep = 1024;
+
+	ret_text[0] = '\0';
+	if (room.wanted < most && !room.refused)
+		return;
+	while (keep < 2 * room.wanted && keep < 1U << 20)
+		keep *= 2;
+	snprintf(
+		ret_text, ADVICE_TEXT,
+		"%u neighbours of IPv%c, more than the kernel keeps; cure: sysctl net.ipv%c.neigh.default.gc_thresh{1=%u,2=%u,3=%u}",
+		room.wanted, ipv6 ? '6' : '4', ipv6 ? '6' : '4', keep, 2 * keep, 4 * keep);
 }

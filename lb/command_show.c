@@ -181,12 +181,10 @@ static struct pool_sum pool_sum(struct lb *lb, uint32_t pool)
 static const char *pool_use_name(const struct lb *lb, uint32_t i)
 {
 	static const char *const names[] = POOL_USE_NAMES;
-	const struct config_pool *p = config_pool(lb->config, i);
 
 	if (pool_serving(lb->config, lb->backends, i) != i)
 		return "backup pool";
-	return names[pool_fates(p, config_backend(lb->config, p->first_backend),
-				lb->backends + p->first_backend, NULL)];
+	return names[pool_fates(lb->config, lb->backends, i, NULL)];
 }
 
 static json_t *pools(struct lb *lb)
@@ -282,6 +280,22 @@ static void counter_row(json_t *rows, const char *name, uint64_t value, const ch
 	json_array_append_new(rows, row);
 }
 
+static void hook_counters(json_t *rows, const struct lb *lb)
+{
+	struct message_tally hooks, heals;
+
+	hook_sums(lb, &hooks, &heals);
+	counter_row(rows, "hook_changes_told", hooks.done,
+		    "changes that on_change hooks were told");
+	counter_row(rows, "hook_changes_failed", hooks.failed, "changes that a hook was not told");
+	counter_row(rows, "hook_changes_dropped", hooks.dropped,
+		    "changes that found a hook's queue full");
+	counter_row(rows, "hook_changes_waiting", hooks.waiting, "changes in the hooks' queues");
+	counter_row(rows, "hook_tries_again", hooks.again, "tries of hooks after the first");
+	counter_row(rows, "heal_runs", heals.done, "runs of heal programs that ended well");
+	counter_row(rows, "heal_runs_failed", heals.failed, "runs of heal programs that did not");
+}
+
 static json_t *counters(struct lb *lb)
 {
 	static const struct {
@@ -304,6 +318,7 @@ static json_t *counters(struct lb *lb)
 	counter_row(rows, "flow_table_size", size, "how many there may be (flow_limit)");
 	counter_row(rows, "tls_expiring", health_expiring(lb),
 		    "backends whose certificate expires within tls_warn_days, or has");
+	hook_counters(rows, lb);
 	return rows;
 }
 
@@ -357,9 +372,9 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},  {"pools", pools}, {"backends", backends},
-	     {"health", health_rows}, {"vrrp", vrrp},	{"counters", counters},
-	     {"config", config}};
+} kinds[] = {{"services", services},  {"pools", pools},	    {"backends", backends},
+	     {"health", health_rows}, {"hooks", hook_rows}, {"vrrp", vrrp},
+	     {"counters", counters},  {"config", config}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -387,7 +402,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

@@ -39,8 +39,7 @@ static void use_problem(json_t *problems, const struct lb *lb, uint32_t pool, ui
 			uint32_t backups)
 {
 	const struct config_pool *p = config_pool(lb->config, pool);
-	enum pool_use use = pool_fates(p, config_backend(lb->config, p->first_backend),
-				       lb->backends + p->first_backend, NULL);
+	enum pool_use use = pool_fates(lb->config, lb->backends, pool, NULL);
 
 	if (pool_serving(lb->config, lb->backends, pool) != pool)
 		problem(problems,
@@ -130,6 +129,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 
 	if (*lb_problem(lb))
 		problem(problems, "%s", lb_problem(lb));
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		if (lb->neighbour_problem[ipv6][0])
+			problem(problems, "%s", lb->neighbour_problem[ipv6]);
+	}
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		const struct lb_interface *in = &lb->interfaces[i];
 
@@ -141,7 +144,7 @@ static void node_problems(json_t *problems, struct lb *lb)
 					: "not attached yet");
 		else if (in->problem[0])
 			problem(problems, "interface %s: %s", in->name, in->problem);
-		if (in->probe_problem[0])
+		if (in->probe_problem[0] && lb->current->settings.features & FEATURE_PROBES)
 			problem(problems,
 				"probes by interface %s ask the backends' own addresses, not the VIPs: %s",
 				in->name, in->probe_problem);
@@ -190,6 +193,7 @@ void command_status(struct client *client, const json_t *request)
 	(void)request;
 	node_problems(problems, lb);
 	forwarding_problems(problems, lb);
+	hook_problems(problems, lb);
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
 		backend_problems(problems, lb, i);
 	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",
@@ -199,6 +203,7 @@ void command_status(struct client *client, const json_t *request)
 	json_object_set_new(answer, "vrrp", rows_of(lb, "vrrp"));
 	json_object_set_new(answer, "services", rows_of(lb, "services"));
 	json_object_set_new(answer, "backends", rows_of(lb, "backends"));
+	json_object_set_new(answer, "hooks", rows_of(lb, "hooks"));
 	json_object_set_new(answer, "processes", processes(lb));
 	client_done(client, answer);
 }

@@ -74,6 +74,14 @@ json_t *health_rows(struct lb *lb);
 bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
 /* health_expiring: backends whose certificate expires within their pool's tls_warn_days. */
 uint32_t health_expiring(const struct lb *lb);
+/* hook_rows: the array of "hooks", in command_hooks.c: what became of the operator's programs. New.
+ */
+json_t *hook_rows(struct lb *lb);
+/* hook_problems: of each hook that does not tell what it should. */
+void hook_problems(json_t *problems, const struct lb *lb);
+/* hook_sums: of all hooks, and of all pools that heal. */
+void hook_sums(const struct lb *lb, struct message_tally *ret_hooks,
+	       struct message_tally *ret_heals);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 

@@ -165,7 +165,10 @@ static bool same_owners(const struct cached_table *a, const struct cached_table 
 static int cached_table_build(struct cached_table *t, const struct cached_table *old)
 {
 	struct maglev_backend *backends = calloc(t->n ? t->n : 1, sizeof(*backends));
-	struct maglev_use *uses = calloc(t->n ? t->n : 1, sizeof(*uses));
+	struct maglev_use *uses = calloc(2 * (size_t)t->n + 1, sizeof(*uses));
+	struct maglev_use *uses_before = uses ? uses + t->n : NULL;
+	struct maglev_before before = {.uses = uses_before};
+	bool again = old && same_base(t, old);
 	int r = 0;
 
 	t->base = calloc(t->slots, sizeof(*t->base));
@@ -175,13 +178,18 @@ static int cached_table_build(struct cached_table *t, const struct cached_table 
 	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
 		backends[i] = t->members[i].maglev;
 		uses[i] = t->members[i].use;
+		if (again)
+			uses_before[i] = old->members[i].use;
 	}
-	if (r == 0 && old && same_base(t, old))
+	if (again)
+		before.owners = old->owners;
+	if (r == 0 && again)
 		memcpy(t->base, old->base, t->slots * sizeof(*t->base));
 	else if (r == 0)
 		r = maglev_build(backends, t->n, t->slots, t->base);
 	if (r == 0)
-		r = maglev_repair(backends, uses, t->n, t->slots, t->base, t->owners);
+		r = maglev_repair_again(backends, uses, t->n, t->slots, t->base,
+					again ? &before : NULL, t->owners);
 	free(backends);
 	free(uses);
 	return r;
@@ -269,12 +277,8 @@ static int desired_backends_init(const struct inputs *in, struct desired_backend
 
 	if (!fates)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < config->n_pools; i++) {
-		const struct config_pool *pool = config_pool(config, i);
-
-		pool_fates(pool, config_backend(config, pool->first_backend),
-			   in->backends + pool->first_backend, fates + pool->first_backend);
-	}
+	for (uint32_t i = 0; i < config->n_pools; i++)
+		pool_fates(config, in->backends, i, fates + config_pool(config, i)->first_backend);
 	for (uint32_t i = 0; i < config->n_backends; i++)
 		desired_backend_init(in, i, &fates[i], &ret[i]);
 	free(fates);

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "bpf/hash.h"
 
+enum { FEW = 8 }; /* of PLANE_STATS_BATCH, that are read one by one */
+
 /* What one pass finds. */
 struct pass {
 	uint32_t started_s, entries;
@@ -188,7 +190,54 @@ static void entry_look(struct flow_sweep *w, const struct flow_key *key, const s
 	foreign_mark(w, key, f);
 }
 
+/* ---- counters ---- */
+
+typedef void counters_fn(struct flow_sweep *w, void *arg, uint32_t number,
+			 const struct backend_stats *s);
+
+/* Of each backend that is used: reading one is a system call, and so is reading 256. */
+static void counters_each(struct flow_sweep *w, counters_fn *take, void *arg)
+{
+	struct backend_stats many[PLANE_STATS_BATCH], one;
+
+	for (uint32_t first = 0; first < CURRENT_BACKENDS; first += PLANE_STATS_BATCH) {
+		uint32_t size = first + PLANE_STATS_BATCH > CURRENT_BACKENDS
+					? CURRENT_BACKENDS - first
+					: PLANE_STATS_BATCH;
+		const struct current_backend *backends = w->current->backends + first;
+		uint32_t n = 0;
+		bool read;
+
+		for (uint32_t i = 0; i < size; i++)
+			n += backends[i].used;
+		read = n > FEW && plane_backend_stats_read(w->plane, first, size, many) == 0;
+		for (uint32_t i = 0; n > 0 && i < size; i++) {
+			if (!backends[i].used)
+				continue;
+			if (!read)
+				one = plane_backend_stats(w->plane, first + i);
+			take(w, arg, first + i, read ? &many[i] : &one);
+		}
+	}
+}
+
+static uint64_t live_of(const struct flow_sweep *w, uint32_t number, const struct backend_stats *s)
+{
+	int64_t live =
+		(int64_t)(s->opened - s->closed - w->expired[number]) + w->correction[number];
+
+	return live > 0 ? (uint64_t)live : 0;
+}
+
 /* ---- one pass ---- */
+
+static void began_set(struct flow_sweep *w, void *arg, uint32_t i, const struct backend_stats *s)
+{
+	struct pass *p = arg;
+
+	p->began[i].opened = s->opened;
+	p->began[i].closed = s->closed + w->expired[i];
+}
 
 static void pass_reset(struct flow_sweep *w)
 {
@@ -201,15 +250,7 @@ static void pass_reset(struct flow_sweep *w)
 	}
 	memset(p->has_flows, 0, sizeof(p->has_flows));
 	memset(p->live, 0, sizeof(p->live));
-	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
-		struct backend_stats s;
-
-		if (!w->current->backends[i].used)
-			continue;
-		s = plane_backend_stats(w->plane, i);
-		p->began[i].opened = s.opened;
-		p->began[i].closed = s.closed + w->expired[i];
-	}
+	counters_each(w, began_set, p);
 	p->entries = 0;
 	p->started_s = clock_now_s();
 }
@@ -217,30 +258,23 @@ static void pass_reset(struct flow_sweep *w)
 /* What was counted is exact for a backend to which nothing happened meanwhile; after an adoption it
  * is the best there is until then.
  */
-static void corrections_set(struct flow_sweep *w)
+static void correction_set(struct flow_sweep *w, void *arg, uint32_t i,
+			   const struct backend_stats *s)
 {
-	struct pass *p = w->running;
+	const struct pass *p = arg;
+	uint64_t closed = s->closed + w->expired[i];
 
-	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
-		struct backend_stats s;
-		uint64_t closed;
-
-		if (!w->current->backends[i].used)
-			continue;
-		s = plane_backend_stats(w->plane, i);
-		closed = s.closed + w->expired[i];
-		if ((w->any_done || !w->adopted) &&
-		    (s.opened != p->began[i].opened || closed != p->began[i].closed))
-			continue;
-		w->correction[i] = (int64_t)p->live[i] - (int64_t)(s.opened - closed);
-	}
+	if ((w->any_done || !w->adopted) &&
+	    (s->opened != p->began[i].opened || closed != p->began[i].closed))
+		return;
+	w->correction[i] = (int64_t)p->live[i] - (int64_t)(s->opened - closed);
 }
 
 static void pass_end(struct flow_sweep *w)
 {
 	struct pass *ended = w->running;
 
-	corrections_set(w);
+	counters_each(w, correction_set, ended);
 	w->running = w->done;
 	w->done = ended;
 	w->passing = false;
@@ -364,9 +398,22 @@ void flow_sweep_new_backend(struct flow_sweep *w, uint32_t number)
 uint64_t flow_sweep_live(const struct flow_sweep *w, uint32_t number)
 {
 	struct backend_stats s = plane_backend_stats(w->plane, number);
-	int64_t live = (int64_t)(s.opened - s.closed - w->expired[number]) + w->correction[number];
 
-	return live > 0 ? (uint64_t)live : 0;
+	return live_of(w, number, &s);
+}
+
+static void live_set(struct flow_sweep *w, void *arg, uint32_t number,
+		     const struct backend_stats *s)
+{
+	uint64_t *live = arg;
+
+	live[number] = live_of(w, number, s);
+}
+
+void flow_sweep_live_all(struct flow_sweep *w, uint64_t *ret_live)
+{
+	memset(ret_live, 0, CURRENT_BACKENDS * sizeof(*ret_live));
+	counters_each(w, live_set, ret_live);
 }
 
 uint64_t flow_sweep_expired(const struct flow_sweep *w, uint32_t number)

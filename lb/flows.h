@@ -42,6 +42,8 @@ const struct flow_facts *flow_sweep_facts(const struct flow_sweep *sweep);
 /* flow_sweep_new_backend: a number is given out again: its corrections start at 0. */
 void flow_sweep_new_backend(struct flow_sweep *sweep, uint32_t number);
 uint64_t flow_sweep_live(const struct flow_sweep *sweep, uint32_t number);
+/* flow_sweep_live_all: by number, CURRENT_BACKENDS of them; 0 of those that are not used. */
+void flow_sweep_live_all(struct flow_sweep *sweep, uint64_t *ret_live);
 uint64_t flow_sweep_expired(const struct flow_sweep *sweep, uint32_t number);
 /* flow_sweep_over: may this entry of `flows` be deleted? */
 bool flow_sweep_over(const struct flow_sweep *sweep, const struct flow_key *key,

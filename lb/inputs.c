@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "lb/advice.h"
 #include "lb/current.h"
 #include "lb/mode.h"
 #include "lb/reconciler.h"
@@ -130,18 +131,23 @@ int inputs_config(struct lb *lb, const struct config *config)
 {
 	struct lb_backend *backends = backends_new(lb, config);
 	struct lb_instance *instances = instances_new(lb, config);
+	struct message_tally *heals = calloc(config->n_pools + 1, sizeof(*heals));
 
-	if (!backends || !instances) {
+	if (!backends || !instances || !heals) {
 		free(backends);
 		free(instances);
+		free(heals);
 		return -ENOMEM;
 	}
 	free(lb->backends);
 	free(lb->instances);
+	free(lb->heals);
 	config_unmap(lb->config);
 	lb->config = config;
 	lb->backends = backends;
 	lb->instances = instances;
+	lb->heals = heals;
+	memset(lb->hooks, 0, sizeof(lb->hooks)); /* told again, with the new numbers */
 	lb->configured_ms = clock_ms();
 	lb->ready = false;
 	lb->detached = false;
@@ -212,6 +218,16 @@ void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 	}
 }
 
+void inputs_tally(struct lb *lb, const struct message_tally *m)
+{
+	int pool = lb->config && m->hook == 0 ? config_find_pool(lb->config, m->pool) : -ENOENT;
+
+	if (pool >= 0)
+		lb->heals[pool] = *m;
+	else if (lb->config && m->hook > 0 && m->hook <= lb->config->n_hooks)
+		lb->hooks[m->hook - 1] = *m;
+}
+
 void inputs_process(struct lb *lb, const struct message_child *m)
 {
 	for (int i = 0; i < LB_PROCESSES; i++) {
@@ -240,9 +256,25 @@ static bool neighbour_is_adopted(const struct neighbour *n, uint32_t ifindex)
 	return n->status == NEIGHBOUR_UNKNOWN && n->was_known && n->ifindex == ifindex;
 }
 
+static void room_tell(struct lb *lb, bool ipv6)
+{
+	char *told = lb->neighbour_problem[ipv6], text[ADVICE_TEXT];
+
+	advice_neighbours(ipv6, neighbours_room(lb->neighbours, ipv6), advice_neighbours_most(ipv6),
+			  text);
+	if (strcmp(told, text) == 0)
+		return;
+	snprintf(told, sizeof(lb->neighbour_problem[0]), "%s", text);
+	if (text[0])
+		log_warning("%s", text);
+}
+
 bool inputs_ways(struct lb *lb)
 {
 	bool changed = false;
+
+	room_tell(lb, false);
+	room_tell(lb, true);
 
 	for (uint32_t i = 0; lb->config && i < lb->config->n_backends; i++) {
 		const struct config_backend *conf = config_backend(lb->config, i);

@@ -119,6 +119,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_VRRP:
 		inputs_vrrp(lb, payload);
 		break;
+	case MESSAGE_TALLY:
+		inputs_tally(lb, payload);
+		break;
 	case MESSAGE_CHILD:
 		inputs_process(lb, payload);
 		break;
@@ -151,8 +154,12 @@ static void on_closed(void *owner)
 
 static void on_ways(void *owner)
 {
-	if (inputs_ways(owner))
-		lb_reconcile(owner, "neighbour");
+	struct lb *lb = owner;
+
+	if (inputs_ways(lb))
+		lb_reconcile(lb, "neighbour");
+	if (plane_probes_look(lb->current))
+		lb_reconcile(lb, "filter");
 }
 
 /* A pass may let slots settle and numbers go: worth a look only where some wait for that. */
@@ -287,6 +294,7 @@ static void parts_free(struct lb_process_parts *parts)
 	config_unmap(lb->config);
 	free(lb->backends);
 	free(lb->instances);
+	free(lb->heals);
 	free(lb->operators);
 	explicit_bzero(lb->hash_key, sizeof(lb->hash_key));
 	libevent_global_shutdown();

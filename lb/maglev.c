@@ -266,13 +266,89 @@ static int candidates_init(const struct maglev_backend *backends, const struct m
 	return 0;
 }
 
-int maglev_repair(const struct maglev_backend *backends, const struct maglev_use *uses, uint32_t n,
-		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners)
+/* What a repair with other uses of the same backends tells about this one. */
+struct again {
+	const struct maglev_before *before;
+	bool tells;	 /* there was, and is, a choice */
+	uint8_t *shrunk; /* of each backend: it counts for less in the rendezvous */
+	uint8_t *has_grown;
+	struct candidate *grown; /* room for one more */
+	uint32_t n_grown;
+};
+
+static void again_fini(struct again *again)
+{
+	free(again->shrunk);
+	free(again->has_grown);
+	free(again->grown);
+}
+
+static int again_init(const struct maglev_backend *backends, const struct maglev_use *uses,
+		      uint32_t n, uint32_t n_all, const struct maglev_before *before,
+		      struct again *ret)
+{
+	uint32_t n_before = 0;
+
+	*ret = (struct again){.before = before};
+	if (!before)
+		return 0;
+	ret->shrunk = calloc(n + 1, 1);
+	ret->has_grown = calloc(n + 1, 1);
+	ret->grown = calloc(n + 1, sizeof(*ret->grown));
+	if (!ret->shrunk || !ret->has_grown || !ret->grown) {
+		again_fini(ret);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t was = backends[i].weight * before->uses[i].share;
+		uint32_t is = backends[i].weight * uses[i].share;
+
+		n_before += was > 0;
+		ret->shrunk[i] = is < was;
+		ret->has_grown[i] = is > was;
+		if (is > was)
+			ret->grown[ret->n_grown++] = (struct candidate){
+				.seed = backends[i].seed, .weight = is, .index = (uint16_t)i};
+	}
+	ret->tells = n_before > 1 && n_all > 1;
+	return 0;
+}
+
+/* Who had the slot, if it was lost before, and did not shrink, is beaten only by those who grew. */
+static bool again_ranked(const struct again *again, const struct maglev_backend *backends,
+			 const struct maglev_use *uses, uint32_t slot, uint16_t owner,
+			 const struct log_table *logs, uint16_t *ret_owner)
+{
+	uint16_t had;
+	uint32_t n = again->n_grown;
+
+	if (!again->tells ||
+	    (owner != BACKEND_NONE &&
+	     slot_fate(&backends[owner], &again->before->uses[owner], slot) != SLOT_LOST))
+		return false;
+	had = again->before->owners[slot];
+	if (again->shrunk[had])
+		return false;
+	if (!again->has_grown[had])
+		again->grown[n++] =
+			(struct candidate){.seed = backends[had].seed,
+					   .weight = backends[had].weight * uses[had].share,
+					   .index = had};
+	*ret_owner = n > 1 ? highest_ranked(again->grown, n, slot, owner, logs) : had;
+	return true;
+}
+
+int maglev_repair_again(const struct maglev_backend *backends, const struct maglev_use *uses,
+			uint32_t n, uint32_t slots, const uint16_t *base,
+			const struct maglev_before *before, uint16_t *ret_owners)
 {
 	struct log_table *logs = malloc(sizeof(*logs));
-	struct candidates c;
+	struct candidates c = {0};
+	struct again again = {0};
 
-	if (!logs || candidates_init(backends, uses, n, &c) < 0) {
+	if (!logs || candidates_init(backends, uses, n, &c) < 0 ||
+	    again_init(backends, uses, n, c.n_all, before, &again) < 0) {
+		free(c.all);
 		free(logs);
 		return -ENOMEM;
 	}
@@ -287,10 +363,17 @@ int maglev_repair(const struct maglev_backend *backends, const struct maglev_use
 			ret_owners[s] = owner;
 		else if (fate == SLOT_GIVEN)
 			ret_owners[s] = highest_ranked(c.claim, c.n_claim, s, owner, logs);
-		else
+		else if (!again_ranked(&again, backends, uses, s, owner, logs, &ret_owners[s]))
 			ret_owners[s] = highest_ranked(c.all, c.n_all, s, owner, logs);
 	}
+	again_fini(&again);
 	free(logs);
 	free(c.all);
 	return 0;
+}
+
+int maglev_repair(const struct maglev_backend *backends, const struct maglev_use *uses, uint32_t n,
+		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners)
+{
+	return maglev_repair_again(backends, uses, n, slots, base, NULL, ret_owners);
 }

@@ -50,4 +50,17 @@ int maglev_build(const struct maglev_backend *backends, uint32_t n, uint32_t slo
 int maglev_repair(const struct maglev_backend *backends, const struct maglev_use *uses, uint32_t n,
 		  uint32_t slots, const uint16_t *base, uint16_t *ret_owners);
 
+struct maglev_before {
+	const struct maglev_use *uses;
+	const uint16_t *owners; /* that a repair gave for these, of the same backends and base */
+};
+
+/* maglev_repair_again: the very same, but sooner: only what the difference to @before (NULL: none)
+ * can have moved is ranked anew. Of ten thousand backends that fail one by one, each costs what it
+ * had instead of a whole repair.
+ */
+int maglev_repair_again(const struct maglev_backend *backends, const struct maglev_use *uses,
+			uint32_t n, uint32_t slots, const uint16_t *base,
+			const struct maglev_before *before, uint16_t *ret_owners);
+
 #endif

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* neighbour.c: see neighbour.h.
  *
- * Routes are looked up again when links, addresses or routes change; the neighbour table is read
- * again when any neighbour does. Both wait SETTLE_MS, so that a burst costs one look.
+ * Routes are looked up again when links, addresses or routes change, and the neighbour table is
+ * read with them; what changes of a neighbour is taken from its event: ten thousand that the kernel
+ * keeps fresh change all the time. Both wait SETTLE_MS, so that a burst costs one look.
+ *
+ * A kernel that has no room for more neighbours (gc_thresh3) is asked again every FULL_MS only.
  *
  * An entry that the operator made permanent is used and otherwise left alone: asking the kernel to
  * manage it would make it an ordinary one.
@@ -27,7 +30,7 @@
 
 #include "base/log.h"
 
-enum { SETTLE_MS = 50, EVENT_BYTES = 32768 };
+enum { SETTLE_MS = 50, FULL_MS = 2000, EVENT_BYTES = 32768 };
 
 /* What the neighbour table has for a way. */
 enum entry { ENTRY_NONE, ENTRY_UNUSABLE, ENTRY_USABLE, ENTRY_FIXED };
@@ -44,12 +47,15 @@ struct neighbours {
 	neighbours_changed_fn *changed;
 	void *owner;
 	struct nl_sock *query, *routes, *events; /* routes: asks without wanting an ACK */
-	struct event *readable, *settled;
+	struct event *readable, *settled, *again;
 	struct way *ways; /* ordered by address */
 	struct way **by_hop;
 	uint32_t n_ways;
 	bool routes_stale;
-	bool unmanaged; /* the kernel is older than 5.16 */
+	bool differs;	     /* from what `changed` was told last */
+	bool full[2];	     /* by is_ipv6: the kernel refused one at the last look */
+	uint64_t full_ms[2]; /* CLOCK_MONOTONIC: when that was */
+	bool unmanaged;	     /* the kernel is older than 5.16 */
 };
 
 /* ---- interfaces ---- */
@@ -210,6 +216,20 @@ static int entry_send(struct neighbours *n, int type, int flags, const struct wa
 	return r;
 }
 
+static bool is_ipv6(const struct way *way)
+{
+	return family_of(&way->hop) == AF_INET6;
+}
+
+static void full_set(struct neighbours *n, bool ipv6, bool full)
+{
+	n->differs = n->differs || n->full[ipv6] != full;
+	n->full[ipv6] = full;
+	n->full_ms[ipv6] = clock_ms();
+	if (full)
+		event_add(n->again, &(struct timeval){.tv_sec = FULL_MS / 1000});
+}
+
 static void entry_keep(struct neighbours *n, struct way *way)
 {
 	int r = entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
@@ -221,6 +241,8 @@ static void entry_keep(struct neighbours *n, struct way *way)
 		r = entry_send(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, way, NUD_NONE);
 	}
 	way->ours = r >= 0;
+	if (r == -NLE_NOMEM) /* ENOBUFS */
+		full_set(n, is_ipv6(way), true);
 }
 
 /* A gateway's stays: other ways, and the kernel's own packets, go there. */
@@ -236,7 +258,8 @@ void neighbours_probe(struct neighbours *n, const struct addr *addr)
 {
 	struct way *way = way_find(n, addr);
 
-	if (!way || !way->neighbour.ifindex || way->entry == ENTRY_FIXED || is_routed(way))
+	if (!way || !way->neighbour.ifindex || way->entry == ENTRY_FIXED || is_routed(way) ||
+	    n->full[is_ipv6(way)])
 		return;
 	entry_drop(n, way);
 	entry_keep(n, way);
@@ -276,7 +299,7 @@ static void way_look(struct neighbours *n, struct way *way)
 
 /* ---- the neighbour table ---- */
 
-static void entry_take_for(struct way *way, struct rtnl_neigh *entry)
+static void entry_take_for(struct neighbours *n, struct way *way, struct rtnl_neigh *entry)
 {
 	const int fixed = NUD_PERMANENT | NUD_NOARP;
 	const int usable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | fixed;
@@ -289,6 +312,8 @@ static void entry_take_for(struct way *way, struct rtnl_neigh *entry)
 	if (state < 0 || !(state & usable) || !lladdr || nl_addr_get_len(lladdr) != 6)
 		return;
 	way->entry = state & fixed ? ENTRY_FIXED : ENTRY_USABLE;
+	n->differs = n->differs || way->neighbour.status != NEIGHBOUR_KNOWN ||
+		     memcmp(way->neighbour.mac, nl_addr_get_binary_addr(lladdr), 6) != 0;
 	memcpy(way->neighbour.mac, nl_addr_get_binary_addr(lladdr), 6);
 	way->neighbour.status = NEIGHBOUR_KNOWN;
 	way->neighbour.was_known = true;
@@ -310,18 +335,24 @@ static uint32_t hop_first(const struct neighbours *n, const struct addr *hop)
 	return low;
 }
 
-static void entry_take(struct neighbours *n, struct rtnl_neigh *entry)
+/* @gone: it was removed */
+static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, bool gone)
 {
 	struct addr addr;
 
 	if (!addr_from(rtnl_neigh_get_dst(entry), &addr))
 		return;
 	for (uint32_t i = hop_first(n, &addr);
-	     i < n->n_ways && memcmp(&n->by_hop[i]->hop, &addr, sizeof(addr)) == 0; i++)
-		entry_take_for(n->by_hop[i], entry);
+	     i < n->n_ways && memcmp(&n->by_hop[i]->hop, &addr, sizeof(addr)) == 0; i++) {
+		struct way *way = n->by_hop[i];
+
+		if (!gone)
+			entry_take_for(n, way, entry);
+		else if (way->neighbour.ifindex == (uint32_t)rtnl_neigh_get_ifindex(entry))
+			way->entry = ENTRY_NONE;
+	}
 }
 
-/* What is not there was never asked for, or was flushed: ask. */
 static void table_read(struct neighbours *n)
 {
 	struct nl_cache *cache = NULL;
@@ -331,16 +362,34 @@ static void table_read(struct neighbours *n)
 	for (uint32_t i = 0; i < n->n_ways; i++)
 		n->ways[i].entry = ENTRY_NONE;
 	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o))
-		entry_take(n, (struct rtnl_neigh *)o);
+		entry_take(n, (struct rtnl_neigh *)o, false);
 	nl_cache_free(cache);
+}
+
+/* What is not there was never asked for, or was flushed: ask. */
+static void entries_tend(struct neighbours *n)
+{
+	const struct timeval soon = {.tv_usec = SETTLE_MS * 1000};
+
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		if (n->full[ipv6] && clock_ms() - n->full_ms[ipv6] >= FULL_MS)
+			full_set(n, ipv6, false);
+		else if (n->full[ipv6] && !event_pending(n->again, EV_TIMEOUT, NULL))
+			event_add(n->again, &soon); /* it came a little early */
+	}
 	for (uint32_t i = 0; i < n->n_ways; i++) {
 		struct way *way = &n->ways[i];
 
-		if (way->entry < ENTRY_USABLE && way->neighbour.status == NEIGHBOUR_KNOWN)
+		if (way->entry < ENTRY_USABLE && way->neighbour.status == NEIGHBOUR_KNOWN) {
 			way->neighbour.status = NEIGHBOUR_UNKNOWN;
-		if (way->neighbour.ifindex && way->entry != ENTRY_FIXED &&
-		    (way->entry == ENTRY_NONE || !way->ours))
+			n->differs = true;
+		}
+		if (way->neighbour.ifindex && way->entry != ENTRY_FIXED && !n->full[is_ipv6(way)] &&
+		    (way->entry == ENTRY_NONE || !way->ours)) {
 			entry_keep(n, way);
+			way->entry =
+				way->ours && way->entry == ENTRY_NONE ? ENTRY_UNUSABLE : way->entry;
+		}
 	}
 }
 
@@ -348,10 +397,14 @@ static void look(struct neighbours *n)
 {
 	for (uint32_t i = 0; n->routes_stale && i < n->n_ways; i++)
 		way_look(n, &n->ways[i]);
-	if (n->routes_stale && n->n_ways)
-		qsort(n->by_hop, n->n_ways, sizeof(struct way *), hop_compare);
+	if (n->routes_stale) {
+		if (n->n_ways)
+			qsort(n->by_hop, n->n_ways, sizeof(struct way *), hop_compare);
+		table_read(n);
+		n->differs = true;
+	}
 	n->routes_stale = false;
-	table_read(n);
+	entries_tend(n);
 }
 
 int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_addrs)
@@ -391,7 +444,24 @@ int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_a
 	n->n_ways = unique;
 	n->routes_stale = true;
 	look(n);
+	n->differs = false; /* the caller asks by itself */
 	return 0;
+}
+
+struct neighbour_room neighbours_room(const struct neighbours *n, bool ipv6)
+{
+	struct neighbour_room room = {.refused = n->full[ipv6]};
+	const struct way *last = NULL;
+
+	for (uint32_t i = 0; i < n->n_ways; i++) {
+		const struct way *way = n->by_hop[i];
+
+		if (!way->neighbour.ifindex || is_ipv6(way) != ipv6)
+			continue;
+		room.wanted += !last || memcmp(&last->hop, &way->hop, sizeof(way->hop)) != 0;
+		last = way;
+	}
+	return room;
 }
 
 const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr,
@@ -414,10 +484,43 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	look(n);
-	n->changed(n->owner);
+	if (n->differs)
+		n->changed(n->owner);
+	n->differs = false;
 }
 
-/* What changed is not parsed, only which kind of thing. An overflow (ENOBUFS) means all of it. */
+/* A link, an address or a route; not a neighbour, nor what is of tc. */
+static bool is_of_routes(unsigned type)
+{
+	return type < RTM_NEWNEIGH;
+}
+
+static void event_take(struct neighbours *n, struct nlmsghdr *h)
+{
+	const struct ndmsg *entry = nlmsg_data(h);
+	struct rtnl_neigh *neigh = NULL;
+
+	if (h->nlmsg_type != RTM_NEWNEIGH && h->nlmsg_type != RTM_DELNEIGH) {
+		if (is_of_routes(h->nlmsg_type))
+			n->routes_stale = true;
+		else
+			n->differs = true; /* of tc: the owner looks by itself */
+		return;
+	}
+	if (!nlmsg_valid_hdr(h, sizeof(*entry)) || entry->ndm_flags & NTF_PROXY ||
+	    (entry->ndm_family != AF_INET && entry->ndm_family != AF_INET6))
+		return;
+	if (rtnl_neigh_parse(h, &neigh) < 0) {
+		n->routes_stale = true;
+		return;
+	}
+	entry_take(n, neigh, h->nlmsg_type == RTM_DELNEIGH);
+	rtnl_neigh_put(neigh);
+}
+
+/* Of links, addresses and routes it only counts that something changed. An overflow (ENOBUFS) means
+ * all of it.
+ */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	_Alignas(struct nlmsghdr) char bytes[EVENT_BYTES];
@@ -432,10 +535,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			break;
 		n->routes_stale = n->routes_stale || got < 0;
 		for (struct nlmsghdr *h = (struct nlmsghdr *)bytes; NLMSG_OK(h, left);
-		     h = NLMSG_NEXT(h, left)) {
-			if (h->nlmsg_type != RTM_NEWNEIGH && h->nlmsg_type != RTM_DELNEIGH)
-				n->routes_stale = true;
-		}
+		     h = NLMSG_NEXT(h, left))
+			event_take(n, h);
 	}
 	if (!event_pending(n->settled, EV_TIMEOUT, NULL))
 		event_add(n->settled, &(struct timeval){.tv_usec = SETTLE_MS * 1000});
@@ -470,12 +571,13 @@ struct neighbours *neighbours_new(struct event_base *loop, neighbours_changed_fn
 	    nl_socket_set_buffer_size(n->events, 4 << 20, 0) == 0 &&
 	    nl_socket_add_memberships(n->events, RTNLGRP_NEIGH, RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE,
 				      RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-				      0) == 0) {
+				      RTNLGRP_TC, 0) == 0) {
 		n->readable = event_new(loop, nl_socket_get_fd(n->events), EV_READ | EV_PERSIST,
 					on_readable, n);
 		n->settled = event_new(loop, -1, 0, on_settled, n);
+		n->again = event_new(loop, -1, 0, on_settled, n);
 	}
-	if (!n->readable || !n->settled) {
+	if (!n->readable || !n->settled || !n->again) {
 		neighbours_free(n);
 		errno = ENOMEM;
 		return NULL;
@@ -492,6 +594,8 @@ void neighbours_free(struct neighbours *n)
 		event_free(n->readable);
 	if (n->settled)
 		event_free(n->settled);
+	if (n->again)
+		event_free(n->again);
 	nl_socket_free(n->query);
 	nl_socket_free(n->routes);
 	nl_socket_free(n->events);

@@ -8,7 +8,9 @@
 
 #include "lb/state.h"
 
-/* Something about neighbours, routes or links changed: look again at all that is wanted. */
+/* Something about neighbours, routes, links or their qdiscs and filters changed: look again at all
+ * that is wanted.
+ */
 typedef void neighbours_changed_fn(void *owner);
 
 /* neighbours_new: NULL with errno. */
@@ -27,6 +29,13 @@ int neighbours_want(struct neighbours *n, const struct addr *addrs, uint32_t n_a
  */
 const struct neighbour *neighbours_find(const struct neighbours *n, const struct addr *addr,
 					bool routed);
+
+/* What the kernel's table has to have room for. */
+struct neighbour_room {
+	uint32_t wanted; /* next hops: backends on a link of ours, and gateways */
+	bool refused;	 /* it has not */
+};
+struct neighbour_room neighbours_room(const struct neighbours *n, bool ipv6);
 
 /* neighbours_probe: have the kernel ask for it again, now. */
 void neighbours_probe(struct neighbours *n, const struct addr *addr);

@@ -44,6 +44,8 @@ void settings_compare(struct diff *d);
 /* settings_change: does the plan have a step of settings? */
 bool settings_change(const struct diff *d);
 const struct desired_interface *interface_wanted(const struct diff *d, const char *name);
+/* interface_stays: or another one has its name by now, or none is wanted. */
+bool interface_stays(const struct diff *d, const struct current_interface *have);
 int interfaces_detach(struct diff *d);
 int settings_widen(struct diff *d);
 int programs_widen(struct diff *d);

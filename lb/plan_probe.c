@@ -20,7 +20,7 @@ int probes_detach(struct diff *d)
 		struct step *s;
 
 		if (!have->used || !have->probe_attached ||
-		    (probes_wanted(d) && interface_wanted(d, have->name)))
+		    (probes_wanted(d) && interface_stays(d, have)))
 			continue;
 		s = step_add(d, STEP_PROBE_DETACH, i);
 		if (!s)

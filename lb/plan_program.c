@@ -20,15 +20,20 @@ const struct desired_interface *interface_wanted(const struct diff *d, const cha
 	return NULL;
 }
 
+bool interface_stays(const struct diff *d, const struct current_interface *have)
+{
+	const struct desired_interface *want = interface_wanted(d, have->name);
+
+	return want && want->ifindex == have->ifindex;
+}
+
 int interfaces_detach(struct diff *d)
 {
 	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++) {
 		const struct current_interface *have = &d->current->interfaces[i];
-		const struct desired_interface *want =
-			have->used ? interface_wanted(d, have->name) : NULL;
 		struct step *s;
 
-		if (!have->used || (want && want->ifindex == have->ifindex))
+		if (!have->used || interface_stays(d, have))
 			continue;
 		s = step_add(d, STEP_DETACH, i);
 		if (!s)

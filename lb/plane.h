@@ -235,6 +235,8 @@ int plane_probe_attach(struct plane *plane, const struct current_interface *inte
 /* plane_probe_detach: 0 also when there is none. The qdisc stays: others may use it. */
 int plane_probe_detach(uint32_t ifindex);
 bool plane_probe_attached(uint32_t ifindex);
+/* plane_probes_look: true when somebody took a filter of ours away (told): @c knows it then. */
+bool plane_probes_look(struct current *c);
 /* plane_probes_adopt: what is in the map. */
 void plane_probes_adopt(const struct plane *plane, struct probe_list *ret_probes);
 

@@ -3,18 +3,22 @@
  *
  * A filter of tc has no link that could be pinned, and needs none: the kernel keeps it, and with it
  * its program, until it is taken away. Ours is known by its priority and handle, which nobody else
- * has; a process that comes after us replaces it there in one step.
+ * has; a process that comes after us replaces it there in one step. Nothing keeps others from
+ * taking clsact away with all its filters: that is looked at when the kernel says that something
+ * changed.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/qdisc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "lb/plane.h"
 #include "probe.skel.h"
 
@@ -54,16 +58,14 @@ static bool list_has(const struct probe_list *probes, uint32_t mark)
 
 static void map_trim(int map, const struct probe_list *probes)
 {
-	uint32_t mark, next, *from = NULL;
+	uint32_t mark, next;
+	int r = bpf_map_get_next_key(map, NULL, &next);
 
-	while (bpf_map_get_next_key(map, from, &next) == 0) {
+	while (r == 0) {
 		mark = next;
-		if (!list_has(probes, mark)) {
-			bpf_map_delete_elem(map, &mark); /* and begin again: it was our place */
-			from = NULL;
-			continue;
-		}
-		from = &mark;
+		r = bpf_map_get_next_key(map, &mark, &next); /* while it is there */
+		if (!list_has(probes, mark))
+			bpf_map_delete_elem(map, &mark);
 	}
 }
 
@@ -203,6 +205,25 @@ bool plane_probe_attached(uint32_t ifindex)
 
 	libbpf_set_print(print);
 	return r == 0;
+}
+
+bool plane_probes_look(struct current *c)
+{
+	bool gone = false;
+
+	for (uint32_t i = 0; i < CURRENT_INTERFACES; i++) {
+		struct current_interface *interface = &c->interfaces[i];
+
+		if (!interface->used || !interface->probe_attached ||
+		    if_nametoindex(interface->name) != interface->ifindex ||
+		    plane_probe_attached(interface->ifindex))
+			continue;
+		log_warning("interface %s: somebody took away the filter of probes at tc egress",
+			    interface->name);
+		interface->probe_attached = interface->probe_loaded = false;
+		gone = true;
+	}
+	return gone;
 }
 
 int plane_probe_detach(uint32_t ifindex)

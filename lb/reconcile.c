@@ -23,11 +23,14 @@
 #include "lb/uses.h"
 
 enum { RETRY_S = 2, RETRY_HELD_S = 30, PROBLEM_SIZE = 240 };
+/* A plan for ten thousand backends takes its time; between two of them lb hears the others. */
+enum { REST_MOST_MS = 500 };
 
 struct reconciler {
 	struct event *timer;
 	struct event *retry; /* after something did not succeed */
 	const char *why;     /* of the first that asked */
+	uint32_t rest_ms;    /* before the next that something asks for: what the last has cost */
 	struct table_cache *cache, *candidate_cache;
 	struct plan_rows last; /* what the last reconcile did */
 	int error;	       /* it was broken off */
@@ -72,6 +75,7 @@ struct reconciler *reconciler_new(struct lb *lb)
 	r->cache = table_cache_new(0);
 	r->candidate_cache = table_cache_new(1ULL << 62);
 	r->uses = uses_new();
+	r->rest_ms = RECONCILE_DELAY_MS;
 	if (!r->timer || !r->retry || !r->cache || !r->candidate_cache || !r->uses) {
 		reconciler_free(r);
 		return NULL;
@@ -138,10 +142,8 @@ static uint64_t *live_by_number(const struct lb *lb)
 {
 	uint64_t *live = calloc(CURRENT_BACKENDS, sizeof(*live));
 
-	for (uint32_t i = 0; live && i < CURRENT_BACKENDS; i++) {
-		if (lb->current->backends[i].used)
-			live[i] = flow_sweep_live(lb->sweep, i);
-	}
+	if (live)
+		flow_sweep_live_all(lb->sweep, live);
 	return live;
 }
 
@@ -361,9 +363,17 @@ static int settings_fall_back(struct lb *lb, struct inputs *in, struct settings 
 	return 0;
 }
 
+uint32_t reconcile_rest_ms(uint64_t cost_ms)
+{
+	if (cost_ms < RECONCILE_DELAY_MS)
+		return RECONCILE_DELAY_MS;
+	return cost_ms < REST_MOST_MS ? (uint32_t)cost_ms : REST_MOST_MS;
+}
+
 int lb_reconcile_now(struct lb *lb, const char *why)
 {
 	struct reconciler *r = lb->reconciler;
+	uint64_t began_ms = clock_ms();
 	struct settings refused;
 	struct inputs in;
 
@@ -387,6 +397,7 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
 	else if (r->holds && !event_pending(r->retry, EV_TIMEOUT, NULL))
 		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_HELD_S});
+	r->rest_ms = reconcile_rest_ms(clock_ms() - began_ms);
 	return r->error;
 }
 
@@ -397,7 +408,7 @@ void lb_reconcile(struct lb *lb, const char *why)
 	if (r->why)
 		return;
 	r->why = why;
-	event_add(r->timer, &(struct timeval){.tv_usec = RECONCILE_DELAY_MS * 1000});
+	event_add(r->timer, &(struct timeval){.tv_usec = (suseconds_t)r->rest_ms * 1000});
 }
 
 /* ---- a plan to print ---- */

@@ -12,6 +12,10 @@
 #include "lb/state.h"
 
 enum { RECONCILE_DELAY_MS = 10 }; /* a burst of changes makes one plan */
+/* reconcile_rest_ms: what passes until the next plan that an input asks for, by what the last one
+ * has cost: lb hears the parent in between, half of the time.
+ */
+uint32_t reconcile_rest_ms(uint64_t cost_ms);
 
 /* lb_reconcile: compute, compare and apply, soon.
  * @why: for the log line, a static string: "health", "operator", "reload", ...

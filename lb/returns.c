@@ -200,16 +200,15 @@ static bool list_has(const struct return_list *list, const struct service_key *k
 
 static void map_trim(int map, const struct return_list *list)
 {
-	struct service_key key, next, *from = NULL;
+	struct service_key key, next;
+	bool more = bpf_map_get_next_key(map, NULL, &next) == 0;
 
-	while (bpf_map_get_next_key(map, from, &next) == 0) {
-		key = next;
-		if (!list_has(list, &key)) {
-			bpf_map_delete_elem(map, &key); /* and begin again: it was our place */
-			from = NULL;
-			continue;
-		}
-		from = &key;
+	while (more) {
+		key = next; /* whose successor is asked for before it goes, or all would begin again
+			     */
+		more = bpf_map_get_next_key(map, &key, &next) == 0;
+		if (!list_has(list, &key))
+			bpf_map_delete_elem(map, &key);
 	}
 }
 

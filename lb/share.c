@@ -25,6 +25,13 @@ static bool is_failed(const struct config_pool *pool, const struct lb_backend *i
 	       in->health.said[SAYER_AGENT].health != HEALTH_DOWN;
 }
 
+/* Nobody misses it: what the operator takes out of use may well be switched off then. */
+static bool is_held(const struct config_backend *conf, const struct lb_backend *in)
+{
+	return in->by_operator != OPERATOR_ENABLED || in->weight == 0 ||
+	       (in->weight == WEIGHT_NONE && conf->weight == 0);
+}
+
 static bool has_a_say(const struct config_pool *pool, const struct config_backend *conf,
 		      const struct lb_backend *in)
 {
@@ -34,7 +41,7 @@ static bool has_a_say(const struct config_pool *pool, const struct config_backen
 		return false;
 	if (health == HEALTH_UNKNOWN)
 		return in->kept_alive;
-	return health != HEALTH_DOWN || is_failed(pool, in);
+	return health != HEALTH_DOWN || (is_failed(pool, in) && !is_held(conf, in));
 }
 
 uint32_t pool_health(const struct config_pool *pool, const struct config_backend *conf,
@@ -52,24 +59,54 @@ uint32_t pool_health(const struct config_pool *pool, const struct config_backend
 	return good;
 }
 
-/* A backup passes its probe, or there is a whole pool of them: so it is not the probes. */
-static bool has_backup(const struct config_pool *pool, const struct config_backend *conf,
-		       const struct lb_backend *in)
+/* No probe of it has ended yet: it is too early to say that nobody is there. */
+static bool is_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
 {
-	for (uint32_t i = 0; i < pool->n_backends; i++) {
-		if (conf[i].backup && backend_fate(pool, &conf[i], &in[i]).takes_new)
-			return true;
+	const struct config_pool *pool = config_pool(config, i);
+
+	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
+		if (backend_health(pool, &backends[k]) != HEALTH_UNKNOWN || backends[k].kept_alive)
+			return false;
 	}
-	return pool->backup_pool >= 0;
+	return true;
 }
 
-static bool is_panic(const struct config_pool *pool, const struct config_backend *conf,
-		     const struct lb_backend *in)
+/* Does anybody of the pool pass who could take new connections? @only_backups: of its backups */
+static bool anybody_passes(const struct config *config, const struct lb_backend *backends,
+			   uint32_t i, bool only_backups)
 {
-	uint32_t n = 0, good = pool->panic_percent ? pool_health(pool, conf, in, &n) : 0;
+	const struct config_pool *pool = config_pool(config, i);
 
+	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
+		const struct config_backend *conf = config_backend(config, k);
+
+		if ((conf->backup || !only_backups) &&
+		    backend_fate(pool, conf, &backends[k]).takes_new)
+			return true;
+	}
+	return false;
+}
+
+/* Somebody else passes, who can be used instead: so it is not the probes. */
+static bool has_backup(const struct config *config, const struct lb_backend *backends, uint32_t i)
+{
+	int32_t backup = config_pool(config, i)->backup_pool;
+
+	return anybody_passes(config, backends, i, true) ||
+	       (backup >= 0 && (anybody_passes(config, backends, (uint32_t)backup, false) ||
+				is_new(config, backends, (uint32_t)backup)));
+}
+
+static bool is_panic(const struct config *config, const struct lb_backend *backends, uint32_t i)
+{
+	const struct config_pool *pool = config_pool(config, i);
+	uint32_t n = 0, good = 0;
+
+	if (pool->panic_percent)
+		good = pool_health(pool, config_backend(config, pool->first_backend),
+				   backends + pool->first_backend, &n);
 	return (uint64_t)good * 100 < (uint64_t)pool->panic_percent * n &&
-	       (good > 0 || !has_backup(pool, conf, in));
+	       (good > 0 || !has_backup(config, backends, i));
 }
 
 static enum pool_use use_by_count(const struct config_pool *pool, uint32_t n_up, uint32_t n_room)
@@ -89,14 +126,18 @@ static enum pool_use use_by_count(const struct config_pool *pool, uint32_t n_up,
 	return USE_BACKUPS;
 }
 
-/* As if its probe had passed; one that has no result yet waits for it as always. */
+/* As if its probe had passed; its agent's word holds, and one that has no result yet waits for it
+ * as always.
+ */
 static struct fate fate_as_up(const struct config_pool *pool, const struct config_backend *conf,
 			      const struct lb_backend *in)
 {
+	enum health agent = (enum health)in->health.said[SAYER_AGENT].health;
+	bool objects = agent == HEALTH_DOWN || agent == HEALTH_LEAVING;
 	struct lb_backend up = *in;
 
 	if (up.health.health != HEALTH_UNKNOWN)
-		up.health.health = HEALTH_UP;
+		up.health.health = objects ? agent : HEALTH_UP;
 	return backend_fate(pool, conf, &up);
 }
 
@@ -113,29 +154,34 @@ static struct fate fate_in(enum pool_use use, const struct config_pool *pool,
 	return fate;
 }
 
-static enum pool_use use_of(const struct config_pool *pool, const struct config_backend *conf,
-			    const struct lb_backend *in)
+static enum pool_use use_of(const struct config *config, const struct lb_backend *backends,
+			    uint32_t i)
 {
+	const struct config_pool *pool = config_pool(config, i);
 	uint32_t n_up = 0, n_room = 0;
 
-	if (is_panic(pool, conf, in))
+	if (is_panic(config, backends, i))
 		return USE_PANIC;
-	for (uint32_t i = 0; i < pool->n_backends; i++) {
-		if (conf[i].backup || !backend_fate(pool, &conf[i], &in[i]).takes_new)
+	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
+		const struct config_backend *conf = config_backend(config, k);
+
+		if (conf->backup || !backend_fate(pool, conf, &backends[k]).takes_new)
 			continue;
 		n_up++;
-		n_room += !in[i].full;
+		n_room += !backends[k].full;
 	}
 	return use_by_count(pool, n_up, n_room);
 }
 
-enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
-			 const struct lb_backend *in, struct fate *ret_fates)
+enum pool_use pool_fates(const struct config *config, const struct lb_backend *backends, uint32_t i,
+			 struct fate *ret_fates)
 {
-	enum pool_use use = use_of(pool, conf, in);
+	const struct config_pool *pool = config_pool(config, i);
+	enum pool_use use = use_of(config, backends, i);
 
-	for (uint32_t i = 0; ret_fates && i < pool->n_backends; i++)
-		ret_fates[i] = fate_in(use, pool, &conf[i], &in[i]);
+	for (uint32_t k = 0; ret_fates && k < pool->n_backends; k++)
+		ret_fates[k] = fate_in(use, pool, config_backend(config, pool->first_backend + k),
+				       &backends[pool->first_backend + k]);
 	return use;
 }
 
@@ -144,27 +190,13 @@ enum pool_use pool_fates(const struct config_pool *pool, const struct config_bac
 static bool takes_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
 {
 	const struct config_pool *pool = config_pool(config, i);
-	const struct config_backend *conf = config_backend(config, pool->first_backend);
-	const struct lb_backend *in = backends + pool->first_backend;
-	enum pool_use use = use_of(pool, conf, in);
+	enum pool_use use = use_of(config, backends, i);
 
-	for (uint32_t k = 0; k < pool->n_backends; k++) {
-		if (fate_in(use, pool, &conf[k], &in[k]).takes_new)
+	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
+		if (fate_in(use, pool, config_backend(config, k), &backends[k]).takes_new)
 			return true;
 	}
 	return false;
-}
-
-/* No probe of it has ended yet: it is too early to say that nobody is there. */
-static bool is_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
-{
-	const struct config_pool *pool = config_pool(config, i);
-
-	for (uint32_t k = pool->first_backend; k < pool->first_backend + pool->n_backends; k++) {
-		if (backend_health(pool, &backends[k]) != HEALTH_UNKNOWN || backends[k].kept_alive)
-			return false;
-	}
-	return true;
 }
 
 uint32_t pool_serving(const struct config *config, const struct lb_backend *backends, uint32_t i)

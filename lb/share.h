@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* share.h: who of a pool takes new connections, and how large a share: what the options of the pool
  * make of its backends' own fates (backends that are backups, min_backends, max_connections,
- * slow_start). Pure. The backends of a pool are arrays: @conf and @in are of its first one.
+ * slow_start). Pure. The backends of a pool are arrays: @conf and @in are of its first one;
+ * @backends are config->n_backends, and pool @i is one of the configuration.
  */
 #ifndef SLUICE_LB_SHARE_H
 #define SLUICE_LB_SHARE_H
@@ -17,8 +18,8 @@ enum pool_use {
 	USE_NOBODY,   /* fewer than min_backends: nobody takes new ones */
 	/* Fewer than panic_threshold pass their probes, which are more likely wrong than so many
 	 * servers are: those that are no backups, whatever their probes say. Comes before
-	 * min_backends, which believes the probes; but not where nobody passes and there are
-	 * backups.
+	 * min_backends, which believes the probes; but not where nobody passes and a backup does,
+	 * here or in the backup_pool.
 	 */
 	USE_PANIC,
 };
@@ -29,18 +30,18 @@ enum pool_use {
 	}
 
 /* pool_fates: of each backend of the pool. @ret_fates: pool->n_backends of them, or NULL. */
-enum pool_use pool_fates(const struct config_pool *pool, const struct config_backend *conf,
-			 const struct lb_backend *in, struct fate *ret_fates);
+enum pool_use pool_fates(const struct config *config, const struct lb_backend *backends, uint32_t i,
+			 struct fate *ret_fates);
 
-/* pool_health: of the backends that are no backups, have a result, and are not taken out by the
- * operator or by the agent on them: *ret_n, and how many of these do not fail their probes.
+/* pool_health: of the backends that are no backups, have a result, and are not disabled: *ret_n,
+ * and how many of these do not fail their probes. Of those that are down, whom the operator drained
+ * or the agent took out is not counted.
  */
 uint32_t pool_health(const struct config_pool *pool, const struct config_backend *conf,
 		     const struct lb_backend *in, uint32_t *ret_n);
 
 /* pool_serving: the pool that serves the services of pool @i of the configuration: itself; or its
  * backup_pool, while nobody of its own takes new connections and somebody there does.
- * @backends: config->n_backends
  */
 uint32_t pool_serving(const struct config *config, const struct lb_backend *backends, uint32_t i);
 

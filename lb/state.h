@@ -158,6 +158,8 @@ struct lb {
 	struct lb_backend *backends;   /* config->n_backends */
 	struct lb_instance *instances; /* config->n_instances */
 	struct lb_process processes[LB_PROCESSES];
+	struct message_tally hooks[CONFIG_HOOKS];	   /* config->n_hooks, as last told */
+	struct message_tally *heals;			   /* config->n_pools; of those that heal */
 	struct lb_interface interfaces[CONFIG_INTERFACES]; /* of config->node */
 	struct operator_entry *operators;		   /* all rows, in no order */
 	uint32_t n_operators;
@@ -172,6 +174,7 @@ struct lb {
 	struct current *current; /* what the data plane has */
 	struct plane *plane;
 	struct neighbours *neighbours;
+	char neighbour_problem[2][160]; /* by is_ipv6: there are too many for the kernel */
 	struct flow_sweep *sweep;
 	struct translation_sweep *translations;
 	struct syn_watch *syn_watch;

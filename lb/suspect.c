@@ -8,6 +8,11 @@ enum {
 	RECENT_SHIFT = 3, /* an eighth is forgotten at each look */
 	RATE_SHIFT = 2,	  /* a quarter of the rate is of the last look */
 	NORMAL_LEAST = 4, /* connections of the others, to say that they open them */
+	USUAL_LEAST = 16, /* packets due from the others' clients, to say that they talk */
+	USUAL_FIRST_SHIFT = 1,
+	USUAL_DOWN_SHIFT = 3,
+	USUAL_TERSE_SHIFT = 5,
+	USUAL_UP_SHIFT = 4,
 	TENTH = 10,
 };
 
@@ -27,14 +32,13 @@ static uint32_t new_syns(const struct suspect_counts *now, const struct suspect_
 
 /* ---- one backend ---- */
 
-static void begin(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms)
+static void runs_begin(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms)
 {
-	*s = (struct suspect_state){.last_ms = now_ms,
-				    .last = *now,
-				    .run = *now,
-				    .run_ms = now_ms,
-				    .second = *now,
-				    .second_ms = now_ms};
+	s->away = false;
+	s->quiet_ms = 0;
+	s->last = s->run = s->second = s->talk = *now;
+	s->last_ms = s->run_ms = s->second_ms = s->talk_ms = now_ms;
+	s->run_new = 0;
 }
 
 static void recent_add(uint32_t *recent, uint32_t n)
@@ -153,6 +157,107 @@ static void again_look(struct suspect_state *s, const struct suspect_counts *now
 	s->second_ms = now_ms;
 }
 
+/* ---- what the clients of its connections have to say ---- */
+
+struct talk {
+	uint64_t connected, said_x16,
+		usual_x16; /* usual: as many as there should be; 0 = unknown */
+};
+
+static struct talk talk_of(const struct suspect_state *s, const struct suspect_counts *now)
+{
+	struct talk t = {.connected = more(now->connected, s->talk.connected),
+			 .said_x16 = 16ULL * more(now->said, s->talk.said)};
+
+	if (s->usual_of >= SUSPECT_TALK_KNOWN)
+		t.usual_x16 = t.connected * s->usual_x16;
+	return t;
+}
+
+/* Of all: who says more than usual does not make up for who is silent. */
+static struct talk talk_sum(struct suspect_state *const *states, const struct suspect_counts *now,
+			    uint32_t n)
+{
+	struct talk all = {0};
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct talk t = talk_of(states[i], &now[i]);
+
+		all.usual_x16 += t.usual_x16;
+		all.said_x16 += t.said_x16 < t.usual_x16 ? t.said_x16 : t.usual_x16;
+	}
+	return all;
+}
+
+static bool others_talk(const struct talk *all, const struct talk *own)
+{
+	uint64_t own_x16 = own->said_x16 < own->usual_x16 ? own->said_x16 : own->usual_x16;
+	uint64_t usual_x16 = all->usual_x16 - own->usual_x16;
+
+	return usual_x16 >= 16 * USUAL_LEAST && (all->said_x16 - own_x16) * 3 >= usual_x16 * 2;
+}
+
+static void talk_tell(const struct suspect_state *s, const struct talk *t, uint64_t ms,
+		      struct suspect *ret)
+{
+	uint32_t each_x10 = (uint32_t)(t->said_x16 * 10 / t->connected / 16);
+	uint32_t usual_x10 = (uint32_t)(s->usual_x16 * 10ULL / 16);
+
+	ret->suspected = ret->hung = true;
+	snprintf(ret->text, sizeof(ret->text),
+		 "%u connections in %u ms with %u.%u packets each, where %u.%u are usual",
+		 (uint32_t)t->connected, (uint32_t)ms, each_x10 / 10, each_x10 % 10, usual_x10 / 10,
+		 usual_x10 % 10);
+}
+
+static bool is_terse(const struct talk *t)
+{
+	return t->said_x16 * 2 < t->usual_x16;
+}
+
+/* What may be a fault is believed slowly. */
+static int down_shift(const struct suspect_state *s, const struct talk *t)
+{
+	if (s->usual_of < SUSPECT_TALK_KNOWN)
+		return USUAL_FIRST_SHIFT;
+	return is_terse(t) ? USUAL_TERSE_SHIFT : USUAL_DOWN_SHIFT;
+}
+
+static void usual_learn(struct suspect_state *s, const struct talk *t)
+{
+	uint64_t each_x16 = t->said_x16 / t->connected, usual_x16 = s->usual_x16;
+	int shift = down_shift(s, t);
+
+	if (s->usual_of == 0)
+		usual_x16 = each_x16;
+	else if (each_x16 < usual_x16)
+		usual_x16 -= (usual_x16 - each_x16 + (1U << shift) - 1) >> shift;
+	else
+		usual_x16 += (each_x16 < 2 * usual_x16 ? each_x16 - usual_x16 : usual_x16) >>
+			     USUAL_UP_SHIFT;
+	s->usual_x16 = usual_x16 < UINT32_MAX ? (uint32_t)usual_x16 : UINT32_MAX;
+	s->usual_of += s->usual_of < SUSPECT_TALK_KNOWN;
+}
+
+/* All backends of a pool at the same time, so that what befalls all of them is seen at all. */
+static void talk_look(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms,
+		      const struct talk *all, struct suspect *ret)
+{
+	struct talk t = talk_of(s, now);
+	uint64_t ms = now_ms - s->talk_ms;
+
+	if (now_ms / SUSPECT_TALK_MS == s->last_ms / SUSPECT_TALK_MS ||
+	    (t.connected < SUSPECT_TALKS && ms <= SUSPECT_MOST_MS))
+		return;
+	if (ms <= SUSPECT_MOST_MS) {
+		if (is_terse(&t) && others_talk(all, &t) && !ret->suspected)
+			talk_tell(s, &t, ms, ret);
+		usual_learn(s, &t);
+	}
+	s->talk = *now;
+	s->talk_ms = now_ms;
+}
+
 /* Not again so soon; the longer it goes on, the more seldom. */
 static bool is_quiet(struct suspect_state *s, uint64_t now_ms)
 {
@@ -174,7 +279,9 @@ static void recent_sum(struct suspect_state *s, const struct suspect_counts *now
 {
 	/* a number that is another backend's now begins at 0 */
 	if (s->last_ms == 0 || now->syns < s->last.syns)
-		begin(s, now, now_ms);
+		*s = (struct suspect_state){.away = true};
+	if (s->away)
+		runs_begin(s, now, now_ms);
 	recent_take(s, now);
 	all->new += s->recent_new;
 	all->connected += s->recent_connected;
@@ -186,10 +293,12 @@ uint32_t suspect_pool(struct suspect_state *const *states, const struct suspect_
 		      uint32_t n, uint64_t now_ms, struct suspect *ret)
 {
 	struct recent all = {0};
+	struct talk talk;
 	uint32_t suspected = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		recent_sum(states[i], &now[i], now_ms, &all);
+	talk = talk_sum(states, now, n);
 	for (uint32_t i = 0; i < n; i++) {
 		struct suspect_state *s = states[i];
 		struct recent others = recent_of_others(&all, s);
@@ -198,6 +307,7 @@ uint32_t suspect_pool(struct suspect_state *const *states, const struct suspect_
 		ret[i] = (struct suspect){0};
 		if (is_silent(s, &f, &others))
 			silent_tell(&f, &ret[i]);
+		talk_look(s, &now[i], now_ms, &talk, &ret[i]);
 		again_look(s, &now[i], now_ms, &others, &ret[i]);
 		run_end(s, &now[i], now_ms, &f);
 		s->last = now[i];

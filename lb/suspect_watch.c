@@ -87,11 +87,9 @@ _Static_assert(SERVICE_MAX % PLANE_STATS_BATCH == 0, "services_look");
 /* ---- the counters of their backends ---- */
 
 /* One that is down, or takes no new ones, is not suspected of anything. */
-static bool is_watched(const struct lb *lb, uint32_t i)
+static bool is_watched(const struct lb_backend *b)
 {
-	const struct lb_backend *b = &lb->backends[i];
-
-	return b->takes_new && b->health.health == HEALTH_UP && b->number < CURRENT_BACKENDS;
+	return b->takes_new && b->health.health == HEALTH_UP;
 }
 
 static bool is_active(const struct suspect_watch *w, const struct config_pool *pool,
@@ -117,10 +115,13 @@ static bool backends_want(struct suspect_watch *w, uint64_t now_ms)
 		if (!is_active(w, pool, now_ms))
 			continue;
 		for (uint32_t k = pool->first_backend; k < end; k++) {
-			if (!is_watched(w->lb, k))
+			uint32_t number = w->lb->backends[k].number;
+
+			if (number >= CURRENT_BACKENDS)
 				continue;
-			w->wanted[w->lb->backends[k].number] = 1;
-			any = true;
+			w->wanted[number] = is_watched(&w->lb->backends[k]);
+			w->states[number].away |= !w->wanted[number];
+			any |= w->wanted[number];
 		}
 	}
 	return any;
@@ -128,8 +129,10 @@ static bool backends_want(struct suspect_watch *w, uint64_t now_ms)
 
 static void counts_take(struct suspect_watch *w, uint32_t number, const struct backend_stats *s)
 {
-	w->counts[number] = (struct suspect_counts){
-		.syns = s->syns, .again = s->again, .connected = s->opened - s->waiting};
+	w->counts[number] = (struct suspect_counts){.syns = s->syns,
+						    .again = s->again,
+						    .connected = s->opened - s->waiting,
+						    .said = s->packets - s->syns};
 }
 
 static void backends_block(struct suspect_watch *w, uint32_t first)
@@ -167,13 +170,14 @@ static bool may_tell(struct suspect_watch *w, uint64_t now_ms)
 	return true;
 }
 
-static void tell(struct suspect_watch *w, const struct config_backend *b, const char *text)
+static void tell(struct suspect_watch *w, const struct config_backend *b,
+		 const struct suspect *found)
 {
-	struct message_suspect m = {0};
+	struct message_suspect m = {.hung = found->hung};
 
 	memcpy(m.pool, config_pool(w->lb->config, b->pool)->name, sizeof(m.pool));
 	memcpy(m.backend, b->name, sizeof(m.backend));
-	snprintf(m.text, sizeof(m.text), "%s", text);
+	snprintf(m.text, sizeof(m.text), "%s", found->text);
 	log_notice("backend %s suspected: pool=%s packets=\"%s\"", m.backend, m.pool, m.text);
 	channel_send(w->lb->channel, MESSAGE_SUSPECT, &m, -1);
 }
@@ -205,7 +209,7 @@ static uint32_t pool_look(struct suspect_watch *w, const struct config_pool *poo
 	for (uint32_t i = 0; i < n; i++) {
 		if (!work->found[i].suspected || !may_tell(w, now_ms))
 			continue;
-		tell(w, config_backend(w->lb->config, work->backends[i]), work->found[i].text);
+		tell(w, config_backend(w->lb->config, work->backends[i]), &work->found[i]);
 		suspected++;
 	}
 	return suspected;

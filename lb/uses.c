@@ -64,7 +64,7 @@ static struct told pool_tell(const struct uses *u, const struct config *config,
 	struct told before = told_before(u, pool->name, i), now = {0};
 
 	memcpy(now.pool, pool->name, sizeof(now.pool));
-	now.panics = pool_fates(pool, conf, in, NULL) == USE_PANIC;
+	now.panics = pool_fates(config, backends, i, NULL) == USE_PANIC;
 	now.on_backup = pool_serving(config, backends, i) != i;
 	if (now.panics != before.panics)
 		panic_tell(pool, conf, in, now.panics);

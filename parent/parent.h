@@ -33,6 +33,10 @@ struct process {
 	struct event *restart; /* timer */
 	uint32_t restarts;
 	uint32_t unanswered; /* pings */
+	uint32_t refused;    /* messages, of this pid */
+	bool paused;	     /* not read: others have not taken yet what it said */
+	uint32_t excused;    /* seconds of these in which it waited for a CPU */
+	uint64_t waited_ms;  /* for a CPU, as of the last ping */
 	uint64_t started_ms;
 	int64_t since_s;   /* CLOCK_REALTIME */
 	uint32_t delay_ms; /* before the next restart, when it does not live long */
@@ -61,6 +65,8 @@ int supervisor_start(struct parent *p);
 void supervisor_reap(struct parent *p);
 /* supervisor_ping: once a second: ask each, kill the one that does not answer. */
 void supervisor_ping(struct parent *p);
+/* supervisor_refuse: a message that it may not send; too many of them end it. */
+void supervisor_refuse(struct process *from, enum message_type type);
 /* supervisor_stop: vrrp resigns first, then the others go; ends the loop. Bounded in time. */
 void supervisor_stop(struct parent *p);
 /* supervisor_send: to a child that runs; else nothing happens (it is told when it comes back). */

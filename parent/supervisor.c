@@ -3,7 +3,12 @@
  *
  * A child that ends is started again at once when it had lived for STEADY_MS; else after a delay
  * that doubles up to DELAY_MOST_MS. A child that leaves UNANSWERED_MOST pings without an answer is
- * killed, which starts it again.
+ * killed, which starts it again. A second in which it mostly waited for a CPU does not count,
+ * EXCUSED_MOST times: it would have to do the same again, and no faster.
+ *
+ * A child that a stranger took over may send as fast as it can. It harms itself alone: while more
+ * than CROWDED_BYTES wait for anybody, nobody who says something is read until the next second, so
+ * that no queue overflows; and one that was refused REFUSED_MOST times is killed.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -25,13 +30,34 @@ enum {
 	DELAY_LEAST_MS = 50,
 	DELAY_MOST_MS = 5000,
 	UNANSWERED_MOST = 10,
+	REFUSED_MOST = 100,
+	CROWDED_BYTES = 4 << 20,
+	EXCUSED_MOST = 50,
+	STARVED_MS = 500,    /* of the second since the last ping */
 	STOP_VRRP_MS = 3000, /* to resign */
 	STOP_MS = 5000,	     /* for the others */
 };
 
+static bool crowded(const struct parent *p)
+{
+	for (int role = 0; role < ROLE_COUNT; role++) {
+		const struct channel *c = p->processes[role].channel;
+
+		if (c && channel_waiting(c) > CROWDED_BYTES)
+			return true;
+	}
+	return false;
+}
+
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
 {
-	switch_message(owner, type, payload, fd);
+	struct process *c = owner;
+
+	switch_message(c, type, payload, fd);
+	if (c->channel && !c->paused && crowded(c->parent)) {
+		c->paused = true;
+		channel_pause(c->channel, true);
+	}
 }
 
 /* The process is ending, or sent nonsense: SIGCHLD brings it back, after a kill for the latter. */
@@ -58,6 +84,17 @@ void supervisor_send(struct parent *p, enum parent_role to, enum message_type ty
 		log_err("child does not take its messages, killing it: role=%s", c->child->role);
 		kill(c->pid, SIGKILL);
 	}
+}
+
+void supervisor_refuse(struct process *from, enum message_type type)
+{
+	log_err("message refused: from=%s type=%s", from->child->role, message_name(type));
+	if (++from->refused != REFUSED_MOST || from->pid <= 0)
+		return;
+	log_err("child says too much that it may not, killing it: role=%s pid=%d",
+		from->child->role, (int)from->pid);
+	kill(from->pid, SIGKILL);
+	channel_pause(from->channel, true);
 }
 
 static void __attribute__((noreturn)) child_exec(struct process *c, int fd)
@@ -96,7 +133,9 @@ static int process_start(struct process *c)
 	close(pair[1]);
 	c->channel = channel_new(c->parent->loop, pair[0], on_message, on_closed, c);
 	c->pid = pid;
-	c->unanswered = 0;
+	c->unanswered = c->refused = c->excused = 0;
+	c->paused = false;
+	c->waited_ms = 0;
 	c->started_ms = clock_ms();
 	c->since_s = time(NULL);
 	if (!c->channel) {
@@ -179,6 +218,15 @@ void supervisor_reap(struct parent *p)
 	}
 }
 
+/* Did it wait for a CPU for most of the time since it was asked last? */
+static bool is_starved(struct process *c)
+{
+	uint64_t before_ms = c->waited_ms;
+
+	c->waited_ms = child_waited_ms(c->pid);
+	return c->waited_ms > before_ms + STARVED_MS;
+}
+
 void supervisor_ping(struct parent *p)
 {
 	for (int role = 0; role < ROLE_COUNT; role++) {
@@ -187,6 +235,16 @@ void supervisor_ping(struct parent *p)
 
 		if (c->pid <= 0)
 			continue;
+		if (c->paused && c->channel && !crowded(p)) {
+			c->paused = false;
+			channel_pause(c->channel, false);
+		}
+		if (c->paused)
+			continue; /* its answer could not be heard */
+		if (is_starved(c) && c->unanswered > 0 && c->excused < EXCUSED_MOST) {
+			c->excused++;
+			continue;
+		}
 		if (c->unanswered++ >= UNANSWERED_MOST) {
 			log_warning("child does not answer, killing it: role=%s pid=%d",
 				    c->child->role, (int)c->pid);

@@ -21,7 +21,8 @@
 #include "base/log.h"
 #include "parent/parent.h"
 
-enum { UNANSWERED_STUCK = 2 }; /* pings, a second each */
+enum { UNANSWERED_STUCK = 2 /* pings, a second each */, ERRNO_MOST = 4095 };
+#define TIME_MOST_S (1LL << 40)
 
 struct memory {
 	void *health;		  /* tsearch tree of struct message_health, by pool and backend */
@@ -29,6 +30,7 @@ struct memory {
 	void *held;		  /* of struct message_operator, by pool and backend */
 	void *tracks;		  /* of struct message_track, by name */
 	struct message_sync sync; /* of this lb */
+	void *tally;		  /* of struct message_tally, by hook and pool */
 	void *missed_health, *missed_vrrp; /* by programs: as it was before that */
 };
 
@@ -62,6 +64,13 @@ static int track_compare(const void *a, const void *b)
 	return strcmp(x->track, y->track);
 }
 
+static int tally_compare(const void *a, const void *b)
+{
+	const struct message_tally *x = a, *y = b;
+
+	return x->hook == y->hook ? strcmp(x->pool, y->pool) : x->hook < y->hook ? -1 : 1;
+}
+
 struct memory *memory_new(void)
 {
 	return calloc(1, sizeof(struct memory));
@@ -82,6 +91,7 @@ void memory_free(struct memory *m)
 	tdestroy(m->vrrp, free);
 	tdestroy(m->held, free);
 	tdestroy(m->tracks, free);
+	tdestroy(m->tally, free);
 	missed_forget(m);
 	free(m);
 }
@@ -134,11 +144,31 @@ static bool terminated(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+/* printable: what comes from the network was made so; it ends in logs, terminals and JSON. */
+static bool printable(const char *text, size_t size)
+{
+	size_t n = strnlen(text, size);
+
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	}
+	return n < size;
+}
+
+/* time_good: one that others can do sums with. */
+static bool time_good(int64_t at_s)
+{
+	return at_s >= 0 && at_s < TIME_MOST_S;
+}
+
 static bool said_good(const struct message_health *m)
 {
 	for (int i = 0; i < SAYERS; i++) {
-		if (m->said[i].health > HEALTH_LEAVING ||
-		    !terminated(m->said[i].text, sizeof(m->said[i].text)))
+		const struct said *said = &m->said[i];
+
+		if (said->health > HEALTH_LEAVING || !time_good(said->since_s) ||
+		    !time_good(said->until_s) || !printable(said->text, sizeof(said->text)))
 			return false;
 	}
 	return true;
@@ -147,9 +177,9 @@ static bool said_good(const struct message_health *m)
 static bool health_good(const struct message_health *m)
 {
 	return terminated(m->pool, sizeof(m->pool)) && terminated(m->backend, sizeof(m->backend)) &&
-	       terminated(m->verdict, sizeof(m->verdict)) && terminated(m->text, sizeof(m->text)) &&
+	       printable(m->verdict, sizeof(m->verdict)) && printable(m->text, sizeof(m->text)) &&
 	       m->health <= HEALTH_LEAVING && m->weight >= 1 && m->weight <= 100 && m->slow <= 1 &&
-	       said_good(m);
+	       time_good(m->since_s) && said_good(m);
 }
 
 static void health_missed(struct memory *memory, const struct message_health *m)
@@ -162,44 +192,59 @@ static void health_missed(struct memory *memory, const struct message_health *m)
 	       health_compare);
 }
 
-static void health_pass(struct parent *p, const void *payload)
+/* backend_is: it is in the configuration; else the message has crossed a reload. */
+static bool backend_is(const struct parent *p, const char *pool, const char *backend)
+{
+	int i = config_find_pool(p->config, pool);
+
+	return i >= 0 && config_find_backend(p->config, (uint32_t)i, backend) >= 0;
+}
+
+static bool instance_is(const struct parent *p, const char *name)
+{
+	uint32_t i = 0;
+
+	while (i < p->config->n_instances && strcmp(config_instance(p->config, i)->name, name) != 0)
+		i++;
+	return i < p->config->n_instances;
+}
+
+static bool health_pass(struct parent *p, const void *payload)
 {
 	const struct message_health *m = payload;
-	int pool;
 
-	if (!health_good(m)) {
-		log_err("message refused: from=healthcheck type=HEALTH");
-		return;
-	}
-	pool = config_find_pool(p->config, m->pool);
-	if (pool < 0 || config_find_backend(p->config, (uint32_t)pool, m->backend) < 0)
-		return; /* crossed a reload */
+	if (!health_good(m))
+		return false;
+	if (!backend_is(p, m->pool, m->backend))
+		return true;
 	if (programs_deaf(p))
 		health_missed(p->memory, m);
 	remember(&p->memory->health, m, sizeof(*m), health_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_HEALTH, m, -1);
 	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_HEALTH, m, -1);
+	return true;
 }
 
-static void dialogue_pass(struct parent *p, const void *payload)
+static bool dialogue_pass(struct parent *p, const void *payload)
 {
 	const struct message_dialogue *m = payload;
 
-	if (!terminated(m->text, sizeof(m->text)))
-		log_err("message refused: from=healthcheck type=DIALOGUE");
-	else
-		supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, m, -1);
+	if (!printable(m->text, sizeof(m->text)))
+		return false;
+	supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, m, -1);
+	return true;
 }
 
-static void vrrp_pass(struct parent *p, const void *payload)
+static bool vrrp_pass(struct parent *p, const void *payload)
 {
 	const struct message_vrrp *m = payload;
 
 	if (!terminated(m->instance, sizeof(m->instance)) ||
-	    !terminated(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE) {
-		log_err("message refused: from=vrrp type=VRRP");
-		return;
-	}
+	    !printable(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE ||
+	    !time_good(m->since_s))
+		return false;
+	if (!instance_is(p, m->instance))
+		return true;
 	if (programs_deaf(p)) {
 		struct message_vrrp unknown = {.role = VRRP_INIT};
 
@@ -210,98 +255,123 @@ static void vrrp_pass(struct parent *p, const void *payload)
 	remember(&p->memory->vrrp, m, sizeof(*m), vrrp_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_VRRP, m, -1);
 	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_VRRP, m, -1);
+	return true;
 }
 
-static void operator_pass(struct parent *p, const void *payload)
+static bool operator_pass(struct parent *p, const void *payload)
 {
 	const struct message_operator *m = payload;
 
-	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend))) {
-		log_err("message refused: from=lb type=OPERATOR");
-		return;
-	}
+	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)))
+		return false;
+	if (!backend_is(p, m->pool, m->backend))
+		return true;
 	remember(&p->memory->held, m, sizeof(*m), held_compare);
 	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_OPERATOR, m, -1);
+	return true;
 }
 
 /* A programs that is not there, or does not answer, holds no probe: it is told so at once. */
-static void run_pass(struct parent *p, const void *payload)
+static bool run_pass(struct parent *p, const void *payload)
 {
 	struct message_run m = *(const struct message_run *)payload;
 	struct message_ran busy = {.request = m.request, .error = -EAGAIN};
 
-	if (!terminated(m.pool, sizeof(m.pool)) || !terminated(m.backend, sizeof(m.backend))) {
-		log_err("message refused: from=healthcheck type=RUN");
-		return;
-	}
+	if (!terminated(m.pool, sizeof(m.pool)) || !terminated(m.backend, sizeof(m.backend)))
+		return false;
 	m.asker = p->processes[ROLE_HEALTHCHECK].restarts;
 	if (programs_deaf(p))
 		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_RAN, &busy, -1);
 	else
 		supervisor_send(p, ROLE_PROGRAMS, MESSAGE_RUN, &m, -1);
+	return true;
 }
 
-static void ran_pass(struct parent *p, const void *payload)
+static bool ran_pass(struct parent *p, const void *payload)
 {
 	const struct message_ran *m = payload;
 
-	if (!terminated(m->output, sizeof(m->output)))
-		log_err("message refused: from=programs type=RAN");
-	else if (m->asker == p->processes[ROLE_HEALTHCHECK].restarts)
+	if (!terminated(m->output, sizeof(m->output)) || m->error > 0 || m->error < -ERRNO_MOST ||
+	    m->status < 0 || m->status > UINT8_MAX)
+		return false;
+	if (m->asker == p->processes[ROLE_HEALTHCHECK].restarts)
 		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_RAN, m, -1);
+	return true;
 }
 
-static void ready_pass(struct parent *p, const void *payload)
+static bool tally_pass(struct parent *p, const void *payload)
+{
+	const struct message_tally *m = payload;
+
+	if (!terminated(m->pool, sizeof(m->pool)) || m->failing > 1)
+		return false;
+	if (m->hook > p->config->n_hooks || (m->hook > 0 && m->pool[0]) ||
+	    (m->hook == 0 && config_find_pool(p->config, m->pool) < 0))
+		return true; /* it has crossed a reload */
+	remember(&p->memory->tally, m, sizeof(*m), tally_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_TALLY, m, -1);
+	return true;
+}
+
+static bool ready_pass(struct parent *p, const void *payload)
 {
 	if (!p->lb_ready)
 		log_info("data plane ready");
 	p->lb_ready = true;
 	supervisor_send(p, ROLE_VRRP, MESSAGE_READY, payload, -1);
+	return true;
 }
 
-static void reload_asked(struct parent *p, const void *payload)
+static bool reload_asked(struct parent *p, const void *payload)
 {
 	const struct message_reload *m = payload;
 
-	if (!terminated(m->path, sizeof(m->path))) {
-		log_err("message refused: from=lb type=RELOAD");
-		return;
-	}
+	if (!terminated(m->path, sizeof(m->path)))
+		return false;
 	if (m->plan_only)
 		reload_candidate(p, m->request, m->path);
 	else
 		reload_run(p, m->request);
+	return true;
 }
 
-static void probe_pass(struct parent *p, const void *payload)
+static bool probe_pass(struct parent *p, const void *payload)
 {
 	const struct message_probe *m = payload;
 	struct message_dialogue gone = {.request = m->request, .last = 1};
 
+	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)))
+		return false;
 	if (p->processes[ROLE_HEALTHCHECK].pid > 0) {
 		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_PROBE, m, -1);
-		return;
+		return true;
 	}
 	snprintf(gone.text, sizeof(gone.text),
 		 "the healthcheck process is being restarted; try again");
 	supervisor_send(p, ROLE_LB, MESSAGE_DIALOGUE, &gone, -1);
+	return true;
 }
 
 /* Nothing is lost with one that comes while nobody probes: lb goes on seeing what it sees. */
-static void suspect_pass(struct parent *p, const void *payload)
+static bool suspect_pass(struct parent *p, const void *payload)
 {
 	const struct message_suspect *m = payload;
 
 	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)) ||
-	    !terminated(m->text, sizeof(m->text)))
-		log_err("message refused: from=lb type=SUSPECT");
-	else
-		supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_SUSPECT, m, -1);
+	    !printable(m->text, sizeof(m->text)))
+		return false;
+	supervisor_send(p, ROLE_HEALTHCHECK, MESSAGE_SUSPECT, m, -1);
+	return true;
 }
 
-static void failover_pass(struct parent *p, const void *payload)
+static bool failover_pass(struct parent *p, const void *payload)
 {
-	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, payload, -1);
+	const struct message_failover *m = payload;
+
+	if (!terminated(m->instance, sizeof(m->instance)))
+		return false;
+	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, m, -1);
+	return true;
 }
 
 /* @from: only who knows of such a track may tell. */
@@ -320,51 +390,57 @@ static bool track_told_by(const struct parent *p, const char *name, enum parent_
 	return false; /* crossed a reload */
 }
 
-static void track_pass(struct parent *p, const struct message_track *m, enum parent_role from)
+static bool track_pass(struct parent *p, const struct message_track *m, enum parent_role from)
 {
-	if (!terminated(m->track, sizeof(m->track)) || !terminated(m->text, sizeof(m->text)) ||
-	    m->failed > 1) {
-		log_err("message refused: from=%s type=TRACK", p->processes[from].child->role);
-		return;
-	}
+	if (!terminated(m->track, sizeof(m->track)) || !printable(m->text, sizeof(m->text)) ||
+	    m->failed > 1)
+		return false;
 	if (!track_told_by(p, m->track, from))
-		return;
+		return true;
 	remember(&p->memory->tracks, m, sizeof(*m), track_compare);
 	supervisor_send(p, from == ROLE_VRRP ? ROLE_LB : ROLE_VRRP, MESSAGE_TRACK, m, -1);
 	if (from == ROLE_PROGRAMS)
 		supervisor_send(p, ROLE_LB, MESSAGE_TRACK, m, -1);
+	return true;
 }
 
-static void track_of_lb(struct parent *p, const void *payload)
+static bool track_of_lb(struct parent *p, const void *payload)
 {
-	track_pass(p, payload, ROLE_LB);
+	return track_pass(p, payload, ROLE_LB);
 }
 
-static void track_of_programs(struct parent *p, const void *payload)
+static bool track_of_programs(struct parent *p, const void *payload)
 {
-	track_pass(p, payload, ROLE_PROGRAMS);
+	return track_pass(p, payload, ROLE_PROGRAMS);
 }
 
-static void track_of_vrrp(struct parent *p, const void *payload)
+static bool track_of_vrrp(struct parent *p, const void *payload)
 {
-	track_pass(p, payload, ROLE_VRRP);
+	return track_pass(p, payload, ROLE_VRRP);
 }
 
-static void sync_pass(struct parent *p, const void *payload)
+static bool sync_pass(struct parent *p, const void *payload)
 {
-	p->memory->sync = *(const struct message_sync *)payload;
-	supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, payload, -1);
+	const struct message_sync *m = payload;
+
+	if (m->in_sync > 1)
+		return false;
+	p->memory->sync = *m;
+	supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, m, -1);
+	return true;
 }
 
 static const struct route {
 	enum parent_role from;
 	enum message_type type;
-	void (*pass)(struct parent *p, const void *payload);
+	/* Passes it on, or away when it has crossed a reload; false: it is refused. */
+	bool (*pass)(struct parent *p, const void *payload);
 } routes[] = {
 	{ROLE_HEALTHCHECK, MESSAGE_HEALTH, health_pass},
 	{ROLE_HEALTHCHECK, MESSAGE_DIALOGUE, dialogue_pass},
 	{ROLE_HEALTHCHECK, MESSAGE_RUN, run_pass},
 	{ROLE_PROGRAMS, MESSAGE_RAN, ran_pass},
+	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
@@ -383,18 +459,17 @@ void switch_message(struct process *from, enum message_type type, const void *pa
 	if (fd >= 0)
 		close(fd); /* no child has one to give */
 	if (type == MESSAGE_PONG) {
-		from->unanswered = 0;
+		from->unanswered = from->excused = 0;
 		if (from->role == ROLE_PROGRAMS)
 			missed_forget(from->parent->memory);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		if (routes[i].from == from->role && routes[i].type == type) {
-			routes[i].pass(from->parent, payload);
+		if (routes[i].from == from->role && routes[i].type == type &&
+		    routes[i].pass(from->parent, payload))
 			return;
-		}
 	}
-	log_err("message refused: from=%s type=%s", from->child->role, message_name(type));
+	supervisor_refuse(from, type);
 }
 
 /* ---- what a child that comes back is told ---- */
@@ -425,6 +500,11 @@ static void recall_track(const void *node, VISIT visit, void *to)
 static void recall_held(const void *node, VISIT visit, void *to)
 {
 	recall_to(node, visit, to, MESSAGE_OPERATOR);
+}
+
+static void recall_tally(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_TALLY);
 }
 
 /* recall_missed: what is now, of one that programs knows only as it was before. */
@@ -496,6 +576,7 @@ void switch_brief(struct process *to)
 	if (to->role == ROLE_VRRP && p->lb_ready)
 		supervisor_send(p, ROLE_VRRP, MESSAGE_READY, &ready, -1);
 	if (to->role == ROLE_LB) {
+		twalk_r(p->memory->tally, recall_tally, to);
 		for (int role = 0; role < ROLE_COUNT; role++)
 			switch_tell_process(&p->processes[role]);
 	} else {

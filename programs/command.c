@@ -54,25 +54,28 @@ static void child_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* child_descriptors: 0 is empty, 1 and 2 the output, 3 the failure, and no other. */
-static int child_descriptors(int output_fd, int failure_fd)
+/* child_descriptors: 0 is empty, 1 and 2 the output, 3 the failure, and no other. Where that fails,
+ * 3 may still be what our process has there: *ret_failure_fd is where to tell it.
+ */
+static int child_descriptors(int output_fd, int failure_fd, int *ret_failure_fd)
 {
 	/* out of the way of 0 to 3 */
 	int output = fcntl(output_fd, F_DUPFD, 10), failure = fcntl(failure_fd, F_DUPFD, 10);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	*ret_failure_fd = failure < 0 ? failure_fd : failure;
 	if (output < 0 || failure < 0 || null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 ||
-	    dup2(output, 2) < 0 || dup3(failure, 3, O_CLOEXEC) < 0 ||
-	    syscall(SYS_close_range, 4U, ~0U, 0U) < 0)
+	    dup2(output, 2) < 0 || dup3(failure, 3, O_CLOEXEC) < 0)
 		return -errno;
-	return 0;
+	*ret_failure_fd = 3;
+	return syscall(SYS_close_range, 4U, ~0U, 0U) < 0 ? -errno : 0;
 }
 
 static void __attribute__((noreturn))
 child_run(const struct command_request *request, char *const *argv, pid_t parent, int output_fd,
 	  int failure_fd)
 {
-	int error = child_descriptors(output_fd, failure_fd);
+	int told_by, error = child_descriptors(output_fd, failure_fd, &told_by);
 
 	child_signals();
 	setsid();
@@ -91,7 +94,7 @@ child_run(const struct command_request *request, char *const *argv, pid_t parent
 		execve(argv[0], argv, request->environment->strings);
 		error = -errno;
 	}
-	if (write(3, &error, sizeof(error)) < 0)
+	if (write(told_by, &error, sizeof(error)) < 0)
 		_exit(126);
 	_exit(127);
 }

@@ -19,9 +19,9 @@
 #include "programs/facts.h"
 
 enum {
-	COMMAND_WORDS = 64,
-	COMMAND_PROCESSES = 512, /* RLIMIT_NPROC: of the user, all in all */
-	COMMAND_FILES = 1024,	 /* RLIMIT_NOFILE */
+	COMMAND_WORDS = CONFIG_LIST_SIZE / 2, /* as many as a list can have */
+	COMMAND_PROCESSES = 512,	      /* RLIMIT_NPROC: of the user, all in all */
+	COMMAND_FILES = 1024,		      /* RLIMIT_NOFILE */
 	OUTPUT_MOST = 64 << 10,
 };
 

@@ -20,6 +20,7 @@ struct healer {
 	uint32_t n_down; /* backends that have a heal schedule */
 	uint32_t n_running;
 	bool stopped;
+	bool news; /* for healer_report() */
 };
 
 /* What on_done needs of one run: its backend stays where it is (watch.h), or healer_gone() frees
@@ -43,6 +44,12 @@ static void on_done(void *owner, const struct command_end *end)
 		   log_quote(end->output, strcspn(end->output, "\r\n"), text, sizeof(text)),
 		   end->took_ms);
 	run->healer->n_running--;
+	run->healer->news = true;
+	run->b->heal_failing = end->error != 0 || end->status != 0;
+	if (run->b->heal_failing)
+		run->b->heals_failed++;
+	else
+		run->b->heals_done++;
 	run->b->healing = NULL;
 	run->b->healing_run = NULL;
 	free(run);
@@ -91,6 +98,7 @@ static int run_start(struct healer *h, struct watched *b)
 		return r;
 	}
 	b->healing_run = run;
+	b->heals_again += b->heal.runs > 1;
 	h->n_running++;
 	return 0;
 }
@@ -160,6 +168,7 @@ void healer_look(struct healer *h, struct watched *b)
 		heal_up(&b->heal);
 	h->n_down += b->heal.down;
 	h->n_down -= was;
+	h->news = h->news || b->heal.down != was;
 	tick_set(h);
 }
 
@@ -179,6 +188,38 @@ void healer_gone(struct healer *h, struct watched *b)
 	b->healing = NULL;
 	h->n_down -= b->heal.down;
 	tick_set(h);
+}
+
+/* ---- what is told of it ---- */
+
+static void pool_report(const struct healer *h, uint32_t pool, struct life *life)
+{
+	struct message_tally m = {0};
+
+	memcpy(m.pool, config_pool(h->watch->config, pool)->name, sizeof(m.pool));
+	for (uint32_t i = 0; i < h->watch->n; i++) {
+		const struct watched *b = h->watch->all[i];
+
+		if (b->conf->pool != pool)
+			continue;
+		m.waiting += b->heal.down;
+		m.done += b->heals_done;
+		m.failed += b->heals_failed;
+		m.again += b->heals_again;
+		m.failing = m.failing || b->heal_failing;
+	}
+	life_tell(life, MESSAGE_TALLY, &m);
+}
+
+void healer_report(struct healer *h, struct life *life, bool all)
+{
+	const struct config *config = h->watch->config;
+
+	for (uint32_t i = 0; config && (h->news || all) && i < config->n_pools; i++) {
+		if (config_pool(config, i)->heal.command.words[0])
+			pool_report(h, i, life);
+	}
+	h->news = false;
 }
 
 /* ---- life ---- */

@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "base/life.h"
 #include "programs/watch.h"
 
 enum { HEALS_AT_ONCE = 8, HEAL_TICK_MS = 200 };
@@ -26,6 +27,8 @@ void healer_look(struct healer *h, struct watched *b);
 void healer_configured(struct healer *h);
 /* healer_gone: it is about to be freed. */
 void healer_gone(struct healer *h, struct watched *b);
+/* healer_report: MESSAGE_TALLY of each pool that heals, if anything has changed, or of @all. */
+void healer_report(struct healer *h, struct life *life, bool all);
 void healer_stop(struct healer *h); /* begin nothing more */
 bool healer_idle(const struct healer *h);
 

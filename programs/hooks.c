@@ -17,10 +17,13 @@ struct hook {
 	struct hooks *hooks;
 	uint32_t number; /* from 1, as in the file */
 	struct config_hook conf;
+	char name[CONFIG_PATH_SIZE]; /* config_hook_name() */
 	struct queue queue;
 	struct event *timer; /* for the queue's next try */
 	struct command *running;
 	uint64_t dropped_told, complained_ms;
+	bool failing;		     /* the last change could not be told */
+	struct message_tally report; /* the last */
 };
 
 struct hooks {
@@ -31,11 +34,6 @@ struct hooks {
 	uint32_t n;
 	struct hook *all[CONFIG_HOOKS];
 };
-
-static const char *hook_name(const struct hook *h)
-{
-	return h->conf.url[0] ? h->conf.url : h->conf.command.words;
-}
 
 /* ---- its tries ---- */
 
@@ -48,7 +46,7 @@ static void failure_log(const struct hook *h, const struct command_end *end, boo
 
 	log_warning("hook %s: hook=%u run=%s error=\"%s\" status=%d output=%s took_ms=%u",
 		    over ? "failed, change not told" : "failed, will be tried again", h->number,
-		    hook_name(h), end->error ? strerror(-end->error) : "", end->status,
+		    h->name, end->error ? strerror(-end->error) : "", end->status,
 		    log_quote(end->output, n, text, sizeof(text)), end->took_ms);
 }
 
@@ -62,11 +60,12 @@ static void try_ended(struct hook *h, const struct command_end *end)
 	else if (h->conf.url[0] && end->error == 0 && end->status == POST_REFUSED)
 		outcome = QUEUE_REFUSED;
 	over = queue_ended(&h->queue, outcome, clock_ms());
+	if (over)
+		h->failing = outcome != QUEUE_DONE;
 	if (outcome != QUEUE_DONE)
 		failure_log(h, end, over);
 	else
-		log_debug("hook told: hook=%u run=%s took_ms=%u", h->number, hook_name(h),
-			  end->took_ms);
+		log_debug("hook told: hook=%u run=%s took_ms=%u", h->number, h->name, end->took_ms);
 }
 
 static void on_done(void *owner, const struct command_end *end)
@@ -82,7 +81,7 @@ static int try_start(struct hook *h, const struct change *c)
 {
 	struct environment environment;
 	struct facts facts;
-	struct post post = {.facts = &facts};
+	struct post post = {.facts = &facts, .timeout_ms = h->conf.command.timeout_ms};
 	struct command_request request = {
 		.loop = h->hooks->loop,
 		.words = h->conf.command.words,
@@ -147,7 +146,7 @@ static void dropped_log(struct hook *h)
 		return;
 	log_warning(
 		"hook is too slow, the oldest changes were dropped: hook=%u run=%s dropped=%llu",
-		h->number, hook_name(h), (unsigned long long)(h->queue.dropped - h->dropped_told));
+		h->number, h->name, (unsigned long long)(h->queue.dropped - h->dropped_told));
 	h->complained_ms = now_ms;
 	h->dropped_told = h->queue.dropped;
 }
@@ -158,6 +157,26 @@ void hooks_tell(struct hooks *h, const struct change *c)
 		if (queue_add(&h->all[i]->queue, c))
 			dropped_log(h->all[i]);
 		hook_go_on(h->all[i]);
+	}
+}
+
+void hooks_report(struct hooks *h, struct life *life, bool all)
+{
+	for (uint32_t i = 0; i < h->n; i++) {
+		struct hook *hook = h->all[i];
+		const struct queue *q = &hook->queue;
+		struct message_tally m = {.hook = hook->number,
+					  .waiting = q->n,
+					  .done = q->done,
+					  .failed = q->failed,
+					  .again = q->again,
+					  .dropped = q->dropped,
+					  .failing = hook->failing};
+
+		if (!all && memcmp(&m, &hook->report, sizeof(m)) == 0)
+			continue;
+		hook->report = m;
+		life_tell(life, MESSAGE_TALLY, &m);
 	}
 }
 
@@ -179,6 +198,7 @@ static struct hook *hook_new(struct hooks *hooks, uint32_t number, const struct 
 	if (!h)
 		return NULL;
 	*h = (struct hook){.hooks = hooks, .number = number, .conf = *conf};
+	config_hook_name(conf, h->name);
 	queue_init(&h->queue, clock_ms());
 	h->timer = evtimer_new(hooks->loop, on_timer, h);
 	if (h->timer)

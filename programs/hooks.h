@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "base/config.h"
+#include "base/life.h"
 #include "programs/change.h"
 
 struct hooks;
@@ -16,6 +17,8 @@ void hooks_free(struct hooks *h);
 void hooks_configure(struct hooks *h, const struct config *config);
 /* hooks_tell: every hook; never waits. */
 void hooks_tell(struct hooks *h, const struct change *c);
+/* hooks_report: MESSAGE_TALLY of each hook whose counts have changed, or of @all. */
+void hooks_report(struct hooks *h, struct life *life, bool all);
 /* hooks_stop: begin nothing more. hooks_idle: nothing is under way. */
 void hooks_stop(struct hooks *h);
 bool hooks_idle(const struct hooks *h);

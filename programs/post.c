@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,11 +41,40 @@ int post_answer(const char *bytes, size_t n)
 
 /* ---- the connection ---- */
 
-/* connect_any: the first of the host's addresses that answers; the socket, or -1 (told). */
-static int connect_any(const struct url *url)
+static uint32_t addresses_count(const struct addrinfo *all)
+{
+	uint32_t n = 0;
+
+	for (; all; all = all->ai_next)
+		n++;
+	return n;
+}
+
+/* connect_one: within @limit_ms; the socket, or -1 with errno. */
+static int connect_one(const struct addrinfo *a, uint32_t limit_ms)
+{
+	struct timeval limit = {.tv_sec = limit_ms / 1000, .tv_usec = limit_ms % 1000 * 1000};
+	int error, fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* connect's, too */
+	if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+		return fd;
+	error = errno == EINPROGRESS ? ETIMEDOUT : errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* connect_any: the first of the host's addresses that answers; the socket, or -1 (told). Each has
+ * its part of the time: one that swallows packets does not hide the next.
+ */
+static int connect_any(const struct url *url, uint32_t timeout_ms)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *all = NULL;
+	uint32_t part_ms;
 	char port[8];
 	int r, fd = -1;
 
@@ -54,13 +84,10 @@ static int connect_any(const struct url *url)
 		printf("host %s: %s\n", url->host, gai_strerror(r));
 		return -1;
 	}
+	part_ms = timeout_ms / (addresses_count(all) + 1);
 	for (const struct addrinfo *a = all; a && fd < 0; a = a->ai_next) {
-		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-		if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
-			r = errno;
-			close(fd);
-			fd = -1;
-		}
+		fd = connect_one(a, part_ms > 0 ? part_ms : 1);
+		r = errno;
 	}
 	freeaddrinfo(all);
 	if (fd < 0)
@@ -140,6 +167,24 @@ static size_t request_write(const struct post *post, char buf[static REQUEST_SIZ
 	return r < 0 || r >= REQUEST_SIZE ? 0 : (size_t)r;
 }
 
+/* answer_code: as post_answer(), of the answer behind interim ones (1xx, RFC 9110 15.2), which are
+ * taken out of @bytes.
+ */
+static int answer_code(char *bytes, size_t *n)
+{
+	int code;
+
+	while ((code = post_answer(bytes, *n)) >= 100 && code <= 199) {
+		const char *end = memmem(bytes, *n, "\r\n\r\n", 4);
+
+		if (!end)
+			return -EAGAIN;
+		*n -= (size_t)(end + 4 - bytes);
+		memmove(bytes, end + 4, *n);
+	}
+	return code;
+}
+
 /* answer_read: the status line's code, or -1 (told). */
 static int answer_read(SSL *tls, int fd)
 {
@@ -154,7 +199,7 @@ static int answer_read(SSL *tls, int fd)
 		if (got <= 0)
 			break;
 		n += (size_t)got;
-		code = post_answer(bytes, n);
+		code = answer_code(bytes, &n);
 	}
 	if (code < 0) {
 		printf("%s\n", code == -EAGAIN ? "no answer" : "the answer is no HTTP");
@@ -179,9 +224,10 @@ int post_inside(const void *arg)
 	enum post_status status = POST_FAILED;
 	char request[REQUEST_SIZE];
 	size_t n = request_write(post, request);
-	int fd = connect_any(&post->url);
+	int fd = connect_any(&post->url, post->timeout_ms);
 	SSL *tls = NULL;
 
+	signal(SIGPIPE, SIG_IGN); /* of a write by OpenSSL: it is told like any other end */
 	if (fd >= 0 && post->url.tls)
 		tls = tls_connect(&post->url, fd);
 	if (fd >= 0 && (tls || !post->url.tls)) {

@@ -21,6 +21,7 @@ enum post_status { /* of the process */
 struct post {
 	struct url url;
 	const struct facts *facts;
+	uint32_t timeout_ms; /* that the process has, all in all */
 };
 
 /* post_inside: for command_request.inside; @arg: struct post. Writes what was answered to stdout.

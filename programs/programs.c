@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/channel.h"
+#include "base/life.h"
 #include "base/log.h"
 #include "programs/healer.h"
 #include "programs/hooks.h"
@@ -33,9 +32,7 @@
 enum { STOP_WAIT_MS = 2000, STOP_LOOK_MS = 20 };
 
 struct process {
-	struct event_base *loop;
-	struct channel *channel;
-	const struct config *config; /* in use; NULL = none yet */
+	struct life life;
 	bool confined;
 	char user[64], home[256];
 	struct watch watch;
@@ -44,27 +41,13 @@ struct process {
 	struct scripts *scripts;
 	struct event *stopping; /* timer: is what was begun at its end? */
 	uint64_t stop_ms;
-	int status; /* to exit with */
 };
-
-static void stop(struct process *p, int status)
-{
-	p->status = status;
-	event_base_loopbreak(p->loop);
-}
-
-/* A queue that is full means a parent that hangs: then it is better to be started again. */
-static void tell(struct process *p, enum message_type type, const void *payload)
-{
-	if (channel_send(p->channel, type, payload, -1) == -ENOBUFS) {
-		log_err("the parent does not take our messages");
-		stop(p, EXIT_FAILURE);
-	}
-}
 
 static void tell_ran(void *owner, const struct message_ran *m)
 {
-	tell(owner, MESSAGE_RAN, m);
+	struct process *p = owner;
+
+	life_tell(&p->life, MESSAGE_RAN, m);
 }
 
 static void on_gone(void *owner, struct watched *b)
@@ -98,33 +81,34 @@ static int confine(struct process *p, const struct config *config)
 	return 0;
 }
 
-static void config_use(struct process *p, int fd)
+static void report(struct process *p, bool all)
 {
-	const struct config *config = NULL;
-	int r = config_map(fd, &config);
+	hooks_report(p->hooks, &p->life, all);
+	healer_report(p->healer, &p->life, all);
+}
 
-	if (r == 0 && p->config && strcmp(p->config->programs_user, config->programs_user) != 0) {
+static int config_use(void *owner, const struct config *config)
+{
+	struct process *p = owner;
+	const struct config *before = p->life.config;
+	int r;
+
+	if (before && strcmp(before->programs_user, config->programs_user) != 0) {
 		log_notice("programs_user has changed: starting again as %s",
 			   config->programs_user);
-		config_unmap(config);
-		stop(p, EXIT_SUCCESS);
-		return;
+		life_end(&p->life, EXIT_SUCCESS);
+		return 1;
 	}
-	if (r == 0)
-		r = confine(p, config);
+	r = confine(p, config);
 	if (r == 0)
 		r = watch_configure(&p->watch, config, on_gone, p->healer);
-	if (r < 0) {
-		log_err("configuration not used: error=%s", strerror(-r));
-		config_unmap(config);
-		stop(p, EXIT_FAILURE);
-		return;
-	}
+	if (r < 0)
+		return r;
 	hooks_configure(p->hooks, config);
 	scripts_configure(p->scripts, config);
 	healer_configured(p->healer);
-	config_unmap(p->config);
-	p->config = config;
+	report(p, true);
+	return 0;
 }
 
 /* ---- messages ---- */
@@ -165,7 +149,7 @@ static void on_stopping(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if ((hooks_idle(p->hooks) && healer_idle(p->healer)) ||
 	    clock_ms() - p->stop_ms >= STOP_WAIT_MS)
-		stop(p, EXIT_SUCCESS);
+		life_end(&p->life, EXIT_SUCCESS);
 }
 
 /* What was begun may come to its end, for a moment; what waits is lost. */
@@ -177,7 +161,7 @@ static void stop_asked(struct process *p)
 	healer_stop(p->healer);
 	p->stop_ms = clock_ms();
 	if (event_add(p->stopping, &look) < 0)
-		stop(p, EXIT_SUCCESS);
+		life_end(&p->life, EXIT_SUCCESS);
 	on_stopping(-1, 0, p);
 }
 
@@ -187,7 +171,7 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 
 	switch (type) {
 	case MESSAGE_CONFIG:
-		config_use(p, fd);
+		life_config(&p->life, fd, config_use, p);
 		break;
 	case MESSAGE_HEALTH:
 		health_heard(p, payload);
@@ -205,13 +189,14 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		scripts_run(p->scripts, payload);
 		break;
 	case MESSAGE_PING:
-		tell(p, MESSAGE_PONG, payload);
+		report(p, false);
+		life_hear(&p->life, type, payload);
 		break;
 	case MESSAGE_STOP:
 		stop_asked(p);
 		break;
 	default:
-		log_debug("message not for us: type=%s", message_name(type));
+		life_hear(&p->life, type, payload);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -219,54 +204,48 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 
 static void on_closed(void *owner)
 {
-	stop(owner, EXIT_SUCCESS); /* the parent is gone: so are we */
+	struct process *p = owner;
+
+	life_end(&p->life, EXIT_SUCCESS); /* the parent is gone: so are we */
 }
 
 /* ---- life ---- */
 
-static int process_init(struct process *p, int channel_fd)
+static int process_begin(void *owner, int channel_fd)
 {
-	p->loop = event_base_new();
-	if (!p->loop)
+	struct process *p = owner;
+	struct life *l = &p->life;
+
+	l->loop = event_base_new();
+	if (!l->loop)
 		return -ENOMEM;
-	p->channel = channel_new(p->loop, channel_fd, on_message, on_closed, p);
-	p->hooks = hooks_new(p->loop, p->user, p->home);
-	p->healer = healer_new(p->loop, p->user, p->home, &p->watch);
-	p->scripts = scripts_new(p->loop, p->user, p->home, tell_ran, p);
-	p->stopping = event_new(p->loop, -1, EV_PERSIST, on_stopping, p);
-	return p->channel && p->hooks && p->healer && p->scripts && p->stopping ? 0 : -ENOMEM;
+	l->channel = channel_new(l->loop, channel_fd, on_message, on_closed, p);
+	p->hooks = hooks_new(l->loop, p->user, p->home);
+	p->healer = healer_new(l->loop, p->user, p->home, &p->watch);
+	p->scripts = scripts_new(l->loop, p->user, p->home, tell_ran, p);
+	p->stopping = event_new(l->loop, -1, EV_PERSIST, on_stopping, p);
+	return l->channel && p->hooks && p->healer && p->scripts && p->stopping ? 0 : -ENOMEM;
 }
 
-static void process_fini(struct process *p)
+static void process_finish(void *owner)
 {
+	struct process *p = owner;
+
 	scripts_free(p->scripts);
 	if (p->healer)
 		watch_fini(&p->watch, on_gone, p->healer);
 	healer_free(p->healer);
 	hooks_free(p->hooks);
-	channel_free(p->channel);
 	if (p->stopping)
 		event_free(p->stopping);
-	if (p->loop)
-		event_base_free(p->loop);
-	config_unmap(p->config);
+	life_fini(&p->life);
 }
 
 static int programs_run(int channel_fd)
 {
-	struct process p = {.status = EXIT_SUCCESS};
-	int r;
+	struct process p = {0};
 
-	signal(SIGPIPE, SIG_IGN);
-	r = process_init(&p, channel_fd);
-	if (r == 0) {
-		event_base_dispatch(p.loop);
-	} else {
-		log_err("not started: error=%s", strerror(-r));
-		p.status = EXIT_FAILURE;
-	}
-	process_fini(&p);
-	return p.status;
+	return life_run(&p.life, process_begin, process_finish, &p, channel_fd);
 }
 
 const struct child programs_child = {.role = "programs", .run = programs_run};

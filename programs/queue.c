@@ -91,6 +91,7 @@ bool queue_ended(struct queue *q, enum queue_outcome outcome, uint64_t now_ms)
 	assert(q->running);
 	q->running = false;
 	if (outcome == QUEUE_FAILED && q->tries < QUEUE_TRIES) {
+		q->again++;
 		q->not_before_ms =
 			now_ms + (q->tries == 1 ? QUEUE_BACKOFF_MS : 5 * QUEUE_BACKOFF_MS);
 		return false;

@@ -41,6 +41,7 @@ struct queue {
 	uint64_t credit_ms;	/* of the rate, as of filled_ms */
 	uint64_t filled_ms;
 	uint64_t done, failed, dropped; /* changes, since the beginning */
+	uint64_t again;			/* tries that were to be made again */
 };
 
 void queue_init(struct queue *q, uint64_t now_ms);

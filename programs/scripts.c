@@ -124,23 +124,50 @@ static int script_start(struct script *script)
 			     &script->running);
 }
 
+static bool pool_full(const struct scripts *s, const char *pool)
+{
+	const struct script *script;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(script, &s->running, next)
+	{
+		n += strcmp(script->asked.pool, pool) == 0;
+	}
+	return n >= SCRIPTS_OF_A_POOL;
+}
+
+/* begin: it waits no longer: it runs, or is answered. */
+static void begin(struct script *script)
+{
+	struct scripts *s = script->scripts;
+	int r = script_start(script);
+
+	TAILQ_REMOVE(&s->waiting, script, next);
+	s->n_waiting--;
+	if (r == 0) {
+		TAILQ_INSERT_TAIL(&s->running, script, next);
+		s->n_running++;
+		return;
+	}
+	answer_error(s, &script->asked, r);
+	free(script);
+}
+
 /* go_on: begin what waits, as far as there is room. */
 static void go_on(struct scripts *s)
 {
-	struct script *script;
+	const char *full = ""; /* the last pool that was found so */
+	struct script *script, *after;
 
-	while (s->n_running < SCRIPTS_AT_ONCE && (script = TAILQ_FIRST(&s->waiting)) != NULL) {
-		int r = script_start(script);
-
-		TAILQ_REMOVE(&s->waiting, script, next);
-		s->n_waiting--;
-		if (r == 0) {
-			TAILQ_INSERT_TAIL(&s->running, script, next);
-			s->n_running++;
+	for (script = TAILQ_FIRST(&s->waiting); script && s->n_running < SCRIPTS_AT_ONCE;
+	     script = after) {
+		after = TAILQ_NEXT(script, next);
+		if (strcmp(script->asked.pool, full) == 0)
 			continue;
-		}
-		answer_error(s, &script->asked, r);
-		free(script);
+		if (pool_full(s, script->asked.pool))
+			full = script->asked.pool;
+		else
+			begin(script);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* scripts.h: script probes: runs what a pool's probe names, for healthcheck.
  *
- * SCRIPTS_AT_ONCE run at a time, SCRIPTS_WAITING more wait, for their probe's timeout at most.
+ * SCRIPTS_AT_ONCE run at a time, SCRIPTS_OF_A_POOL of the same pool, so that one whose servers all
+ * hang leaves room for the others; SCRIPTS_WAITING more wait, for their probe's timeout at most.
  * Each request has exactly one answer; whom there was no room for gets -EAGAIN.
  */
 #ifndef SLUICE_PROGRAMS_SCRIPTS_H
@@ -12,7 +13,7 @@
 #include "base/config.h"
 #include "base/message.h"
 
-enum { SCRIPTS_AT_ONCE = 64, SCRIPTS_WAITING = 1024 };
+enum { SCRIPTS_AT_ONCE = 128, SCRIPTS_OF_A_POOL = 64, SCRIPTS_WAITING = 1024 };
 
 struct scripts;
 typedef void scripts_ran_fn(void *owner, const struct message_ran *m);

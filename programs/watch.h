@@ -28,7 +28,9 @@ struct watched { /* a backend; stays where it is until it is no longer configure
 	struct heal heal;
 	struct command *healing; /* under way; both are the healer's */
 	struct run *healing_run;
-	bool kept; /* while watch_configure() works */
+	uint64_t heals_done, heals_failed, heals_again;
+	bool heal_failing; /* the last one failed */
+	bool kept;	   /* while watch_configure() works */
 };
 
 struct watch {

@@ -22,7 +22,9 @@ from lab.machine import wait_until  # noqa: E402
 from lab.site import VIP, Site  # noqa: E402
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-PORTS = {"tcp": 7001, "smtp": 7025, "pop3": 7110, "imap": 7143, "http": 7080}
+PORTS = {"tcp": 7001, "smtp": 7025, "pop3": 7110, "imap": 7143, "http": 7080, "tls": 7443, "https": 7444}
+TLS = ("tls", "https")
+PROBES = {"https": 'type = "http"; tls = "implicit";'}
 INTERVAL_S = 2
 CHECKS = {
     "tcp": "option tcp-check",
@@ -32,6 +34,8 @@ CHECKS = {
     "imap": "option tcp-check\n  tcp-check expect string *\\ OK\n  tcp-check send a\\ CAPABILITY\\r\\n\n"
             "  tcp-check expect string a\\ OK\n  tcp-check send b\\ LOGOUT\\r\\n",
     "http": "option httpchk GET /",
+    "tls": "option tcp-check",
+    "https": "option httpchk GET /",
 }
 
 
@@ -46,7 +50,7 @@ user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
 vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {{ name = "p"; mode = "nat"; port = {PORTS[protocol]};
-  probe = {{ type = "{protocol}"; interval = "{INTERVAL_S}s"; timeout = "{INTERVAL_S}s"; }};
+  probe = {{ {PROBES.get(protocol, f'type = "{protocol}";')} interval = "{INTERVAL_S}s"; timeout = "{INTERVAL_S}s"; }};
   backends = ( {rows} ); }} );
 services = ( {{ name = "s"; vip = "{VIP}"; port = {PORTS[protocol]}; pool = "p"; }} );
 """
@@ -66,7 +70,7 @@ defaults
   timeout check {INTERVAL_S}s
 backend p
   {CHECKS[protocol]}
-  default-server check inter {INTERVAL_S}s fall 3 rise 2
+  default-server check{" check-ssl verify none" if protocol in TLS else ""} inter {INTERVAL_S}s fall 3 rise 2
 {rows}
 listen front
   bind 127.0.0.1:8080
@@ -118,8 +122,10 @@ def site(n):
     lab.lb1.run("ip route add 10.80.0.0/16 via 10.77.0.21 && sysctl -qw net.ipv4.ip_local_port_range='1024 65000' "
                 "net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_forward=1")
     lab.mx1.run("sysctl -qw net.core.somaxconn=8192 net.ipv4.tcp_max_syn_backlog=8192")
+    daemons.certificate_make(lab.mx1)
     lab.daemons["probed"] = lab.mx1.spawn(
-        "python3", f"{HERE}/probed_server.py", *[f"{p}:{PORTS[p]}" for p in PORTS], log="probed")
+        "python3", f"{HERE}/probed_server.py", daemons.CERTIFICATE, daemons.KEY,
+        *[f"{p}:{PORTS[p]}" for p in PORTS], log="probed")
     wait_until(lambda: daemons.listens(lab.mx1, PORTS["http"]), 10, "the server listens")
     return lab
 

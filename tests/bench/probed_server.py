@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Servers to be probed, thousands of them in one process: probed_server.py PROTOCOL:PORT...
+"""Servers to be probed, thousands of them in one process: probed_server.py CERTIFICATE KEY PROTOCOL:PORT...
 
 Listens at each port of every address of the machine and speaks just enough of the protocol: tcp, smtp, imap, pop3,
-http."""
+http, tls (the handshake), https."""
 import asyncio
+import ssl
 import sys
 
 GREETING = {"smtp": b"220 mx ESMTP\r\n", "imap": b"* OK [CAPABILITY IMAP4rev1] ready\r\n", "pop3": b"+OK ready\r\n"}
@@ -38,7 +39,7 @@ class Conversation(asyncio.Protocol):
 
     def data_received(self, data):
         self.got += data
-        if self.protocol == "http":
+        if self.protocol in ("http", "https"):
             if b"\r\n\r\n" in self.got:
                 self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
                 self.transport.close()
@@ -53,8 +54,11 @@ class Conversation(asyncio.Protocol):
 
 async def main():
     loop = asyncio.get_running_loop()
-    for protocol, port in (row.split(":") for row in sys.argv[1:]):
-        await loop.create_server(lambda p=protocol: Conversation(p), "0.0.0.0", int(port), backlog=8192)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(sys.argv[1], sys.argv[2])
+    for protocol, port in (row.split(":") for row in sys.argv[3:]):
+        await loop.create_server(lambda p=protocol: Conversation(p), "0.0.0.0", int(port), backlog=8192,
+                                 ssl=secure if protocol in ("tls", "https") else None)
     await asyncio.Event().wait()
 
 

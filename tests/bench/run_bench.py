@@ -31,6 +31,8 @@ BENCHES = {
                ["--rounds", "3", "--seconds", "6"], ["--rounds", "5", "--seconds", "20"]),
     "detect": ("time until a failed server gets no new connection; interval = 2 s, fall = 3",
                ["--tries", "3"], ["--tries", "20"]),
+    "scale": ("10,000 backends probed every 2 s: their cost, when each is asked, what mass failures do",
+              ["--seconds", "10"], ["--seconds", "30"]),
     "rest": ("CPU of sluiced when nothing happens, in percent of one CPU",
              ["--seconds", "6"], ["--seconds", "20"]),
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Each mail protocol is probed as its clients use it, against the real server: with logins, TLS, recipients;
 a wrong password fails, and no password is told to anybody."""
+import base64
+
 from lab import daemons
 from lab.machine import wait_until
 from lab.site import VIP, Site
@@ -107,7 +109,15 @@ def test_wrong_password_fails_and_is_told_to_nobody(lab):
         assert WRONG not in said, said
         wait_until(lambda: lab.state("lb1", f"{pool}-wrong", "mx1") == "down", 15, f"{pool} is down")
     assert WRONG not in lab.log_text()
-    assert WRONG not in lab.lb1.run("ps axww -o args=")
+
+
+def test_no_password_is_in_a_process_list_or_a_log(lab):
+    """As it is, or as AUTH sends it."""
+    assert lab.is_told("lb1", "backend mx1"), "the log is read"
+    assert lab.is_told("lb1", "--child"), "the processes are"
+    for word in (daemons.PASSWORD, WRONG):
+        for form in (word.encode(), base64.b64encode(word.encode()), base64.b64encode(b"\0alice\0" + word.encode())):
+            assert not lab.is_told("lb1", form.decode()), (form, lab.is_told("lb1", form.decode()))
 
 
 def test_probes_leave_the_servers_politely(lab):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The probes of data servers against the real ones: healthy, stopped, full, shutting down."""
+import json
+import socket
+
 from lab import data
 from lab.machine import wait_until
 from lab.site import SLUICE, VIP, VIP6, Site
@@ -40,6 +43,10 @@ POOLS = {
 FAILS = {"mysql-no-row": "no row", "mysql-wrong": "1045", "pg-no-row": "no row", "pg-wrong": "28P01",
          "ldap-no-entry": "32", "ldap-wrong": "49", "redis-replica": "master", "redis-wrong": "WRONGPASS",
          "dns-none": "NXDOMAIN"}
+# two of a kind, that clients reach, too
+PAIR = """{ name = "pair"; port = 6379;
+  probe = { type = "redis"; password_file = "%s"; interval = "100ms"; timeout = "2s"; slow_ms = 80; };
+  backends = ( { name = "mx1"; address = "10.77.0.21"; }, { name = "mx2"; address = "10.77.0.22"; } ); }""" % SECRET
 HEALTHY = [name for name in POOLS if name not in FAILS]
 
 
@@ -53,16 +60,19 @@ def config(lab):
                      f'fall = 2; rise = 1; {own}{keys} }};\n'
                      f'  backends = ( {{ name = "mx1"; address = "{server}"; }} ); }}')
         services.append(f'{{ name = "{name}"; vip = "{vip}"; port = {20000 + i}; pool = "{name}"; }}')
+    pools.append(PAIR)
+    services.append(f'{{ name = "pair"; vip = "{VIP}"; port = 6379; pool = "pair"; }}')
     head = text[:text.index("pools = (")]
     return head + f"pools = ( {', '.join(pools)} );\nservices = ( {', '.join(services)} );\n"
 
 
 def site():
-    lab = Site(backends=1, nodes=("lb1",))
+    lab = Site(backends=2, nodes=("lb1",))
     data.certificate_make(lab.mx1)
     for start in (data.mariadb_start, data.postgresql_start, data.slapd_start, data.redis_start,
                   data.memcached_start, data.unbound_start):
         start(lab.mx1)
+    data.redis_start(lab.mx2)
     lab.config_write(config(lab))
     lab.lb1.write(SECRET, data.PASSWORD + "\n", mode="600")
     lab.lb1.write(WRONG, "wr0ng-of-the-lab\n", mode="600")
@@ -93,8 +103,9 @@ def test_healthy_servers_pass_and_no_password_is_told(lab):
         assert "passed" in done, done
         told += f"--- {pool}\n{done}"
     print("    " + told.replace("\n", "\n    "))
-    told += lab.log_text()
     assert data.PASSWORD not in told and "wr0ng" not in told, told
+    for word in (data.PASSWORD, "wr0ng"):
+        assert not lab.is_told("lb1", word), (word, lab.is_told("lb1", word))
     assert "***" in told
 
 
@@ -122,6 +133,10 @@ def test_full_servers_are_leaving(lab):
     states_wait(lab, of("postgresql"), "leaving")
     data.hold_end(lab.mx1)
     states_wait(lab, of("postgresql"), "up")
+    data.hold(lab.mx1, 11211, 80)
+    states_wait(lab, of("memcached"), "leaving")
+    data.hold_end(lab.mx1)
+    states_wait(lab, of("memcached"), "up")
     data.hold(lab.mx1, 6379, 1)
     wait_until(lambda: "connected_clients:2" in data.redis_command(lab.mx1, "INFO", "clients"), 10, "it is held")
     data.redis_command(lab.mx1, "CONFIG", "SET", "maxclients", "1")
@@ -138,8 +153,43 @@ def test_postgresql_that_shuts_down_is_leaving_and_then_down(lab):
     states_wait(lab, of("postgresql"), "leaving")
     data.hold_end(lab.mx1)
     states_wait(lab, of("postgresql"), "down")
-    data.postgresql_start(lab.mx1)
+    data.postgresql_start_slowly(lab.mx1)
+    states_wait(lab, of("postgresql"), "leaving")
+    assert "starting up" in lab.sluice("lb1", "probe", "pg/mx1", check=False).stdout
+    lab.mx1.run("rm /run/lab-pg.wait")
     states_wait(lab, of("postgresql"), "up")
+
+
+def of_pair(lab):
+    return {row["backend"]: row for row in lab.show("lb1", "backends") if row["pool"] == "pair"}
+
+
+def connections_new(lab, n):
+    """How many of n connections of clients each of the pair gets."""
+    before = of_pair(lab)
+    for _ in range(n):
+        with lab.client.network(), socket.create_connection((VIP, 6379), 5) as s:
+            s.sendall(b"PING\r\n")
+            assert s.recv(100).startswith(b"-NOAUTH")
+    return {name: row["new"] - before[name]["new"] for name, row in of_pair(lab).items()}
+
+
+def test_slow_server_gets_half_of_its_weight_until_it_is_fast_again(lab):
+    wait_until(lambda: [row["share"] for row in of_pair(lab).values()] == [100, 100], 10, "both have their weight")
+    data.redis_slow_down(lab.mx2)
+    wait_until(lambda: of_pair(lab)["mx2"]["share"] == 50, 20, "mx2 is slow")
+    assert {row["state"] for row in of_pair(lab).values()} == {"up"}
+    told = json.loads(lab.sluice("lb1", "status", "--json", check=False).stdout)["problems"]
+    assert any("backend mx2 of pool pair is slow" in text for text in told), told
+    assert not any("backend mx1 of pool pair is slow" in text for text in told), told
+    row = next(r for r in lab.show("lb1", "health") if (r["pool"], r["backend"]) == ("pair", "mx2"))
+    assert row["slow"] and row["weight"] == 50 and row["p99_ms"] > 80, row
+    data.hold_end(lab.mx2)
+    got = connections_new(lab, 400)
+    assert got["mx1"] + got["mx2"] == 400 and got["mx2"] < 0.75 * got["mx1"], got
+    wait_until(lambda: of_pair(lab)["mx2"]["share"] == 100, 20, "mx2 is fast again")
+    row = next(r for r in lab.show("lb1", "health") if (r["pool"], r["backend"]) == ("pair", "mx2"))
+    assert not row["slow"] and row["turns"] == 0, row
 
 
 def test_killed_servers_are_down_and_come_back(lab):

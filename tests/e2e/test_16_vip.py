@@ -171,6 +171,16 @@ def test_detached_node_probes_by_address_and_a_reload_goes_back(lab):
         lab.all_up(node)
 
 
+def test_filter_that_somebody_takes_away_is_put_back(lab):
+    """Without it probes would go by address, and nobody would know."""
+    lab.lb1.run("tc qdisc del dev eth0 clsact")
+    wait_until(lambda: "bpf" in lab.lb1.run("tc filter show dev eth0 egress"), 5, "it is there again")
+    passed = counter(lab, "lb1", "pass_probe")
+    wait_until(lambda: counter(lab, "lb1", "pass_probe") > passed + 20, 10, "probes go through the VIPs")
+    assert "took away the filter" in lab.lb1.run(f"cat {lab.logs}/lb1-sluiced.log")
+    lab.all_up("lb1")
+
+
 def test_what_tc_refuses_is_told_and_probes_go_by_address(lab):
     """Another qdisc in the place of clsact: the program cannot be attached."""
     lab.sluice("lb2", "detach")
@@ -178,6 +188,13 @@ def test_what_tc_refuses_is_told_and_probes_go_by_address(lab):
     lab.sluice("lb2", "reload")
     wait_until(lambda: any("own addresses" in text for text in problems(lab, "lb2")), 5, "it is told")
     lab.all_up("lb2")
+    by_address = {kind: text.replace("}", 'via = "address"; }') for kind, text in PROBES.items()}
+    lab.config_write(lab.config(probes=by_address), ["lb2"])
+    lab.sluice("lb2", "reload")
+    assert not any("own addresses" in text for text in problems(lab, "lb2")), "none is to go through a VIP"
+    lab.config_write(lab.config(probes=PROBES), ["lb2"])
+    lab.sluice("lb2", "reload")
+    wait_until(lambda: any("own addresses" in text for text in problems(lab, "lb2")), 5, "it is told again")
     lab.lb2.run("tc qdisc del dev eth0 ingress")
     lab.sluice("lb2", "reload")
     wait_until(lambda: not any("own addresses" in text for text in problems(lab, "lb2")), 5, "it is gone")

@@ -37,7 +37,7 @@ import http.server, ssl, threading
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        with open("/run/posted" + self.path.replace("/", "-"), "ab") as f:
+        with open("/run/posted" + self.path.split("?")[0].replace("/", "-"), "ab") as f:
             f.write(body)
         self.send_response(204)
         self.end_headers()
@@ -50,7 +50,7 @@ http.server.ThreadingHTTPServer(("10.77.0.1", 8080), Receiver).serve_forever()
 """
 
 HOOKS = """on_change = ( { command = [ "/etc/sluice/hook" ]; },
-  { url = "http://alerts:8080/sluice"; }, { url = "https://alerts:8443/tls"; } );
+  { url = "http://alerts:8080/sluice"; }, { url = "https://alerts:8443/tls?token=4711"; } );
 """
 
 
@@ -122,6 +122,29 @@ def test_https_webhook_is_told_only_if_its_certificate_is_good(lab):
     wait_until(lambda: "TLS: self-signed certificate" in lab.lb2.run(f"cat {lab.logs}/lb2-sluiced.log"), 15,
                "lb2 does not, and says so")
     assert posted(lab, "tls", node="lb2") == []
+    log = lab.lb2.run(f"cat {lab.logs}/lb2-sluiced.log")
+    assert "run=https://alerts:8443 " in log and "4711" not in log, "an URL's secrets stay out of the log"
+
+
+def counted(lab, node, hook):
+    return next(row for row in lab.show(node, "hooks") if row["hook"] == hook)
+
+
+def test_what_became_of_hooks_and_heals_is_shown(lab):
+    wait_until(lambda: counted(lab, "lb1", "heal http")["done"] == 1, 10, "the heal is counted")
+    row = wait_until(lambda: (r := counted(lab, "lb1", "1"))["done"] >= 3 and r, 10, "what the program was told is counted")
+    assert row["run"] == "/etc/sluice/hook" and not row["failing"], row
+    assert counted(lab, "lb1", "3")["run"] == "https://alerts:8443"
+    row = wait_until(lambda: (r := counted(lab, "lb2", "3"))["failing"] and r, 15, "lb2's TLS webhook fails")
+    assert row["done"] == 0 and row["again"] >= 2, row
+    status = lab.sluice("lb2", "status", check=False).stdout
+    assert "hook 3 (https://alerts:8443) could not tell its last change" in status and "4711" not in status, status
+    counters = {row["counter"]: row["value"] for row in lab.show("lb1", "counters")}
+    assert counters["heal_runs"] == 1 and counters["hook_changes_told"] >= 6, counters
+    lab.lb1.kill("--child lb", "KILL")
+    wait_until(lambda: lab.sluice("lb1", "status", check=False).returncode in (0, 4), 15, "lb is back")
+    wait_until(lambda: counted(lab, "lb1", "heal http")["done"] == 1, 10, "and knows what was")
+    lab.ready()
 
 
 def test_drained_backend_is_not_healed(lab):

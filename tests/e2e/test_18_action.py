@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The right action: a server that dies under load is suspected by its packets, a backup pool takes over and
+"""The right action: a server that dies or hangs under load is suspected by its packets, a backup pool takes over and
 gives back, a pool without anybody rejects at once, and one whose probes must be wrong goes on."""
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -14,9 +15,10 @@ from lab.site import VIP, Site, host_number
 MAIN, SPARE = ("mx1", "mx2", "mx3"), ("mx4",)
 HEALTH_PORT = 8  # that a probe can ask instead, so that it fails while the server goes on
 KNOCKERS = 4
+GREETED = 'dialogue = [ "expect ^mx" ];'
 
 
-def config(options="", probe="", interval="200ms"):
+def config(options="", probe="", interval="200ms", kind="tcp"):
     def rows(names):
         return ", ".join(f'{{ name = "{b}"; address = "10.77.0.{host_number(b)}"; }}' for b in names)
 
@@ -26,7 +28,7 @@ user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
 vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {{ name = "main"; port = {crowd.PORT}; {options}
-            probe = {{ type = "tcp"; {probe} interval = "{interval}"; fall = 3; rise = 2; }};
+            probe = {{ type = "{kind}"; {probe} interval = "{interval}"; fall = 3; rise = 2; }};
             backends = ( {rows(MAIN)} ); }},
           {{ name = "spare"; port = {crowd.PORT}; probe = {{ type = "tcp"; interval = "{interval}"; }};
             backends = ( {rows(SPARE)} ); }} );
@@ -92,17 +94,21 @@ def servers_of(lab, n=20):
 class Knockers:
     """New connections all the time; when each was begun, and what came of it."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, n=KNOCKERS, patience_s=5, pause_s=0.02):
         self.machine, self.seen = machine, []
+        self.patience_s, self.pause_s = patience_s, pause_s
         self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(KNOCKERS)]
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(n)]
         for thread in self.threads:
             thread.start()
 
     def _once(self):
         try:
-            with socket.create_connection((VIP, crowd.PORT), 5) as sock:
-                return sock.recv(64).strip().decode()
+            with socket.create_connection((VIP, crowd.PORT), self.patience_s) as sock:
+                greeting = sock.recv(64).strip().decode()
+                sock.sendall(b"hello\n")
+                sock.recv(64)
+                return greeting
         except OSError as error:
             return type(error).__name__
 
@@ -111,7 +117,7 @@ class Knockers:
             while not self.stop.is_set():
                 began = time.monotonic()
                 self.seen.append((began, self._once()))
-                time.sleep(0.02)
+                time.sleep(self.pause_s)
 
     def end(self):
         self.stop.set()
@@ -140,6 +146,48 @@ def test_server_killed_under_load_is_suspected_and_out_within_a_second(lab):
     assert "backend mx1 suspected" not in log(lab) and "backend mx3 suspected" not in log(lab)
     assert max(refused) < 1, refused[-5:]
     assert lab.out("lb1", "main", "mx2") or row(lab, "mx2")["state"] == "down"
+    serve(lab, "mx2")
+    configure(lab)
+    lab.all_up("lb1")
+
+
+def serve_apart(lab, name):
+    """Not by spawn(): nsenter stops itself with what it started."""
+    server = os.path.join(os.path.dirname(crowd.__file__), "crowd_server.py")
+    lab.machines[name].run(f"setsid python3 -B {server} {name} {VIP} {crowd.PORT} < /dev/null > /dev/null 2>&1 &")
+    wait_until(lambda: f":{crowd.PORT} " in lab.machines[name].run("ss", "-ltn"), 15, f"{name} listens")
+
+
+def test_server_that_hangs_under_load_is_out_long_before_its_timeouts(lab):
+    stop(lab, "mx2")
+    serve_apart(lab, "mx2")
+    configure(lab, kind="chat", probe=GREETED + ' timeout = "10s"; flap_limit = 0;')
+    lab.all_up("lb1")
+    knockers = Knockers(lab.client, n=30, patience_s=1, pause_s=0.2)
+    mx2 = lab.machines["mx2"]
+    pid = mx2.pids(f"crowd_server.py mx2 {VIP} {crowd.PORT}$")[0]
+    try:
+        time.sleep(10)  # until it is known what is usual
+        downs = log(lab).count("backend mx2 down: pool=main")
+        mx2.run(f"kill -STOP {pid}")
+        hung = time.monotonic()
+        wait_until(lambda: row(lab, "mx2")["state"] == "down", 8, "mx2 is out")
+        took = time.monotonic() - hung
+        mx2.run(f"kill -CONT {pid}")
+        lab.all_up("lb1")
+        mx2.run(f"for i in $(seq 50); do kill -STOP {pid}; sleep 0.06; kill -CONT {pid}; sleep 0.04; done")  # slow
+    finally:
+        mx2.run(f"kill -CONT {pid}")
+        seen = knockers.end()
+    crowd.tell(f"out after {took:.2f} s; {sum(what == 'TimeoutError' for _, what in seen)} of {len(seen)} "
+               "connections not answered")
+    assert took < 3.5
+    assert log(lab).count("backend mx2 down: pool=main") == downs + 1
+    assert "packets each, where" in log(lab)
+    assert re.search(r"no line that matches .* in \d{3} ms", log(lab))
+    assert "backend mx1 down" not in log(lab) and "backend mx3 down" not in log(lab)
+    lab.all_up("lb1")
+    stop(lab, "mx2")
     serve(lab, "mx2")
     configure(lab)
     lab.all_up("lb1")

@@ -3,7 +3,7 @@
 import json
 import time
 
-from lab import clients
+from lab import clients, daemons
 from lab.machine import wait_until
 from lab.site import SLUICED, VIP, Site
 
@@ -49,6 +49,28 @@ def test_kill_of_healthcheck_breaks_nothing_and_nothing_flaps(lab):
     before = lab.lb1.run(f"grep -c ' down: ' {lab.logs}/lb1-sluiced.log || true")
     kill_child(lab, "healthcheck")
     assert lab.lb1.run(f"grep -c ' down: ' {lab.logs}/lb1-sluiced.log || true") == before
+
+
+def test_stopped_healthcheck_is_noticed_and_replaced_and_nothing_flaps(lab):
+    """SIGSTOP: it lives, and does nothing. What was known holds, and what changed meanwhile is seen by the next."""
+    def downs():
+        return lab.lb1.run(f"grep -c ' down: \\| leaving: ' {lab.logs}/lb1-sluiced.log || true")
+
+    before, known = process(lab, "healthcheck"), downs()
+    load = clients.Load(lab.client, VIP)
+    lab.lb1.run("kill", "-STOP", str(before["pid"]))
+    after = wait_until(lambda: (p := process(lab, "healthcheck")) and p["pid"] != before["pid"] and p, 20,
+                       "another healthcheck runs")
+    assert all(row["state"] == "up" for row in lab.show("lb1", "backends"))
+    time.sleep(1.5)
+    good, broken = load.end()
+    assert broken == 0 and good > 50, (good, broken, load.errors)
+    assert after["restarts"] == before["restarts"] + 1 and downs() == known
+    assert lab.active("lb1")
+    lab.mx1.kill("nginx", "KILL")
+    wait_until(lambda: lab.state("lb1", "http", "mx1") == "down", 10, "it probes")
+    daemons.nginx_start(lab.mx1)
+    wait_until(lambda: lab.state("lb1", "http", "mx1") == "up", 10, "nginx is up again")
 
 
 def test_kill_of_vrrp_is_no_failover(lab):

@@ -171,6 +171,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		row = rows[i].letter == (char)bytes[0] ? &rows[i] : row;
 	deep = deep || row->letter > '9';
+	if ((tls == TLS_STARTTLS && !row->ops->schema.can_starttls) ||
+	    (tls == TLS_IMPLICIT && !row->ops->schema.can_tls))
+		tls = TLS_NONE; /* as the reader of configurations insists */
 	talk_begin(&one, row->ops, tls, deep);
 	talk_begin(&other, one.ops, tls, deep);
 	talk_hear(&one, bytes + 3, n - 3, bytes[2]);

@@ -468,6 +468,26 @@ static void test_port_is_free_again_soon_after_the_end(void **state)
 	assert_in_range(r.until_s - now_s(), 0, PROBE_LINGER_S);
 }
 
+/* The node is a client of the VIP, too, while the partner has it: of a port that a probe had once.
+ */
+static void test_answer_at_a_port_that_a_probe_had_once_is_not_taken_from_the_node(void **state)
+{
+	struct datagram sent = probe_of(BACKEND4, TCP_SYN), out, answer, up;
+	struct site *s = *state;
+
+	vip_set(s, VIP4);
+	assert_int_equal(send_probe(s, MARK, &sent, &out), TC_ACT_UNSPEC);
+	answer = answer_to(&out, TCP_SYN | TCP_ACK);
+	ports_take(s, 5);
+	assert_int_equal(datagram_run(&s->plane, &answer, &up), XDP_PASS);
+	assert_string_equal(up.src, OTHER4);
+	ports_take(s, -2);
+	assert_int_equal(datagram_run(&s->plane, &answer, &up), XDP_PASS);
+	assert_string_equal(up.src, VIP4);
+	assert_same_talk(&up, &answer);
+	assert_int_equal(plane_reason(&s->plane, REASON_PASS_NO_SERVICE), 1);
+}
+
 /* ---- tunnel ---- */
 
 struct outer {
@@ -583,6 +603,7 @@ int main(void)
 		TEST(test_probes_of_two_backends_from_one_port_are_told_apart),
 		TEST(test_probe_waits_while_all_its_ports_are_in_use),
 		TEST(test_port_is_free_again_soon_after_the_end),
+		TEST(test_answer_at_a_port_that_a_probe_had_once_is_not_taken_from_the_node),
 		TEST(test_probe_goes_into_the_tunnel_that_clients_packets_go_into),
 		TEST(test_outer_source_is_of_the_prefix_that_is_set),
 		TEST(test_probe_that_does_not_fit_the_tunnel_is_dropped),

@@ -2,7 +2,7 @@
 """The real daemons of a mail server, each configured for one machine: it says its own name."""
 from .machine import wait_until
 
-USER, PASSWORD, DOMAIN = "alice", "secret", "example.test"
+USER, PASSWORD, DOMAIN = "alice", "s3cret-of-the-mail", "example.test"
 MAILDIR = f"/var/mail/vhosts/{USER}"
 
 POSTFIX_MAIN = """compatibility_level = 3.6
@@ -141,6 +141,7 @@ http {{
     location / {{ return 200 "{name}\\n"; }}
     location /big {{ alias /var/www-big; }}
   }}
+  {servers}
 }}
 """
 
@@ -160,24 +161,28 @@ def certificate_make(machine):
                 f"-subj /CN={machine.name}.{DOMAIN} -keyout {KEY} -out {CERTIFICATE} 2> /dev/null")
 
 
-def postfix_start(machine, more=False):
+def postfix_start(machine, more=False, main="", master=""):
     machine.write("/etc/postfix/main.cf",
                   POSTFIX_MAIN.format(name=machine.name, domain=DOMAIN, user=USER) +
-                  (POSTFIX_MAIN_MORE if more else ""))
-    machine.write("/etc/postfix/master.cf", POSTFIX_MASTER + (POSTFIX_MASTER_MORE if more else ""))
+                  (POSTFIX_MAIN_MORE if more else "") + main)
+    machine.write("/etc/postfix/master.cf", POSTFIX_MASTER + (POSTFIX_MASTER_MORE if more else "") + master)
     machine.run("rm -f /var/spool/postfix/pid/*; postfix start > /run/postfix.out 2>&1", timeout=30)
     wait_until(lambda: listens(machine, 25), 15, f"Postfix of {machine.name} listens")
 
 
-def dovecot_start(machine, more=False):
+def dovecot_configure(machine, more=False, extra=""):
     machine.write("/etc/dovecot/dovecot.conf", DOVECOT.format(name=machine.name, password=PASSWORD) +
-                  (DOVECOT_MORE if more else ""))
+                  (DOVECOT_MORE if more else "") + extra)
+
+
+def dovecot_start(machine, more=False, extra=""):
+    dovecot_configure(machine, more, extra)
     machine.run("mkdir -p /run/dovecot && dovecot -c /etc/dovecot/dovecot.conf > /run/dovecot.out 2>&1", timeout=30)
     wait_until(lambda: listens(machine, 143), 15, f"Dovecot of {machine.name} listens")
 
 
-def nginx_start(machine):
-    machine.write("/etc/nginx/nginx.conf", NGINX.format(name=machine.name))
+def nginx_start(machine, servers=""):
+    machine.write("/etc/nginx/nginx.conf", NGINX.format(name=machine.name, servers=servers))
     machine.run("nginx > /run/nginx.out 2>&1", timeout=30)
     wait_until(lambda: listens(machine, 80), 15, f"nginx of {machine.name} listens")
 

@@ -77,7 +77,7 @@ def hold(machine, port, n, first=b""):
 
 
 def hold_end(machine):
-    machine.kill("lab-hold.py|psql", "KILL")
+    machine.kill("lab-hold.py|psql|lab-redis.lua", "KILL")
     machine.kill("postgres: .* SELECT", "TERM")
 
 
@@ -96,7 +96,7 @@ def mariadb_start(machine):
     listens_wait(machine, "MariaDB", 3306)
 
 
-def postgresql_start(machine):
+def postgresql_start(machine, flag="-w"):
     if "PG_VERSION" not in machine.run(f"ls {PG_DATA} 2>/dev/null || true"):
         machine.write("/run/lab-pg.password", PASSWORD + "\n")
         machine.run(f"install -d -o postgres -m 700 {PG_DATA} && chown postgres /run/lab-pg.password && "
@@ -106,10 +106,18 @@ def postgresql_start(machine):
                     f"cp /run/lab.crt {PG_DATA}/server.crt && cp /run/lab.key {PG_DATA}/server.key && "
                     f"chown postgres {PG_DATA}/server.* && chmod 600 {PG_DATA}/server.key", timeout=90)
     machine.run(f"rm -f {PG_DATA}/postmaster.pid; cd / && su postgres -s /bin/sh -c '{PG_BIN}/pg_ctl -D {PG_DATA} "
-                f"-l {PG_DATA}/log -w -o \"-c listen_addresses=* -c unix_socket_directories={PG_DATA} "
+                f"-l {PG_DATA}/log {flag} -o \"-c listen_addresses=* -c unix_socket_directories={PG_DATA} "
                 "-c max_connections=4 -c superuser_reserved_connections=0 -c max_wal_senders=0 -c ssl=on "
                 "-c authentication_timeout=300 -c fsync=off\" start' > /run/lab-pg.out 2>&1", timeout=60)
     listens_wait(machine, "PostgreSQL", 5432)
+
+
+def postgresql_start_slowly(machine):
+    """It recovers from an archive, and waits there for as long as /run/lab-pg.wait exists."""
+    machine.run(f"touch /run/lab-pg.wait && install -o postgres /dev/null {PG_DATA}/recovery.signal && "
+                "echo \"restore_command = 'while [ -e /run/lab-pg.wait ]; do sleep 0.05; done; false'\" >> "
+                f"{PG_DATA}/postgresql.auto.conf")
+    postgresql_start(machine, "-W")
 
 
 def postgresql_session(machine):
@@ -149,8 +157,17 @@ def redis_command(machine, *words):
     return machine.run("redis-cli", "--no-auth-warning", "-a", PASSWORD, *words)
 
 
+def redis_slow_down(machine):
+    """It is busy with something else for most of the time; until it is stopped by hold_end()."""
+    busy = ("local from = redis.call('TIME') repeat local now = redis.call('TIME') "
+            "until (now[1] - from[1]) * 1000000 + now[2] - from[2] > 150000")
+    machine.write("/run/lab-redis.lua", busy)
+    machine.spawn("redis-cli", "--no-auth-warning", "-a", PASSWORD, "-r", "-1", "--eval", "/run/lab-redis.lua",
+                  log="hold")
+
+
 def memcached_start(machine):
-    machine.run("memcached -d -u memcache -p 11211 -l 0.0.0.0")
+    machine.run("memcached -d -u memcache -p 11211 -l 0.0.0.0 -c 64")
     listens_wait(machine, "memcached", 11211)
 
 

@@ -219,6 +219,15 @@ services = ( {(", ").join(services)}{extra_services} );
                     break
         return "\n".join(found)
 
+    def is_told(self, node, secret):
+        """Where a secret is seen that should not be: command lines, environments, all that was logged."""
+        seen = self.machines[node].run("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null | tr '\\0' '\\n'; true")
+        texts = [("processes", seen)]
+        for name in sorted(os.listdir(self.logs)):
+            with open(os.path.join(self.logs, name), errors="replace") as f:
+                texts.append((name, f.read()))
+        return [name for name, text in texts if secret in text]
+
     def log_text(self):
         text = []
         for name in sorted(os.listdir(self.logs)):

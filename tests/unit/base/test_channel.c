@@ -158,6 +158,42 @@ static void test_truncated_header_closes(void **state)
 	assert_int_equal(e->closed, 1);
 }
 
+static int lowest_free(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+static void test_two_descriptors_at_once_are_nonsense_and_leave_none_behind(void **state)
+{
+	struct end *e = *state;
+	struct {
+		uint32_t type, size;
+		struct message_ping ping;
+	} packet = {.type = MESSAGE_PING, .size = sizeof(packet.ping)};
+	struct iovec iov = {.iov_base = &packet, .iov_len = sizeof(packet)};
+	int fds[2] = {STDIN_FILENO, STDERR_FILENO}, before = lowest_free();
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(fds))];
+	} control = {.header = {.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS,
+				.cmsg_len = CMSG_LEN(sizeof(fds))}};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+
+	memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
+	assert_int_equal(sendmsg(e->peer, &msg, 0), sizeof(packet));
+	event_base_loop(e->loop, EVLOOP_NONBLOCK);
+	assert_int_equal(e->received, 0);
+	assert_int_equal(e->closed, 1);
+	assert_int_equal(lowest_free(), before);
+}
+
 static void test_end_of_the_other_process_is_told(void **state)
 {
 	struct end *e = *state;
@@ -193,6 +229,7 @@ int main(void)
 		TEST(test_queue_is_bounded),
 		TEST(test_nonsense_closes_once_and_is_not_delivered),
 		TEST(test_truncated_header_closes),
+		TEST(test_two_descriptors_at_once_are_nonsense_and_leave_none_behind),
 		TEST(test_end_of_the_other_process_is_told),
 		TEST(test_callback_may_free_the_channel),
 	};

@@ -200,6 +200,45 @@ static void test_good_file_gives_its_values(void **state)
 	config_free(c);
 }
 
+static void test_backends_are_found_by_name_in_their_pool(void **state)
+{
+	enum { MANY = 300 };
+	char *text = NULL, name[NAME_SIZE];
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	struct config *c;
+
+	(void)state;
+	assert_non_null(f);
+	fputs(GOOD_NODES GOOD_VRRP "pools = ( ", f);
+	for (int pool = 0; pool < 2; pool++) {
+		fprintf(f, "%s{ name = \"p%d\"; port = %d; backends = ( ", pool ? ", " : "", pool,
+			25 + pool);
+		for (int i = MANY; i-- > 0;) /* in no order of names */
+			fprintf(f, "{ name = \"mx%d\"; address = \"10.0.%d.%d\"; }%s", 2 * i + pool,
+				i / 200, 1 + i % 200, i ? ", " : "");
+		fputs("); }", f);
+	}
+	fputs(" );\nservices = ( ", f);
+	for (int pool = 0; pool < 2; pool++)
+		fprintf(f, "%s{ name = \"s%d\"; vip = \"192.0.2.10\"; port = %d; pool = \"p%d\"; }",
+			pool ? ", " : "", pool, 25 + pool, pool);
+	fputs(" );\n", f);
+	fclose(f);
+	assert_null(config_file_load(config_file_write("f", text, size), "lb1", &c));
+	for (uint32_t i = 0; i < 2 * MANY; i++) {
+		int found;
+
+		snprintf(name, sizeof(name), "mx%u", i);
+		found = config_find_backend(c, i % 2, name);
+		assert_int_equal(found, i % 2 * MANY + (MANY - 1) - i / 2);
+		assert_string_equal(config_backend(c, (uint32_t)found)->name, name);
+		assert_int_equal(config_find_backend(c, 1 - i % 2, name), -ENOENT);
+	}
+	config_free(c);
+	free(text);
+}
+
 static void test_hooks_and_heal_have_their_commands(void **state)
 {
 	static const char text[] = POOL(
@@ -372,13 +411,43 @@ static void test_probe_that_wants_starttls_has_it_unless_told_otherwise(void **s
 	}
 }
 
+static void test_backend_in_doubt_is_asked_sooner_unless_told_otherwise(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t falling_ms;
+	} probes[] = {
+		{POOL("probe = \"smtp\";\n"), 500},
+		{POOL("probe = { type = \"smtp\"; interval = \"10s\"; };\n"), 2500},
+		{POOL("probe = { type = \"smtp\"; interval = \"600ms\"; };\n"), 250},
+		{POOL("probe = { type = \"smtp\"; interval = \"200ms\"; };\n"), 200},
+		{POOL("probe = { type = \"smtp\"; interval = \"10s\"; interval_rising = \"1s\"; };\n"),
+		 1000},
+		{POOL("probe = { type = \"smtp\"; interval_falling = \"3s\"; };\n"), 3000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		const char *text = probes[i].text;
+		struct config *c;
+
+		assert_null(
+			config_file_load(config_file_write("f", text, strlen(text)), "lb1", &c));
+		assert_int_equal(config_pool(c, 0)->probe.interval_falling_ms,
+				 probes[i].falling_ms);
+		config_free(c);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_probe_that_wants_starttls_has_it_unless_told_otherwise),
+		cmocka_unit_test(test_backend_in_doubt_is_asked_sooner_unless_told_otherwise),
 		cmocka_unit_test(test_each_mistake_is_told_with_its_line),
 		cmocka_unit_test(test_ten_mistakes_are_ten_lines_in_order),
 		cmocka_unit_test(test_good_file_gives_its_values),
+		cmocka_unit_test(test_backends_are_found_by_name_in_their_pool),
 		cmocka_unit_test(test_hooks_and_heal_have_their_commands),
 		cmocka_unit_test(test_include_is_read_and_its_mistakes_have_its_name),
 		cmocka_unit_test(test_hostile_files_are_refused_in_words),

@@ -15,6 +15,7 @@ struct config_block {
 	struct config config;
 	_Alignas(8) struct config_pool pools[BLOCK_POOLS];
 	_Alignas(8) struct config_backend backends[BLOCK_BACKENDS];
+	_Alignas(8) uint32_t by_name[BLOCK_BACKENDS]; /* which nobody asks here */
 };
 
 static inline struct config_block *block_new(void)
@@ -26,6 +27,7 @@ static inline struct config_block *block_new(void)
 		offsetof(struct config_block, pools);
 	b->config.pools_at = offsetof(struct config_block, pools);
 	b->config.backends_at = offsetof(struct config_block, backends);
+	b->config.by_name_at = offsetof(struct config_block, by_name);
 	snprintf(b->config.user, sizeof(b->config.user), "nobody");
 	return b;
 }
@@ -41,7 +43,7 @@ static inline struct config_pool *block_pool(struct config_block *b, const char 
 	snprintf(pool->probe.type, sizeof(pool->probe.type), "%s", type);
 	pool->first_backend = b->config.n_backends;
 	pool->probe.interval_ms = pool->probe.interval_down_ms = pool->probe.interval_rising_ms =
-		timing[0];
+		pool->probe.interval_falling_ms = timing[0];
 	pool->probe.timeout_ms = timing[1];
 	pool->probe.rise = (uint8_t)timing[2];
 	pool->probe.fall = (uint8_t)timing[3];

@@ -189,3 +189,59 @@ void play_turns(const char *name, const struct probe_ops *ops, enum config_tls t
 		talker_free(t);
 	}
 }
+
+const char *talker_wrong(const struct probe_ops *ops, enum config_tls tls, enum config_proxy proxy,
+			 const char *settings)
+{
+	struct talker *t = talker_new(ops, tls, settings);
+	struct config_probe probe = {.tls = tls, .proxy = proxy};
+
+	_Static_assert(sizeof(probe.conf) == sizeof(t->conf), "one is a copy of the other");
+	memcpy(probe.conf, t->conf, sizeof(probe.conf));
+	talker_free(t);
+	return ops->schema.check(&probe);
+}
+
+size_t talker_feed_for_ever(const struct probe_ops *ops, const char *settings, const char *first,
+			    const char *again, struct verdict *ret_verdict)
+{
+	enum { FOR_EVER = 1 << 20 };
+	struct talker *t = talker_new(ops, TLS_NONE, settings);
+	size_t fed = 0;
+
+	talker_hear(t, first, strlen(first));
+	for (; t->step == PROBE_MORE && fed < FOR_EVER; fed += strlen(again))
+		talker_hear(t, again, strlen(again));
+	assert_int_equal(t->step, PROBE_DONE);
+	*ret_verdict = t->verdict;
+	talker_free(t);
+	return fed;
+}
+
+void assert_endless(const struct probe_ops *ops, const char *settings, const char *again,
+		    const char *text)
+{
+	struct verdict v;
+
+	assert_true(talker_feed_for_ever(ops, settings, "", again, &v) <=
+		    PROBE_TOTAL_BYTES + strlen(again));
+	assert_int_equal(v.word, VERDICT_GARBLED);
+	assert_string_equal(v.text, text);
+}
+
+void assert_injection_refused(const struct probe_ops *ops, const char *settings, const char *bytes)
+{
+	struct talker *t = talker_new(ops, TLS_STARTTLS, settings);
+
+	talker_hear(t, bytes, strlen(bytes));
+	assert_int_equal(t->step, PROBE_DONE);
+	assert_int_equal(t->verdict.word, VERDICT_GARBLED);
+	assert_non_null(strstr(t->verdict.text, "inject"));
+	talker_free(t);
+}
+
+void assert_setting(const struct probe_ops *ops, const char *key, const char *good, const char *bad)
+{
+	assert_null(talker_key(ops, key)->check(good));
+	assert_non_null(talker_key(ops, key)->check(bad));
+}

@@ -30,6 +30,24 @@ void talker_hear(struct talker *t, const char *bytes, size_t n);
 
 const struct config_key *talker_key(const struct probe_ops *ops, const char *name);
 
+/* talker_wrong: what is wrong with the settings together; NULL = nothing. */
+const char *talker_wrong(const struct probe_ops *ops, enum config_tls tls, enum config_proxy proxy,
+			 const char *settings);
+
+/* talker_feed_for_ever: a server that says @first and then @again and again: how many bytes of it
+ * until there was a verdict.
+ */
+size_t talker_feed_for_ever(const struct probe_ops *ops, const char *settings, const char *first,
+			    const char *again, struct verdict *ret_verdict);
+/* assert_endless: that ends as garbled, with this text. */
+void assert_endless(const struct probe_ops *ops, const char *settings, const char *again,
+		    const char *text);
+/* assert_injection_refused: plain text behind the go-ahead for TLS, with which @bytes end. */
+void assert_injection_refused(const struct probe_ops *ops, const char *settings, const char *bytes);
+/* assert_setting: one that is taken, and one that is not. */
+void assert_setting(const struct probe_ops *ops, const char *key, const char *good,
+		    const char *bad);
+
 /* play: a scripted server, three times: its turns at once, byte by byte, and each turn cut in two
  *at every position; with the same end each time.
  * @script: turns, separated by '|'; '@' is a NUL byte, a turn "TLS" the end of a handshake that the

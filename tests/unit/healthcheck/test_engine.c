@@ -1,116 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_engine.c: what must hold of all backends together (engine.h), against servers on loopback.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <time.h>
-
-#include "base/log.h"
-#include "healthcheck/engine.h"
-#include "healthcheck/tls_cache.h"
-#include "tests/unit/healthcheck/config_block.h"
-#include "tests/unit/healthcheck/server.h"
-
-enum { LONG_MS = 5000, FAST = 100, HANGING = 1000 };
-
-static const uint32_t fast[] = {FAST, LONG_MS, 2, 3};
-
-struct bench {
-	struct event_base *loop;
-	struct tls_cache *tls;
-	struct engine *engine;
-	struct server server;
-	int told; /* messages about health */
-	struct message_health last;
-	bool wanted; /* a message that the test waits for has come */
-	const char *wanted_backend;
-	uint32_t wanted_health;
-	int lines; /* of a dialogue */
-	char dialogue[2048];
-	struct message_dialogue last_line;
-	bool ended; /* it has */
-};
-
-static void on_health(void *owner, const struct message_health *m)
-{
-	struct bench *b = owner;
-
-	b->told++;
-	b->last = *m;
-	if (b->wanted_backend && strcmp(m->backend, b->wanted_backend) == 0 &&
-	    m->health == b->wanted_health)
-		b->wanted = true;
-}
-
-static void on_dialogue(void *owner, const struct message_dialogue *m)
-{
-	struct bench *b = owner;
-	size_t used = strlen(b->dialogue);
-
-	b->lines++;
-	b->last_line = *m;
-	b->ended = m->last;
-	snprintf(b->dialogue + used, sizeof(b->dialogue) - used, "%s\n", m->text);
-}
-
-static int setup(void **state)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-	const struct engine_hooks hooks = {
-		.health = on_health, .dialogue = on_dialogue, .owner = b};
-
-	b->loop = event_base_new();
-	b->tls = tls_cache_new();
-	b->engine = engine_new(b->loop, b->tls, &hooks, 2 * HANGING, 0);
-	assert_non_null(b->engine);
-	server_start(&b->server, b->loop, "127.0.0.1", &server_smtp);
-	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct bench *b = *state;
-
-	engine_free(b->engine);
-	server_stop(&b->server);
-	tls_cache_free(b->tls);
-	event_base_free(b->loop);
-	free(b);
-	return 0;
-}
-
-static bool comes(struct bench *b, const char *backend, enum health health, uint32_t most_ms)
-{
-	b->wanted = false;
-	b->wanted_backend = backend;
-	b->wanted_health = health;
-	return server_loop_until(b->loop, &b->wanted, most_ms);
-}
-
-/* Let it all run for a while. */
-static void run_ms(struct bench *b, uint32_t ms)
-{
-	const bool never = false;
-
-	server_loop_until(b->loop, &never, ms);
-}
-
-static struct config_block *one_backend(struct bench *b, const char *type,
-					const uint32_t timing[static 4])
-{
-	struct config_block *block = block_new();
-
-	block_pool(block, "mx", type, timing);
-	block_backend(block, "mx1", "127.0.0.1", b->server.port);
-	return block;
-}
+#include "tests/unit/healthcheck/engine_bench.h"
 
 static void test_backend_is_up_after_one_result_and_told_once(void **state)
 {
@@ -215,8 +106,7 @@ static void test_a_backend_never_has_two_probes_at_once(void **state)
 static void test_limit_of_conversations_holds_and_the_rest_waits_its_turn(void **state)
 {
 	struct bench *b = *state;
-	const struct engine_hooks hooks = {
-		.health = on_health, .dialogue = on_dialogue, .owner = b};
+	const struct engine_hooks hooks = bench_hooks(b);
 	struct config_block *block = block_new();
 	char name[16];
 
@@ -236,7 +126,6 @@ static void test_limit_of_conversations_holds_and_the_rest_waits_its_turn(void *
 
 /* ---- what the packets tell ---- */
 
-static const uint32_t rarely[] = {3600000, LONG_MS, 2, 3};
 static const struct message_suspect suspicion = {
 	.pool = "mx", .backend = "mx1", .text = "32 SYNs, none became a connection"};
 
@@ -293,15 +182,82 @@ static void test_suspicion_of_what_is_not_there_or_not_up_is_nothing(void **stat
 	free(block);
 }
 
-/* ---- the agent; any probe does for one ---- */
+static const struct message_suspect hung = {
+	.pool = "mx", .backend = "mx1", .hung = 1, .text = "20 connections get no further"};
 
-static void agent_add(struct config_block *block, uint16_t port)
+/* It is up, and its probe was answered @times times; then it answers like @script. */
+static struct config_block *turns_to(struct bench *b, int times, const struct server_script *script)
 {
-	struct config_pool *pool = &block->pools[0];
+	static const uint32_t timing[] = {FAST, LONG_MS, 1, 3};
+	struct config_block *block = one_backend(b, "smtp", timing);
 
-	pool->agent = pool->probe;
-	pool->agent.port = port;
+	b->server.accepted = 0;
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	for (int turn = 0; turn < 10000 && b->server.accepted <= times; turn++)
+		event_base_loop(b->loop, EVLOOP_ONCE);
+	b->server.script = script;
+	run_ms(b, 2 * FAST); /* so that it is asked */
+	engine_suspect(b->engine, &hung);
+	return block;
 }
+
+static void test_hung_backend_is_down_soon_whatever_its_timeout(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 6, &server_silent);
+
+	assert_true(comes(b, "mx1", HEALTH_DOWN, 2500));
+	assert_string_equal(b->last.text, "no greeting in 500 ms");
+	free(block);
+}
+
+/* What one conversation takes it says little of what another may take. */
+static void test_hung_backend_of_which_little_is_known_has_its_timeout(void **state)
+{
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 1, &server_silent);
+
+	b->told = 0;
+	run_ms(b, 2500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* What answered while it was down may have waited for it to come back. */
+static void test_answers_of_a_backend_that_was_down_are_no_measure_of_patience(void **state)
+{
+	static const struct message_health down = {
+		.pool = "mx", .backend = "mx1", .health = HEALTH_DOWN};
+	static const uint32_t timing[] = {FAST, LONG_MS, 8, 3};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "smtp", timing);
+
+	engine_configure(b->engine, &block->config);
+	engine_seed(b->engine, &down);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	b->server.script = &server_silent;
+	engine_suspect(b->engine, &hung);
+	b->told = 0;
+	run_ms(b, 2500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* Its greeting takes far longer than ten of its conversations did. */
+static void test_suspected_backend_that_goes_on_speaking_stays_up(void **state)
+{
+	static const struct server_script slow = {.trick = SERVER_DRIBBLES};
+	struct bench *b = *state;
+	struct config_block *block = turns_to(b, 6, &slow);
+
+	b->told = 0;
+	run_ms(b, 2500);
+	assert_int_equal(b->told, 0);
+	free(block);
+}
+
+/* ---- the agent ---- */
 
 static void test_agent_can_make_it_leave_and_its_silence_changes_nothing(void **state)
 {
@@ -334,6 +290,23 @@ static void test_agent_that_never_spoke_keeps_nobody_out(void **state)
 	run_ms(b, 3 * FAST);
 	assert_int_equal(b->last.health, HEALTH_UP);
 	assert_int_equal(b->last.said[SAYER_AGENT].health, HEALTH_UNKNOWN);
+	free(block);
+}
+
+static void test_weight_that_the_probe_itself_asks_for_counts(void **state)
+{
+	static const struct server_script half = {.greeting = "up 50%\n"},
+					  all = {.greeting = "up 100%\n"};
+	struct bench *b = *state;
+	struct config_block *block = one_backend(b, "agent", fast);
+
+	b->server.script = &half;
+	engine_configure(b->engine, &block->config);
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_int_equal(b->last.weight, 50);
+	b->server.script = &all;
+	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
+	assert_int_equal(b->last.weight, 100);
 	free(block);
 }
 
@@ -372,29 +345,6 @@ static void test_flapping_backend_is_held_down_and_let_go(void **state)
 	free(block);
 }
 
-static void test_seed_restores_who_said_what_and_a_hold(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *block = one_backend(b, "smtp", fast);
-	struct message_health seed = {.pool = "mx",
-				      .backend = "mx1",
-				      .health = HEALTH_DOWN,
-				      .said = {[SAYER_PROBE] = {.health = HEALTH_UP},
-					       [SAYER_AGENT] = {.health = HEALTH_LEAVING},
-					       [SAYER_FLAP] = {.health = HEALTH_DOWN}}};
-
-	agent_add(block, server_port_closed());
-	block->pools[0].probe.flap_limit = 3;
-	block->pools[0].probe.flap_hold_ms = 60000;
-	seed.said[SAYER_FLAP].until_s = time(NULL) + 2;
-	engine_configure(b->engine, &block->config);
-	engine_seed(b->engine, &seed);
-	assert_false(comes(b, "mx1", HEALTH_UP, 3 * FAST));
-	assert_true(comes(b, "mx1", HEALTH_LEAVING, LONG_MS)); /* let go: the agent's last word */
-	assert_int_equal(b->last.said[SAYER_PROBE].health, HEALTH_UP);
-	free(block);
-}
-
 /* ---- what is shown ---- */
 
 static void test_counts_and_times_of_the_probes_are_told(void **state)
@@ -416,107 +366,6 @@ static void test_counts_and_times_of_the_probes_are_told(void **state)
 	free(block);
 }
 
-/* ---- reload ---- */
-
-static void test_reload_keeps_the_health_of_what_stays_and_tells_it(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *old = one_backend(b, "smtp", fast), *new = block_new();
-	static const uint32_t other_timing[] = {200, 1000, 5, 5};
-	int64_t since_s;
-
-	engine_configure(b->engine, &old->config);
-	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
-	since_s = b->last.since_s;
-	b->told = 0;
-	block_pool(new, "web", "tcp", fast);
-	block_backend(new, "web1", "127.0.0.1", b->server.port);
-	block_pool(new, "mx", "smtp", other_timing);
-	block_backend(new, "mx0", "127.0.0.1", b->server.port);
-	block_backend(new, "mx1", "127.0.0.1", b->server.port);
-	engine_configure(b->engine, &new->config);
-	memset(old, 0xff, sizeof(*old)); /* nobody looks at it any more */
-	free(old);
-	assert_int_equal(b->told, 1);
-	assert_string_equal(b->last.backend, "mx1");
-	assert_int_equal(b->last.health, HEALTH_UP);
-	assert_int_equal(b->last.since_s, since_s);
-	assert_true(comes(b, "web1", HEALTH_UP, LONG_MS));
-	free(new);
-}
-
-static void test_reload_keeps_what_was_counted(void **state)
-{
-	static const struct server_script broken = {.greeting = "554 no\r\n"};
-	struct bench *b = *state;
-	struct config_block *old = one_backend(b, "smtp", fast), *new;
-
-	engine_configure(b->engine, &old->config);
-	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
-	b->server.script = &broken;
-	b->server.accepted = 0;
-	for (int turn = 0; turn < 10000 && b->server.accepted < 3; turn++)
-		event_base_loop(b->loop, EVLOOP_ONCE);
-	new = one_backend(b, "smtp", fast); /* two failures were counted: the third is on its way */
-	engine_configure(b->engine, &new->config);
-	free(old);
-	assert_true(comes(b, "mx1", HEALTH_DOWN, LONG_MS));
-	assert_int_equal(b->server.accepted, 3);
-	free(new);
-}
-
-static void test_backend_that_is_asked_something_else_starts_as_unknown(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *old = one_backend(b, "smtp", fast), *new;
-
-	for (int change = 0; change < 5; change++) {
-		new = one_backend(b, change == 0 ? "tcp" : "smtp", fast);
-		if (change == 1)
-			new->pools[0].probe.conf[0] = 'x'; /* sni */
-		if (change == 2)
-			new->backends[0].port = server_port_closed();
-		if (change == 3)
-			new->pools[0].probe.tls = TLS_STARTTLS;
-		if (change == 4)
-			new->backends[0].addr.in6.s6_addr[15] = 2;
-		engine_configure(b->engine, &old->config);
-		assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
-		b->told = 0;
-		engine_configure(b->engine, &new->config);
-		assert_int_equal(b->told, 0);
-		engine_configure(b->engine, &old->config);
-		assert_int_equal(b->told, 0);
-		free(new);
-	}
-	free(old);
-}
-
-static void test_seed_sets_the_health_without_telling_it(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *block = one_backend(b, "smtp", fast);
-	struct message_health seed = {
-		.pool = "mx", .backend = "mx1", .health = HEALTH_DOWN, .text = "as it was"};
-
-	engine_configure(b->engine, &block->config);
-	engine_seed(b->engine, &seed);
-	snprintf(seed.backend, sizeof(seed.backend), "gone");
-	engine_seed(b->engine, &seed);
-	assert_int_equal(b->told, 0);
-	engine_configure(b->engine, &block->config);
-	assert_int_equal(b->told, 1);
-	assert_int_equal(b->last.health, HEALTH_DOWN);
-	assert_string_equal(b->last.text, "as it was");
-	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS));
-	assert_int_equal(b->last.agreeing, 2); /* by rise, not by one result */
-	snprintf(seed.backend, sizeof(seed.backend), "mx1");
-	engine_seed(b->engine, &seed); /* late: it has results of its own */
-	engine_configure(b->engine, &block->config);
-	assert_int_equal(b->last.health, HEALTH_UP);
-	free(block);
-}
-
 static void test_backend_without_a_probe_is_up_at_once(void **state)
 {
 	struct bench *b = *state;
@@ -531,108 +380,29 @@ static void test_backend_without_a_probe_is_up_at_once(void **state)
 	free(block);
 }
 
-/* ---- the operator's probe ---- */
-
-static void test_asked_probe_tells_its_dialogue_and_turns_no_state(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *block = one_backend(b, "smtp", rarely);
-	const struct message_probe ask = {.request = 7, .pool = "mx", .backend = "mx1"};
-
-	engine_configure(b->engine, &block->config);
-	engine_probe(b->engine, &ask);
-	engine_probe(b->engine, &ask); /* one at a time */
-	assert_true(b->ended);
-	assert_int_equal(b->last_line.passed, 0);
-	b->ended = false;
-	b->dialogue[0] = '\0';
-	assert_true(server_loop_until(b->loop, &b->ended, LONG_MS));
-	assert_int_equal(b->last_line.request, 7);
-	assert_int_equal(b->last_line.passed, 1);
-	assert_string_equal(b->last_line.text, "220 mx1.example ESMTP");
-	assert_non_null(strstr(b->dialogue, "> EHLO sluice.invalid\n< 250-mx1.example\n"));
-	assert_int_equal(b->told, 0);
-	assert_true(comes(b, "mx1", HEALTH_UP, LONG_MS)); /* its own goes on */
-	free(block);
-}
-
-static void test_asked_probe_waits_for_the_one_that_is_on(void **state)
-{
-	static const uint32_t short_timeout[] = {FAST, 3 * FAST, 1, 1};
-	struct bench *b = *state;
-	struct config_block *block = one_backend(b, "smtp", short_timeout);
-	const struct message_probe ask = {.request = 8, .pool = "mx", .backend = "mx1"};
-
-	b->server.script = &server_silent;
-	engine_configure(b->engine, &block->config);
-	for (int turn = 0; turn < 1000 && b->server.open == 0; turn++)
-		event_base_loop(b->loop, EVLOOP_ONCE);
-	engine_probe(b->engine, &ask);
-	assert_true(server_loop_until(b->loop, &b->ended, LONG_MS));
-	assert_int_equal(b->last_line.passed, 0);
-	assert_string_equal(b->last_line.text, "timeout: no greeting in 300 ms");
-	assert_int_equal(b->server.most_open, 1);
-	free(block);
-}
-
-static void test_asked_probe_that_cannot_be_made_is_answered(void **state)
-{
-	struct bench *b = *state;
-	struct config_block *block = one_backend(b, "none", fast), *other;
-	struct message_probe ask = {.request = 9, .pool = "mx", .backend = "mx1"};
-
-	engine_configure(b->engine, &block->config);
-	engine_probe(b->engine, &ask);
-	assert_true(b->ended);
-	assert_int_equal(b->last_line.passed, 1);
-	snprintf(ask.backend, sizeof(ask.backend), "mx9");
-	engine_probe(b->engine, &ask);
-	assert_int_equal(b->last_line.passed, 0);
-	assert_string_equal(b->last_line.text, "there is no such backend");
-	/* a reload in the middle of one */
-	other = one_backend(b, "smtp", fast);
-	b->server.script = &server_silent;
-	engine_configure(b->engine, &other->config);
-	snprintf(ask.backend, sizeof(ask.backend), "mx1");
-	engine_probe(b->engine, &ask);
-	b->ended = false;
-	engine_configure(b->engine, &block->config);
-	assert_true(b->ended);
-	assert_string_equal(b->last_line.text, "the configuration has changed; try again");
-	free(other);
-	free(block);
-}
-
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_backend_is_up_after_one_result_and_told_once),
-		TEST(test_backend_that_dies_is_down_after_fall_and_up_after_rise),
-		TEST(test_a_thousand_hanging_servers_delay_no_other),
-		TEST(test_a_backend_never_has_two_probes_at_once),
-		TEST(test_limit_of_conversations_holds_and_the_rest_waits_its_turn),
-		TEST(test_suspected_backend_that_is_dead_is_down_in_under_a_second),
-		TEST(test_suspected_backend_that_is_well_is_probed_once_and_stays_up),
-		TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
-		TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
-		TEST(test_agent_that_never_spoke_keeps_nobody_out),
-		TEST(test_flapping_backend_is_held_down_and_let_go),
-		TEST(test_seed_restores_who_said_what_and_a_hold),
-		TEST(test_counts_and_times_of_the_probes_are_told),
-		TEST(test_reload_keeps_the_health_of_what_stays_and_tells_it),
-		TEST(test_reload_keeps_what_was_counted),
-		TEST(test_backend_that_is_asked_something_else_starts_as_unknown),
-		TEST(test_seed_sets_the_health_without_telling_it),
-		TEST(test_backend_without_a_probe_is_up_at_once),
-		TEST(test_asked_probe_tells_its_dialogue_and_turns_no_state),
-		TEST(test_asked_probe_waits_for_the_one_that_is_on),
-		TEST(test_asked_probe_that_cannot_be_made_is_answered),
+		BENCH_TEST(test_backend_is_up_after_one_result_and_told_once),
+		BENCH_TEST(test_backend_that_dies_is_down_after_fall_and_up_after_rise),
+		BENCH_TEST(test_a_thousand_hanging_servers_delay_no_other),
+		BENCH_TEST(test_a_backend_never_has_two_probes_at_once),
+		BENCH_TEST(test_limit_of_conversations_holds_and_the_rest_waits_its_turn),
+		BENCH_TEST(test_suspected_backend_that_is_dead_is_down_in_under_a_second),
+		BENCH_TEST(test_suspected_backend_that_is_well_is_probed_once_and_stays_up),
+		BENCH_TEST(test_suspicion_of_what_is_not_there_or_not_up_is_nothing),
+		BENCH_TEST(test_hung_backend_is_down_soon_whatever_its_timeout),
+		BENCH_TEST(test_hung_backend_of_which_little_is_known_has_its_timeout),
+		BENCH_TEST(test_answers_of_a_backend_that_was_down_are_no_measure_of_patience),
+		BENCH_TEST(test_suspected_backend_that_goes_on_speaking_stays_up),
+		BENCH_TEST(test_agent_can_make_it_leave_and_its_silence_changes_nothing),
+		BENCH_TEST(test_agent_that_never_spoke_keeps_nobody_out),
+		BENCH_TEST(test_weight_that_the_probe_itself_asks_for_counts),
+		BENCH_TEST(test_flapping_backend_is_held_down_and_let_go),
+		BENCH_TEST(test_counts_and_times_of_the_probes_are_told),
+		BENCH_TEST(test_backend_without_a_probe_is_up_at_once),
 	};
 
-	const struct rlimit descriptors = {.rlim_cur = 4096, .rlim_max = 4096};
-
-	signal(SIGPIPE, SIG_IGN);
-	setrlimit(RLIMIT_NOFILE, &descriptors);
+	bench_prepare();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

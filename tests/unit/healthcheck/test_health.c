@@ -74,8 +74,10 @@ static void test_agents_word_counts_at_once_and_its_silence_for_nothing(void **s
 
 static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 {
-	static const struct config_probe probe = {
-		.interval_ms = 1000, .interval_down_ms = 5000, .interval_rising_ms = 200};
+	static const struct config_probe probe = {.interval_ms = 1000,
+						  .interval_down_ms = 5000,
+						  .interval_rising_ms = 200,
+						  .interval_falling_ms = 300};
 	struct judge j = {0};
 
 	(void)state;
@@ -84,9 +86,12 @@ static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	assert_int_equal(DUE(), 1000);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
-	assert_int_equal(DUE(), 200);
+	assert_int_equal(DUE(), 300);
 	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	assert_int_equal(DUE(), 1000);
+	judge_verdict(&j, 2, 2, VERDICT_LEAVING);
+	assert_int_equal(DUE(), 300);
+	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
 	judge_verdict(&j, 2, 2, VERDICT_FAIL);
 	assert_int_equal(DUE(), 5000);
@@ -97,6 +102,24 @@ static void test_interval_is_that_of_the_state_and_of_doubt(void **state)
 	judge_verdict(&j, 2, 2, VERDICT_PASS);
 	assert_int_equal(DUE(), 1000);
 #undef DUE
+}
+
+static void test_patience_is_ten_times_what_nearly_all_took(void **state)
+{
+	struct times t = {0};
+
+	(void)state;
+	for (int i = 0; i < TIMES_LEAST; i++) {
+		assert_int_equal(times_patience(&t), 0);
+		times_add(&t, 1, 0);
+	}
+	assert_int_equal(times_patience(&t), 500);
+	for (int i = 0; i < 50; i++)
+		times_add(&t, 80, 0);
+	assert_int_equal(times_patience(&t), 800);
+	for (int i = 0; i < 3; i++)
+		times_add(&t, 6000, 0); /* postscreen */
+	assert_int_equal(times_patience(&t), 60000);
 }
 
 /* ---- flaps ---- */
@@ -295,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_down_wins_then_leaving_then_the_probe),
 		cmocka_unit_test(test_agents_word_counts_at_once_and_its_silence_for_nothing),
 		cmocka_unit_test(test_interval_is_that_of_the_state_and_of_doubt),
+		cmocka_unit_test(test_patience_is_ten_times_what_nearly_all_took),
 		cmocka_unit_test(test_fifth_turn_within_the_period_holds),
 		cmocka_unit_test(test_turns_that_are_far_apart_hold_nobody),
 		cmocka_unit_test(test_hold_doubles_while_it_goes_on_and_is_bounded),

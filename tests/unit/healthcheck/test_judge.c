@@ -128,6 +128,21 @@ static void test_probes_are_spread_evenly_over_the_interval(void **state)
 	}
 }
 
+static void test_probes_begin_in_slots_whatever_the_interval(void **state)
+{
+	static const uint32_t intervals_ms[] = {100, 250, 2000, 3600000};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(intervals_ms) / sizeof(intervals_ms[0]); k++) {
+		for (uint32_t i = 0; i < 1000; i++) {
+			uint64_t next = schedule_next(4000000, 3999990, schedule_phase(5, i),
+						      intervals_ms[k]);
+
+			assert_int_equal(next % intervals_ms[k] % SCHEDULE_SLOT_MS, 0);
+		}
+	}
+}
+
 static void test_first_probe_is_soon_whatever_the_interval(void **state)
 {
 	(void)state;
@@ -177,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_judge_goes_on_from_a_known_health),
 		cmocka_unit_test(test_counts_do_not_wrap),
 		cmocka_unit_test(test_probes_are_spread_evenly_over_the_interval),
+		cmocka_unit_test(test_probes_begin_in_slots_whatever_the_interval),
 		cmocka_unit_test(test_first_probe_is_soon_whatever_the_interval),
 		cmocka_unit_test(test_probes_of_a_backend_keep_their_interval),
 		cmocka_unit_test(test_probe_longer_than_the_interval_is_followed_by_the_next_turn),

@@ -288,23 +288,6 @@ static void test_tcp_passes_when_connected(void **state)
 
 /* ---- without end ---- */
 
-/* Feed @again after @first until there is a verdict; how many bytes that took. */
-static size_t feed_for_ever(const struct probe_ops *ops, const char *settings, const char *first,
-			    const char *again, struct verdict *ret_verdict)
-{
-	enum { FOR_EVER = 1 << 20 };
-	struct talker *t = talker_new(ops, TLS_NONE, settings);
-	size_t fed = 0;
-
-	talker_hear(t, first, strlen(first));
-	for (; t->step == PROBE_MORE && fed < FOR_EVER; fed += strlen(again))
-		talker_hear(t, again, strlen(again));
-	assert_int_equal(t->step, PROBE_DONE);
-	*ret_verdict = t->verdict;
-	talker_free(t);
-	return fed;
-}
-
 static void test_endless_line_is_ended_when_the_buffer_is_full(void **state)
 {
 	static const struct probe_ops *const all[] = {&probe_smtp, &probe_pop3, &probe_imap,
@@ -313,7 +296,7 @@ static void test_endless_line_is_ended_when_the_buffer_is_full(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		assert_int_equal(feed_for_ever(all[i], NULL, "", "x", &v), PROBE_IN_BYTES);
+		assert_int_equal(talker_feed_for_ever(all[i], NULL, "", "x", &v), PROBE_IN_BYTES);
 		assert_int_equal(v.word, VERDICT_GARBLED);
 		assert_string_equal(v.text, "an endless line");
 	}
@@ -337,8 +320,8 @@ static void test_endless_answer_is_ended(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		size_t fed =
-			feed_for_ever(answers[i].ops, NULL, answers[i].first, answers[i].again, &v);
+		size_t fed = talker_feed_for_ever(answers[i].ops, NULL, answers[i].first,
+						  answers[i].again, &v);
 
 		assert_true(fed <= PROBE_TOTAL_BYTES);
 		assert_int_equal(v.word, VERDICT_GARBLED);
@@ -355,7 +338,7 @@ static void test_long_lines_are_limited_in_all(void **state)
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "220-", 4);
 	memcpy(line + sizeof(line) - 3, "\r\n", 3);
-	assert_in_range(feed_for_ever(&probe_smtp, NULL, "", line, &v), PROBE_TOTAL_BYTES,
+	assert_in_range(talker_feed_for_ever(&probe_smtp, NULL, "", line, &v), PROBE_TOTAL_BYTES,
 			PROBE_TOTAL_BYTES + sizeof(line));
 	assert_string_equal(v.text, "an endless answer");
 }
@@ -372,13 +355,15 @@ static void test_endless_body_is_judged_by_its_beginning(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
-		assert_in_range(feed_for_ever(&probe_http, well, heads[i], "x", &v), 1, 4096);
+		assert_in_range(talker_feed_for_ever(&probe_http, well, heads[i], "x", &v), 1,
+				4096);
 		assert_int_equal(v.word, VERDICT_PASS);
-		feed_for_ever(&probe_http, ill, heads[i], "x", &v);
+		talker_feed_for_ever(&probe_http, ill, heads[i], "x", &v);
 		assert_int_equal(v.word, VERDICT_FAIL);
 	}
-	feed_for_ever(&probe_http, ill, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-		      "1\r\nx\r\n", &v);
+	talker_feed_for_ever(&probe_http, ill,
+			     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n",
+			     &v);
 	assert_int_equal(v.word, VERDICT_FAIL);
 }
 
@@ -397,15 +382,8 @@ static void test_plain_text_after_the_go_ahead_for_tls_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(injected) / sizeof(injected[0]); i++) {
-		struct talker *t = talker_new(injected[i].ops, TLS_STARTTLS, NULL);
-
-		talker_hear(t, injected[i].bytes, strlen(injected[i].bytes));
-		assert_int_equal(t->step, PROBE_DONE);
-		assert_int_equal(t->verdict.word, VERDICT_GARBLED);
-		assert_non_null(strstr(t->verdict.text, "inject"));
-		talker_free(t);
-	}
+	for (size_t i = 0; i < sizeof(injected) / sizeof(injected[0]); i++)
+		assert_injection_refused(injected[i].ops, NULL, injected[i].bytes);
 }
 
 static void test_setting_that_could_not_work_is_refused(void **state)
@@ -435,12 +413,8 @@ static void test_setting_that_could_not_work_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		const struct config_key *key = talker_key(settings[i].ops, settings[i].key);
-
-		assert_null(key->check(settings[i].good));
-		assert_non_null(key->check(settings[i].bad));
-	}
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		assert_setting(settings[i].ops, settings[i].key, settings[i].good, settings[i].bad);
 }
 
 static void test_every_probe_is_found_by_its_name_and_keeps_within_its_settings(void **state)

@@ -128,6 +128,7 @@ static void test_ldap_that_says_no_fails(void **state)
 {
 	static const struct turn wrong[] = {TURN("0\x0c\2\1\2a\7\12\1\x31\4\0\4\0"), {0}};
 	static const struct turn no_anonymous[] = {TURN("0\x0c\2\1\2a\7\12\1\x30\4\0\4\0"), {0}};
+	static const struct turn no_plain[] = {TURN("0\x0c\2\1\2a\7\12\1\x0d\4\0\4\0"), {0}};
 	static const struct turn missing[] = {BOUND, TURN("0\x0c\2\1\3e\7\12\1\x20\4\0\4\0"), {0}};
 	static const struct turn empty[] = {BOUND, TURN("0\x0c\2\1\3e\7\12\1\0\4\0\4\0"), {0}};
 	static const struct turn no_tls[] = {TURN("0\x0f\2\1\1x\x0a\12\1\2\4\0\4\3no!"), {0}};
@@ -137,6 +138,10 @@ static void test_ldap_that_says_no_fails(void **state)
 		   "fail 49 result 49: wrong name or password", ANY, 0);
 	play_turns("no anonymous bind is life", &probe_ldap, TLS_NONE, NULL, no_anonymous,
 		   "pass 0 alive, it wants a login", ANY, 0);
+	play_turns("no bind without TLS is life", &probe_ldap, TLS_NONE, NULL, no_plain,
+		   "pass 0 alive, it wants a login", ANY, 0);
+	play_turns("no bind without TLS", &probe_ldap, TLS_NONE, "bind_dn=cn=a", no_plain,
+		   "fail 13 result 13", ANY, 0);
 	play_turns("no anonymous bind, but a search", &probe_ldap, TLS_NONE, "base=dc=a",
 		   no_anonymous, "fail 48 result 48", ANY, 0);
 	play_turns("no such entry", &probe_ldap, TLS_NONE, "base=dc=a", missing,

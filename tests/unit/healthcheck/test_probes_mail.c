@@ -93,6 +93,14 @@ static void test_421_is_leaving_wherever_it_comes(void **state)
 	play("RSET", &probe_smtp, TLS_NONE, "mail_from=a@b",
 	     "220 x\r\n|250 y\r\n|250 ok\r\n|421 bye\r\n", "leaving 421 bye", ANY);
 	play("lmtp", &probe_lmtp, TLS_NONE, NULL, "421 bye\r\n", "leaving 421 bye", "");
+	play("postscreen's teaser, and then no smtpd", &probe_smtp, TLS_NONE, "expect=^mx1",
+	     "220-mx1 ESMTP\r\n|421 4.3.2 All server ports are busy\r\n",
+	     "leaving 421 4.3.2 All server ports are busy", "");
+	play("postscreen's teaser, and then a block list", &probe_smtp, TLS_NONE, NULL,
+	     "220-mx1 ESMTP\r\n|550 5.7.1 blocked\r\n", "fail 550 5.7.1 blocked", "");
+	play("in the middle of the list", &probe_smtp, TLS_NONE, NULL,
+	     "220 x\r\n|250-x\r\n250-SIZE\r\n421 4.3.2 shutting down\r\n",
+	     "leaving 421 4.3.2 shutting down", EHLO);
 }
 
 static void test_lmtp_that_is_smtp_fails(void **state)
@@ -120,6 +128,8 @@ static void test_pop3_login_asks_for_the_mailbox(void **state)
 	     "STLS\r\nCAPA\r\nUSER alice\r\nPASS s3cret word\r\nSTAT\r\n");
 	play("the mailbox is another's, the password was right", &probe_pop3, TLS_NONE, LOGIN,
 	     "+OK x\r\n|-ERR\r\n|+OK\r\n|-ERR [IN-USE] locked\r\n", "pass 0 x", ANY);
+	play("too soon after the last time, the password was right", &probe_pop3, TLS_NONE, LOGIN,
+	     "+OK x\r\n|-ERR\r\n|+OK\r\n|-ERR [LOGIN-DELAY] wait\r\n", "pass 0 x", ANY);
 }
 
 static void test_pop3_login_that_is_refused_fails_and_a_later_one_is_leaving(void **state)
@@ -365,17 +375,8 @@ static void test_server_without_end_is_ended(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct talker *t = talker_new(rows[i].ops, TLS_NONE, rows[i].settings);
-
-		for (size_t fed = 0; t->step == PROBE_MORE && fed <= 2 * PROBE_TOTAL_BYTES;
-		     fed += strlen(rows[i].again))
-			talker_hear(t, rows[i].again, strlen(rows[i].again));
-		assert_int_equal(t->step, PROBE_DONE);
-		assert_int_equal(t->verdict.word, VERDICT_GARBLED);
-		assert_string_equal(t->verdict.text, rows[i].text);
-		talker_free(t);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_endless(rows[i].ops, rows[i].settings, rows[i].again, rows[i].text);
 }
 
 static void test_plain_text_after_the_go_ahead_for_tls_is_refused(void **state)
@@ -392,15 +393,8 @@ static void test_plain_text_after_the_go_ahead_for_tls_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct talker *t = talker_new(rows[i].ops, TLS_STARTTLS, rows[i].settings);
-
-		talker_hear(t, rows[i].bytes, strlen(rows[i].bytes));
-		assert_int_equal(t->step, PROBE_DONE);
-		assert_int_equal(t->verdict.word, VERDICT_GARBLED);
-		assert_non_null(strstr(t->verdict.text, "inject"));
-		talker_free(t);
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_injection_refused(rows[i].ops, rows[i].settings, rows[i].bytes);
 }
 
 static void test_setting_that_could_not_work_is_refused(void **state)
@@ -421,28 +415,13 @@ static void test_setting_that_could_not_work_is_refused(void **state)
 		{&probe_chat, "dialogue", "send a\0", "send a\r\nb\0"},
 		{&probe_chat, "dialogue", "expect a\0starttls\0", "starttls\0expect a\0"},
 		{&probe_chat, "dialogue", "expect a\0", "expect a\0starttls\0starttls\0"},
+		{&probe_chat, "dialogue", "expect a\0starttls\0", "expect a\0send b\0starttls\0"},
 		{&probe_agent, "send", "state please", "state\r\n"},
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct config_key *key = talker_key(rows[i].ops, rows[i].key);
-
-		assert_null(key->check(rows[i].good));
-		assert_non_null(key->check(rows[i].bad));
-	}
-}
-
-/* What is wrong with the settings together; NULL = nothing. */
-static const char *together(const struct probe_ops *ops, enum config_tls tls, const char *settings)
-{
-	struct talker *t = talker_new(ops, tls, settings);
-	struct config_probe probe = {.tls = tls};
-
-	_Static_assert(sizeof(probe.conf) == sizeof(t->conf), "one is a copy of the other");
-	memcpy(probe.conf, t->conf, sizeof(probe.conf));
-	talker_free(t);
-	return ops->schema.check(&probe);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_setting(rows[i].ops, rows[i].key, rows[i].good, rows[i].bad);
 }
 
 static void test_settings_that_contradict_each_other_are_refused(void **state)
@@ -450,19 +429,40 @@ static void test_settings_that_contradict_each_other_are_refused(void **state)
 	static const struct probe_ops *const with_login[] = {&probe_smtp, &probe_submission,
 							     &probe_lmtp, &probe_pop3,
 							     &probe_imap, &probe_managesieve};
+	static const struct {
+		const struct probe_ops *ops;
+		const char *good, *bad;
+	} rows[] = {
+		{&probe_mysql, "user=alice", "password_file=x"},
+		{&probe_postgresql, "user=alice", "password_file=x"},
+		{&probe_redis, "password_file=x", "user=alice"},
+		{&probe_http, "method=HEAD", "method=HEAD\nbody=well"},
+		{&probe_ldap, "bind_dn=cn=a\npassword_file=x", "password_file=x"},
+		/* RFC 4513 5.1.2: that would be an anonymous bind, which succeeds */
+		{&probe_ldap, "base=dc=a", "bind_dn=cn=a"},
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(with_login) / sizeof(with_login[0]); i++) {
-		assert_null(together(with_login[i], TLS_NONE, NULL));
-		assert_null(together(with_login[i], TLS_NONE, LOGIN));
-		assert_non_null(together(with_login[i], TLS_NONE, "user=alice"));
-		assert_non_null(together(with_login[i], TLS_NONE, "password_file=x"));
+		assert_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, NULL));
+		assert_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, LOGIN));
+		assert_non_null(talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, "user=alice"));
+		assert_non_null(
+			talker_wrong(with_login[i], TLS_NONE, PROXY_NONE, "password_file=x"));
 	}
-	assert_non_null(together(&probe_imap, TLS_NONE, "select=true"));
-	assert_null(together(&probe_chat, TLS_STARTTLS, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_NONE, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_IMPLICIT, "dialogue=expect a~starttls"));
-	assert_non_null(together(&probe_chat, TLS_STARTTLS, "dialogue=expect a"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, NULL));
+		assert_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, rows[i].good));
+		assert_non_null(talker_wrong(rows[i].ops, TLS_NONE, PROXY_NONE, rows[i].bad));
+	}
+	assert_non_null(talker_wrong(&probe_imap, TLS_NONE, PROXY_NONE, "select=true"));
+	assert_null(
+		talker_wrong(&probe_chat, TLS_STARTTLS, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(
+		talker_wrong(&probe_chat, TLS_NONE, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(
+		talker_wrong(&probe_chat, TLS_IMPLICIT, PROXY_NONE, "dialogue=expect a~starttls"));
+	assert_non_null(talker_wrong(&probe_chat, TLS_STARTTLS, PROXY_NONE, "dialogue=expect a"));
 }
 
 int main(void)

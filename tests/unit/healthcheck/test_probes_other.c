@@ -100,12 +100,12 @@ static void test_dns_settings_are_checked(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct config_key *key = talker_key(&probe_dns, rows[i].key);
-
-		assert_null(key->check(rows[i].good));
-		assert_non_null(key->check(rows[i].bad));
-	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_setting(&probe_dns, rows[i].key, rows[i].good, rows[i].bad);
+	assert_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_NONE, NULL));
+	assert_non_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_V2, NULL));
+	assert_null(talker_wrong(&probe_dns, TLS_NONE, PROXY_V2, "transport=tcp"));
+	assert_null(talker_wrong(&probe_dns, TLS_IMPLICIT, PROXY_V2, NULL));
 }
 
 /* ---- ICMP ---- */
@@ -148,7 +148,8 @@ static void test_script_may_ask_for_a_part_of_its_weight(void **state)
 {
 	(void)state;
 	RAN("exit 0\nok weight=50%\n", 50, "pass 0 ok weight=50%");
-	RAN("exit 0\nok\nweight=0%", 0, "pass 0 ok");
+	RAN("exit 0\nok\nweight=0%", 0, "leaving 0 ok");
+	RAN("exit 1\nno\nweight=0%", 0, "fail 1 no");
 	RAN("exit 0\nweight=101% weight=7%\n", 7, "pass 0 weight=101% weight=7%");
 	RAN("exit 0\noverweight=7%\n", WEIGHT_UNSAID, "pass 0 overweight=7%");
 	RAN("exit 0\nweight=7\n", WEIGHT_UNSAID, "pass 0 weight=7");

@@ -82,6 +82,8 @@ static void test_mysql_server_may_want_another_hash(void **state)
 		   "pass 0 10.11.6-MariaDB", ANY, 0);
 	play_turns("unknown", &probe_mysql, TLS_NONE, "user=alice\npassword_file=secret", unknown,
 		   "fail 0 it wants a login by client_ed25519; with TLS more is possible", ANY, 0);
+	play_turns("unknown, a query", &probe_mysql, TLS_NONE, "query=SELECT 1", unknown,
+		   "fail 0 it wants a login by client_ed25519; with TLS more is possible", ANY, 0);
 	play_turns("unknown, no user", &probe_mysql, TLS_NONE, NULL, unknown,
 		   "pass 0 x, alive: it wants a login", ANY, 0);
 }
@@ -112,6 +114,10 @@ static void test_mysql_without_a_user_a_refused_login_is_life(void **state)
 	struct turn refused[] = {HELLO("8.0.36", PLAIN, NATIVE_PLUGIN),
 				 PACKET(2, "\xff\x15\x04#28000Access denied"),
 				 {0}};
+	struct turn no_plain[] = {
+		HELLO("8", WITH_TLS, SHA2_PLUGIN),
+		PACKET(2, "\xff\x57\x0c#HY000Connections using insecure transport are prohibited"),
+		{0}};
 	struct turn blocked[] = {PACKET(0, "\xff\x69\x04Host is blocked"), {0}};
 
 	(void)state;
@@ -119,6 +125,10 @@ static void test_mysql_without_a_user_a_refused_login_is_life(void **state)
 		   "pass 1045 8.0.36, alive: it wants a login", ANY, 0);
 	play_turns("1045 with a user", &probe_mysql, TLS_NONE, "user=alice", refused,
 		   "fail 1045 Access denied", ANY, 0);
+	play_turns("require_secure_transport", &probe_mysql, TLS_NONE, NULL, no_plain,
+		   "pass 3159 8, alive: it wants a login", ANY, 0);
+	play_turns("1045 with a query, which was not made", &probe_mysql, TLS_NONE,
+		   "query=SELECT 1", refused, "fail 1045 Access denied", ANY, 0);
 	play_turns("1129", &probe_mysql, TLS_NONE, NULL, blocked, "fail 1129 Host is blocked", "",
 		   0);
 }
@@ -265,6 +275,10 @@ static void test_postgresql_scram_proves_both_sides(void **state)
 		good[0],
 		MESSAGE('R', "\0\0\0\13r=AAAAAAAAAAAAAAAAAAAAAAAAsrv,s=c2FsdA==,i=99999999"),
 		{0}};
+	struct turn no_number[] = {
+		good[0],
+		MESSAGE('R', "\0\0\0\13r=AAAAAAAAAAAAAAAAAAAAAAAAsrv,s=c2FsdA==,i=x000000"),
+		{0}};
 	struct turn other[] = {good[0], MESSAGE('R', "\0\0\0\13r=BBBB,s=c2FsdA==,i=4096"), {0}};
 	struct talker *t;
 
@@ -277,6 +291,8 @@ static void test_postgresql_scram_proves_both_sides(void **state)
 		   "fail 0 it did not prove that it knows the password", ANY, 0);
 	play_turns("too much work", &probe_postgresql, TLS_NONE, pg_login, work,
 		   "fail 0 it wants more than 32768 iterations of SCRAM", ANY, 0);
+	play_turns("no number", &probe_postgresql, TLS_NONE, pg_login, no_number,
+		   "fail 0 its SCRAM challenge is not understood", ANY, 0);
 	play_turns("another nonce", &probe_postgresql, TLS_NONE, pg_login, other,
 		   "fail 0 its SCRAM challenge is not for us", ANY, 0);
 	t = talker_new(&probe_postgresql, TLS_NONE, pg_login);
@@ -357,6 +373,10 @@ static void test_postgresql_without_a_user_a_refused_login_is_life(void **state)
 		   "pass 0 PostgreSQL, alive: it wants a login", ANY, 0);
 	play_turns("asks", &probe_postgresql, TLS_NONE, NULL, asks,
 		   "pass 0 PostgreSQL, alive: it wants a login", ANY, 0);
+	play_turns("28000 with a query, which was not made", &probe_postgresql, TLS_NONE,
+		   "query=SELECT 1", refused, "fail 0 28000 no pg_hba.conf entry", ANY, 0);
+	play_turns("asks, with a query", &probe_postgresql, TLS_NONE, "query=SELECT 1", asks,
+		   "fail 0 it wants a password, and there is no \"password_file\"", ANY, 0);
 	play_turns("28000 with a user", &probe_postgresql, TLS_NONE, pg_login, refused,
 		   "fail 0 28000 no pg_hba.conf entry", ANY, 0);
 	play_turns("another error", &probe_postgresql, TLS_NONE, NULL, broken,

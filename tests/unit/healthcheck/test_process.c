@@ -13,13 +13,16 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/channel.h"
@@ -244,11 +247,30 @@ static int forbidden_try(void)
 	FORBIDDEN(SYS_socket, AF_PACKET, SOCK_RAW, 0);
 	FORBIDDEN(SYS_listen, 0, 1);
 	FORBIDDEN(SYS_setsockopt, 0, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+	FORBIDDEN(SYS_setsockopt, 0, IPPROTO_TCP, TCP_ULP, "tls", 3);
+	FORBIDDEN(SYS_setsockopt, 0, IPPROTO_TCP, TCP_REPAIR, "", 0);
 	FORBIDDEN(SYS_mount, "a", "b", "c", 0, NULL);
 	FORBIDDEN(SYS_unshare, CLONE_NEWUSER);
 	FORBIDDEN(SYS_io_uring_setup, 1, NULL);
 	FORBIDDEN(SYS_mprotect, &attr, 1, PROT_READ | PROT_WRITE | PROT_EXEC);
 	FORBIDDEN(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return 0;
+}
+
+/* What other C libraries and processors have in the place of epoll_wait, poll and newfstatat. The
+ * line of the first that is forbidden; 0 = none is.
+ */
+static int permitted_try(void)
+{
+	const struct timespec now = {0};
+	struct stat st;
+
+	if (syscall(SYS_epoll_pwait, -1, NULL, 1, 0, NULL, 0) != -1 || errno != EBADF)
+		return __LINE__;
+	if (syscall(SYS_ppoll, NULL, 0, &now, NULL, 0) != 0)
+		return __LINE__;
+	if (syscall(SYS_fstat, -1, &st) != -1 || errno != EBADF)
+		return __LINE__;
 	return 0;
 }
 
@@ -285,10 +307,12 @@ static int confined_main(const struct server *server)
 		return 102;
 	r = via_permitted();
 	if (r < 0)
-		dprintf(STDERR_FILENO, "may not mark packets: %s\n", strerror(-r));
+		fprintf(stderr, "may not mark packets: %s\n", strerror(-r));
 	r = r < 0 ? r : forbidden_try();
 	if (r > 0)
-		dprintf(STDERR_FILENO, "line %d: not forbidden: %s\n", r, strerror(errno));
+		fprintf(stderr, "line %d: not forbidden: %s\n", r, strerror(errno));
+	if (r == 0 && (r = permitted_try()) > 0)
+		fprintf(stderr, "line %d: not permitted: %s\n", r, strerror(errno));
 	return r ? 103 : confined_probe(&c, tls, server);
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "healthcheck/dialogue.h"
 #include "healthcheck/runner.h"
 #include "healthcheck/tls.h"
 #include "healthcheck/veil.h"
@@ -173,6 +174,37 @@ static void test_veil_covers_every_form_and_place(void **state)
 	veiled("abc", "abc is too short", 64, "abc is too short");
 }
 
+/* The lines of a dialogue, one after the other. */
+static void on_wrapped(void *owner, uint32_t at_ms, const char *text)
+{
+	char *told = owner;
+
+	(void)at_ms;
+	strcat(told, text + 2);
+}
+
+/* What is too long for one line of a dialogue goes on in the next one. */
+static void test_secret_is_covered_where_a_line_is_broken(void **state)
+{
+	struct veil veil = {0};
+	char text[600], told[4096];
+
+	(void)state;
+	veil_add(&veil, PLAIN, strlen(PLAIN));
+	veil_add(&veil, "gr\xc3\xbc\xc3\x9f", 6);
+	for (size_t at = MESSAGE_LINE - 60; at < MESSAGE_LINE; at++) {
+		struct dialogue d = {.line = on_wrapped, .owner = told, .veil = &veil};
+		size_t n = (size_t)snprintf(text, sizeof(text), "%0*d%s", (int)at, 0, PLAIN);
+
+		told[0] = '\0';
+		for (size_t i = 0; i < n; i++)
+			dialogue_bytes(&d, 0, '<', text + i, 1);
+		dialogue_bytes(&d, 0, '<', "gr\xc3\xbc\xc3\x9f AGF\n", 11);
+		assert_int_equal(strspn(told, "0"), at);
+		assert_string_equal(told + at, "****** AGF");
+	}
+}
+
 static void test_veil_takes_no_more_than_it_can_hold(void **state)
 {
 	struct veil veil = {0};
@@ -223,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_password_is_in_nothing_that_is_told),
 		cmocka_unit_test(test_veil_covers_every_form_and_place),
+		cmocka_unit_test(test_secret_is_covered_where_a_line_is_broken),
 		cmocka_unit_test(test_veil_takes_no_more_than_it_can_hold),
 		cmocka_unit_test(test_secret_of_a_buffer_moves_with_its_bytes),
 	};

@@ -32,6 +32,24 @@ static void test_native_without_merging_needs_no_advice(void **state)
 	assert_string_equal(text, "");
 }
 
+static void test_more_neighbours_than_the_kernel_keeps_are_told(void **state)
+{
+	char text[ADVICE_TEXT];
+
+	(void)state;
+	advice_neighbours(false, (struct neighbour_room){.wanted = 500}, 512, text);
+	assert_string_equal(text, "");
+	advice_neighbours(false, (struct neighbour_room){.wanted = 10000}, UINT32_MAX, text);
+	assert_string_equal(text, "");
+	advice_neighbours(false, (struct neighbour_room){.wanted = 10000}, 512, text);
+	assert_string_equal(
+		text,
+		"10000 neighbours of IPv4, more than the kernel keeps; cure: sysctl net.ipv4.neigh.default.gc_thresh{1=32768,2=65536,3=131072}");
+	advice_neighbours(true, (struct neighbour_room){.wanted = 3, .refused = true}, UINT32_MAX,
+			  text);
+	assert_non_null(strstr(text, "net.ipv6.neigh.default.gc_thresh{1=1024,2=2048,3=4096}"));
+}
+
 static void test_generic_behind_gro_is_told_to_turn_it_off(void **state)
 {
 	char text[ADVICE_TEXT];
@@ -83,6 +101,7 @@ static void test_forwarding_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_more_neighbours_than_the_kernel_keeps_are_told),
 		cmocka_unit_test(test_native_without_merging_needs_no_advice),
 		cmocka_unit_test(test_generic_behind_gro_is_told_to_turn_it_off),
 		cmocka_unit_test(test_generic_at_a_large_mtu_is_told_which_fits),

@@ -146,6 +146,27 @@ static void test_pool_with_nobody_left_prefers_its_backup_to_panic(void **state)
 	world_free(w);
 }
 
+/* Everybody fails, here and there: that is the probes, and not all of the servers. */
+static void test_pool_whose_backup_has_nobody_either_panics(void **state)
+{
+	struct world *w = world_of(POOLS("", "panic_threshold = 100;", "panic_threshold = 100;"));
+
+	(void)state;
+	health_set(w, 0, HEALTH_DOWN);
+	health_set(w, 2, HEALTH_UNKNOWN);
+	assert_int_equal(pool_fates(w->config, w->backends, 0, NULL), USE_BACKUPS);
+	health_set(w, 2, HEALTH_DOWN);
+	assert_int_equal(pool_fates(w->config, w->backends, 0, NULL), USE_PANIC);
+	world_go(w);
+	assert_int_equal(service(w)->pool, 0);
+	assert_true(is_alive(w, 0) && is_alive(w, 1));
+	assert_int_equal(owned(w, 0, BACKEND_NONE), 0);
+	w->backends[3].health.health = HEALTH_UP;
+	world_go(w);
+	assert_int_equal(service(w)->pool, 1);
+	world_free(w);
+}
+
 /* The servers of each pool expect a header, or do not; what the node does is the service's. */
 static void test_service_keeps_its_own_options_but_for_the_servers(void **state)
 {
@@ -211,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_pool_without_any_result_yet_is_waited_for),
 		cmocka_unit_test(test_drained_or_full_pool_goes_to_its_backup),
 		cmocka_unit_test(test_pool_with_nobody_left_prefers_its_backup_to_panic),
+		cmocka_unit_test(test_pool_whose_backup_has_nobody_either_panics),
 		cmocka_unit_test(test_service_keeps_its_own_options_but_for_the_servers),
 		cmocka_unit_test(test_cookies_end_while_connections_are_rejected),
 		cmocka_unit_test(test_service_remembers_both_its_pools),

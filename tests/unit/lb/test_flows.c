@@ -221,6 +221,25 @@ static void test_live_is_counted_anew_after_a_restart(void **state)
 	assert_int_equal(flow_sweep_live(b->sweep, 1), 2);
 }
 
+/* One by one where they are few, in batches where they are many. */
+static void test_live_of_all_is_what_it_is_of_each(void **state)
+{
+	static uint64_t live[CURRENT_BACKENDS];
+	struct bench *b = *state;
+
+	for (uint32_t n = 3; n <= 600; n += 597) {
+		for (uint32_t i = 3; i < n; i++)
+			b->w->current->backends[i].used = true;
+		opened_add(b, n - 1, n);
+		opened_add(b, n, 7); /* nobody's */
+		flow_sweep_live_all(b->sweep, live);
+		for (uint32_t i = 0; i < n; i++)
+			assert_int_equal(live[i], flow_sweep_live(b->sweep, i));
+		assert_true(live[n - 1] >= n);
+		assert_int_equal(live[n], 0);
+	}
+}
+
 static void test_sweep_of_tables_of_another_size_is_not_used(void **state)
 {
 	struct bench *b = *state;
@@ -263,6 +282,7 @@ int main(void)
 		BENCH_TEST(test_flow_of_dead_backend_is_deleted_and_no_longer_live),
 		BENCH_TEST(test_client_of_a_lost_flow_is_told_once_and_no_other),
 		BENCH_TEST(test_live_is_counted_anew_after_a_restart),
+		BENCH_TEST(test_live_of_all_is_what_it_is_of_each),
 		BENCH_TEST(test_sweep_of_tables_of_another_size_is_not_used),
 		BENCH_TEST(test_pass_begins_anew_when_the_table_is_replaced),
 	};

@@ -387,6 +387,82 @@ static void test_thousand_backends_lose_one_percent_in_time(void **state)
 	free(p);
 }
 
+/* ---- again ---- */
+
+/* What a random event makes of one backend. */
+static struct maglev_use use_random(unsigned *seed)
+{
+	static const uint16_t shares[] = {0, 0, SHARE_ALL, SHARE_ALL, SHARE_ALL, 6553, 32768};
+	struct maglev_use use = {.share = shares[(unsigned)rand_r(seed) % 7]};
+
+	if (rand_r(seed) % 4 == 0)
+		use.gives = (uint16_t)(rand_r(seed) & 0xffff);
+	if (rand_r(seed) % 4 == 0)
+		use.claims = (uint16_t)(rand_r(seed) & 0xff);
+	return use;
+}
+
+static void again_check(struct pool *p, const struct maglev_before *before)
+{
+	static uint16_t again[SLOTS];
+
+	assert_int_equal(
+		maglev_repair_again(p->backends, p->uses, p->n, SLOTS, p->base, before, again), 0);
+	pool_repair(p);
+	assert_memory_equal(again, p->owners, sizeof(again));
+}
+
+static void test_repair_again_gives_what_a_whole_repair_gives(void **state)
+{
+	static const uint32_t sizes[] = {1, 2, 3, 40};
+	static struct maglev_use uses[MOST];
+	static uint16_t owners[SLOTS];
+	const struct maglev_before before = {.uses = uses, .owners = owners};
+	unsigned seed = 4;
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+		struct pool *p = pool_new(sizes[k]);
+
+		for (uint32_t i = 0; i < p->n; i++) {
+			p->backends[i].weight = (uint32_t)rand_r(&seed) % 4 * 100;
+			p->backends[i].backup = rand_r(&seed) % 8 == 0;
+		}
+		pool_build(p);
+		pool_repair(p);
+		for (int step = 0; step < 60; step++) {
+			uint32_t n = 1 + (uint32_t)rand_r(&seed) % (step % 3 == 0 ? p->n : 2);
+
+			memcpy(uses, p->uses, sizeof(uses));
+			memcpy(owners, p->owners, sizeof(owners));
+			for (uint32_t i = 0; i < n; i++)
+				p->uses[(uint32_t)rand_r(&seed) % p->n] = use_random(&seed);
+			again_check(p, &before);
+		}
+		free(p);
+	}
+}
+
+static void test_pool_that_goes_and_comes_back_is_repaired_right(void **state)
+{
+	static struct maglev_use uses[MOST];
+	static uint16_t owners[SLOTS];
+	const struct maglev_before before = {.uses = uses, .owners = owners};
+	struct pool *p = pool_new(50);
+
+	(void)state;
+	pool_build(p);
+	pool_repair(p);
+	for (uint32_t step = 0; step < 2 * p->n; step++) {
+		memcpy(uses, p->uses, sizeof(uses));
+		memcpy(owners, p->owners, sizeof(owners));
+		p->uses[step % p->n].share = step < p->n ? 0 : SHARE_ALL;
+		again_check(p, &before);
+	}
+	assert_memory_equal(p->owners, p->base, sizeof(p->owners));
+	free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +481,8 @@ int main(void)
 		cmocka_unit_test(test_backup_takes_only_slots_of_others),
 		cmocka_unit_test(test_table_is_the_same_on_all_machines),
 		cmocka_unit_test(test_thousand_backends_lose_one_percent_in_time),
+		cmocka_unit_test(test_repair_again_gives_what_a_whole_repair_gives),
+		cmocka_unit_test(test_pool_that_goes_and_comes_back_is_repaired_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 #include <event2/event.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +26,14 @@ enum { SKIP = 77, LIMIT_MS = 5000 };
 struct bench {
 	struct event_base *loop;
 	struct neighbours *neighbours;
+	int n_changed; /* times that we were told */
 };
 
 static void on_changed(void *owner)
 {
-	(void)owner;
+	int *n_changed = owner;
+
+	++*n_changed;
 }
 
 static void run(const char *command)
@@ -45,6 +50,21 @@ static struct addr address(const char *text)
 	return addr;
 }
 
+int __real_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg);
+int __wrap_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg);
+
+static bool refuses;
+static int n_sent;
+
+int __wrap_nl_send_sync(struct nl_sock *sock, struct nl_msg *msg)
+{
+	n_sent++;
+	if (!refuses)
+		return __real_nl_send_sync(sock, msg);
+	nlmsg_free(msg);
+	return -NLE_NOMEM;
+}
+
 static int bench_up(void **state)
 {
 	static struct bench b;
@@ -58,7 +78,7 @@ static int bench_up(void **state)
 	run("ip -n peer addr add 2001:db8::21/64 dev sl1 nodad");
 	run("ip route add 198.51.100.0/24 via 192.0.2.21");
 	b.loop = event_base_new();
-	b.neighbours = neighbours_new(b.loop, on_changed, NULL);
+	b.neighbours = neighbours_new(b.loop, on_changed, &b.n_changed);
 	*state = &b;
 	return b.loop && b.neighbours ? 0 : -1;
 }
@@ -222,6 +242,69 @@ static void test_interface_that_comes_back_is_resolved_again(void **state)
 	wait_for(b, "192.0.2.21", NEIGHBOUR_KNOWN, 0x21);
 }
 
+static void run_for(struct bench *b, uint64_t ms)
+{
+	uint64_t until = clock_ms() + ms;
+
+	while (clock_ms() < until) {
+		event_base_loop(b->loop, EVLOOP_NONBLOCK);
+		usleep(5000);
+	}
+}
+
+/* Of thousands that the kernel keeps fresh one is stale, or found again, at any time. */
+static void test_entry_that_is_refreshed_is_no_news(void **state)
+{
+	struct bench *b = *state;
+
+	want(b, "192.0.2.21", NULL);
+	wait_for(b, "192.0.2.21", NEIGHBOUR_KNOWN, 0x21);
+	run_for(b, 500); /* the links' own news */
+	b->n_changed = 0;
+	run("ip neigh replace 192.0.2.21 dev sl0 lladdr 02:00:00:00:00:21 nud stale");
+	run("ip neigh replace 192.0.2.21 dev sl0 lladdr 02:00:00:00:00:21 nud reachable");
+	run_for(b, 300);
+	assert_int_equal(b->n_changed, 0);
+	run("ip neigh replace 192.0.2.21 dev sl0 lladdr 02:00:00:00:00:22 nud reachable");
+	run_for(b, 300);
+	assert_int_equal(find(b, "192.0.2.21")->mac[5], 0x22);
+	assert_int_equal(b->n_changed, 1);
+}
+
+/* Who is refused has not to be asked for all the others, nor all the time. */
+static void test_full_table_is_told_and_asked_again_seldom(void **state)
+{
+	struct bench *b = *state;
+
+	run_for(b, 300); /* the links' own news */
+	refuses = true;
+	n_sent = 0;
+	want(b, "192.0.2.21", "192.0.2.22");
+	assert_int_equal(n_sent, 1);
+	assert_true(neighbours_room(b->neighbours, false).refused);
+	assert_false(neighbours_room(b->neighbours, true).refused);
+	run("ip route add 203.0.113.0/24 via 192.0.2.21");
+	run_for(b, 500);
+	assert_int_equal(n_sent, 1);
+	run_for(b, 2000);
+	assert_int_equal(n_sent, 2);
+	refuses = false;
+	wait_for(b, "192.0.2.21", NEIGHBOUR_KNOWN, 0x21);
+	assert_false(neighbours_room(b->neighbours, false).refused);
+}
+
+static void test_next_hops_are_counted_once(void **state)
+{
+	struct bench *b = *state;
+
+	want(b, "192.0.2.21", "198.51.100.7"); /* which is behind it */
+	assert_int_equal(neighbours_room(b->neighbours, false).wanted, 1);
+	assert_int_equal(neighbours_room(b->neighbours, true).wanted, 0);
+	assert_false(neighbours_room(b->neighbours, false).refused);
+	want(b, "192.0.2.21", "2001:db8::21");
+	assert_int_equal(neighbours_room(b->neighbours, true).wanted, 1);
+}
+
 static void test_flushed_entry_is_made_again(void **state)
 {
 	struct bench *b = *state;
@@ -292,6 +375,9 @@ int main(void)
 		BENCH_TEST(test_backend_that_appears_later_becomes_known),
 		BENCH_TEST(test_replaced_nic_is_found_by_a_probe),
 		BENCH_TEST(test_interface_that_comes_back_is_resolved_again),
+		BENCH_TEST(test_entry_that_is_refreshed_is_no_news),
+		BENCH_TEST(test_full_table_is_told_and_asked_again_seldom),
+		BENCH_TEST(test_next_hops_are_counted_once),
 		BENCH_TEST(test_flushed_entry_is_made_again),
 		BENCH_TEST(test_entries_no_longer_wanted_are_removed),
 		BENCH_TEST(test_entry_of_the_operator_is_left_alone),

@@ -78,8 +78,9 @@ static void test_another_mac_leaves_the_program_of_tc_alone(void **state)
 	w->interfaces[0].mac[5] = 9;
 	assert_string_equal(world_go(w), "program");
 	assert_true(w->current->interfaces[0].probe_attached);
-	w->interfaces[0].ifindex++; /* another one by that name */
-	assert_string_equal(world_go(w), "detach, attach, probe attach");
+	/* another one by that name: the first one may be there, under another */
+	w->interfaces[0].ifindex++;
+	assert_string_equal(world_go(w), "probe detach, detach, attach, probe attach");
 	assert_string_equal(world_go(w), "");
 	world_free(w);
 }
@@ -356,6 +357,53 @@ static void test_filters_of_others_stay(void **state)
 	world_free(w);
 }
 
+/* Another program's clean-up, or an operator: tc qdisc del dev ... clsact. */
+static void test_filter_that_somebody_takes_away_is_put_back(void **state)
+{
+	struct world *w = probe_world(dsr);
+	struct plane *plane;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	assert_false(plane_probes_look(w->current));
+	assert_int_equal(system("tc qdisc del dev sl-probe clsact"), 0);
+	assert_int_equal(filter_program(), 0);
+	assert_true(plane_probes_look(w->current));
+	assert_false(plane_probes_look(w->current));
+	world_apply(w, plane);
+	assert_int_not_equal(filter_program(), 0);
+	assert_false(plane_probes_look(w->current));
+	plane_free(plane);
+	world_free(w);
+}
+
+static void test_map_of_vips_has_those_that_are_wanted_and_no_others(void **state)
+{
+	enum { MANY = 1000 };
+	static struct probe_entry entries[MANY];
+	struct probe_list all = {.entries = entries, .n = MANY}, half = {.entries = entries};
+	struct world *w = probe_world(dsr);
+	struct probe_list has;
+	struct plane *plane;
+
+	(void)state;
+	assert_int_equal(plane_open(pins, &plane), 0);
+	world_apply(w, plane);
+	for (uint32_t i = 0; i < MANY; i++)
+		entries[i].mark = PROBE_MARK | i;
+	assert_int_equal(plane_probes_set(plane, &all), 0);
+	assert_int_equal(map_count(plane), MANY);
+	for (uint32_t i = 0; i < MANY; i += 2)
+		entries[half.n++] = entries[i];
+	assert_int_equal(plane_probes_set(plane, &half), 0);
+	plane_probes_adopt(plane, &has);
+	assert_true(probe_list_equal(&has, &half));
+	probe_list_fini(&has);
+	plane_free(plane);
+	world_free(w);
+}
+
 /* It would take a filter of egress for what comes in. */
 static void test_ingress_qdisc_in_the_place_of_clsact_is_told_and_stops_nothing(void **state)
 {
@@ -400,6 +448,8 @@ int main(void)
 		KERNEL(test_process_that_comes_after_a_killed_one_replaces_the_filter),
 		KERNEL(test_filter_that_a_killed_process_left_goes_when_nobody_wants_it),
 		KERNEL(test_filters_of_others_stay),
+		KERNEL(test_filter_that_somebody_takes_away_is_put_back),
+		KERNEL(test_map_of_vips_has_those_that_are_wanted_and_no_others),
 		KERNEL(test_ingress_qdisc_in_the_place_of_clsact_is_told_and_stops_nothing),
 	};
 	int failed = cmocka_run_group_tests(pure, NULL, NULL);

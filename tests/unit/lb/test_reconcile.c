@@ -164,9 +164,21 @@ static void test_refused_settings_of_a_cold_start_are_tried_again_later(void **s
 	node_end(&n);
 }
 
+/* Ten thousand backends fail within seconds: each plan takes long, and there are pings to answer.
+ */
+static void test_costly_plans_leave_half_of_the_time_to_the_messages(void **state)
+{
+	(void)state;
+	assert_int_equal(reconcile_rest_ms(0), RECONCILE_DELAY_MS);
+	assert_int_equal(reconcile_rest_ms(RECONCILE_DELAY_MS + 1), RECONCILE_DELAY_MS + 1);
+	assert_int_equal(reconcile_rest_ms(300), 300);
+	assert_in_range(reconcile_rest_ms(60000), 100, 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_costly_plans_leave_half_of_the_time_to_the_messages),
 		cmocka_unit_test_teardown(test_refused_settings_hold_up_nothing_else_and_are_told,
 					  plane_clean),
 		cmocka_unit_test_teardown(

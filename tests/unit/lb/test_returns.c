@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "lb/plane.h"
+#include "lb/returns.h"
 #include "tests/unit/lb/world.h"
 
 enum { SKIP = 77 };
@@ -109,9 +110,35 @@ static void test_restarted_lb_loses_no_way_back(void **state)
 		assert_returns(b, i);
 }
 
+/* Each that went is looked at once, however many stay. */
+static void test_ways_back_of_many_that_are_gone_are_removed(void **state)
+{
+	struct bench *b = *state;
+	struct service_key key = {.protocol = IPPROTO_TCP}, next;
+	struct return_to to = {0};
+	int n = 0;
+
+	for (uint16_t port = 3000; port < 4000; port++) {
+		key.port = htons(port);
+		assert_int_equal(
+			bpf_map_update_elem(b->plane->maps[MAP_RETURNS], &key, &to, BPF_ANY), 0);
+	}
+	assert_int_equal(plane_returns_set(b->plane, b->w->current), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_returns(b, i);
+	for (bool more = bpf_map_get_next_key(b->plane->maps[MAP_RETURNS], NULL, &key) == 0; more;
+	     n++) {
+		more = bpf_map_get_next_key(b->plane->maps[MAP_RETURNS], &key, &next) == 0;
+		key = next;
+	}
+	assert_int_equal(n, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_ways_back_of_many_that_are_gone_are_removed,
+						bench_up, bench_down),
 		cmocka_unit_test_setup_teardown(test_answers_of_both_pools_return_whoever_serves,
 						bench_up, bench_down),
 		cmocka_unit_test_setup_teardown(test_restarted_lb_loses_no_way_back, bench_up,

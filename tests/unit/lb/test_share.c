@@ -32,8 +32,7 @@ static struct world *world_of(const char *pools)
 
 static enum pool_use use_of(const struct world *w, struct fate ret_fates[static 4])
 {
-	return pool_fates(config_pool(w->config, 0), config_backend(w->config, 0), w->backends,
-			  ret_fates);
+	return pool_fates(w->config, w->backends, 0, ret_fates);
 }
 
 /* Which backends take new connections, and which are alive, as "1001 1111" in their order. */
@@ -234,8 +233,48 @@ static void test_panic_leaves_the_operators_and_the_agents_word(void **state)
 	assert_string_equal(fates_text(w), "1010 1011");
 	w->backends[2].health.said[SAYER_AGENT].health = DOWN;
 	assert_string_equal(fates_text(w), "1000 1001");
+	w->backends[1].by_operator = OPERATOR_ENABLED;
 	w->backends[0].by_operator = OPERATOR_DRAIN;
-	assert_string_equal(fates_text(w), "0000 1001");
+	assert_string_equal(fates_text(w), "0100 1101");
+	w->backends[2].health.said[SAYER_AGENT].health = LEAV; /* and its probe fails */
+	assert_string_equal(fates_text(w), "0100 1111");
+	world_free(w);
+}
+
+/* Whoever drains a server may switch it off then: that is no news of the others' probes. */
+static void test_drained_servers_that_are_down_make_no_panic(void **state)
+{
+	struct world *w = world_of(PANIC(""));
+	struct fate fates[4];
+
+	(void)state;
+	health_set(w, (enum health[4]){UP, DOWN, DOWN, UP});
+	assert_int_equal(use_of(w, fates), USE_PANIC);
+	w->backends[2].by_operator = OPERATOR_DRAIN;
+	assert_int_equal(use_of(w, fates), USE_ORDINARY); /* 1 of 2 */
+	assert_string_equal(fates_text(w), "1000 1001");
+	w->backends[2].by_operator = OPERATOR_ENABLED;
+	w->backends[2].weight = 0;
+	assert_int_equal(use_of(w, fates), USE_ORDINARY);
+	/* one that passes shows that the probes do work */
+	w->backends[2].health.health = UP;
+	w->backends[0].health.health = DOWN;
+	assert_int_equal(use_of(w, fates), USE_PANIC); /* 1 of 3 */
+	w->backends[1].health.health = UP;
+	assert_int_equal(use_of(w, fates), USE_ORDINARY); /* 2 of 3 */
+	world_free(w);
+}
+
+static void test_agent_has_a_word_where_probes_are_not_believed(void **state)
+{
+	struct world *w = world_of(POOLS("min_backends = 3; below_min = \"all\";"));
+
+	(void)state;
+	health_set(w, (enum health[4]){DOWN, DOWN, DOWN, DOWN});
+	w->backends[0].health.said[SAYER_AGENT].health = DOWN;
+	w->backends[1].health.said[SAYER_AGENT].health = LEAV;
+	w->backends[2].health.said[SAYER_AGENT].health = UP;
+	assert_string_equal(fates_text(w), "0011 0111");
 	world_free(w);
 }
 
@@ -452,6 +491,8 @@ int main(void)
 		cmocka_unit_test(test_full_backends_count_for_min_backends),
 		cmocka_unit_test(test_pool_below_its_panic_threshold_does_not_believe_the_probes),
 		cmocka_unit_test(test_panic_leaves_the_operators_and_the_agents_word),
+		cmocka_unit_test(test_drained_servers_that_are_down_make_no_panic),
+		cmocka_unit_test(test_agent_has_a_word_where_probes_are_not_believed),
 		cmocka_unit_test(test_leaving_panic_moves_the_slots_back),
 		cmocka_unit_test(test_full_ends_below_95_percent),
 		cmocka_unit_test(test_share_rises_in_ten_steps_after_coming_up),

@@ -214,6 +214,24 @@ bool veth_flow_is_there(const struct plane *plane, uint16_t port)
 	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &key, &flow) == 0 && flow.seen == port;
 }
 
+uint32_t veth_link_id(const struct plane *plane)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
+	return info.id;
+}
+
+uint32_t veth_program_id(const struct plane *plane)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(plane->links[0], &info, &size), 0);
+	return info.prog_id;
+}
+
 int plane_clean(void **state)
 {
 	struct plane *plane;
@@ -234,4 +252,13 @@ const char *namespaces_enter(void)
 	    mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
 		return "a BPF file system cannot be mounted";
 	return NULL;
+}
+
+void assert_same_table(const struct table *a, const struct table *b)
+{
+	assert_int_equal(a->n, b->n);
+	for (uint32_t i = 0; i < a->n; i++) {
+		assert_int_equal(a->slots[i].owner, b->slots[i].owner);
+		assert_int_equal(a->slots[i].previous, b->slots[i].previous);
+	}
 }

@@ -46,14 +46,22 @@ void problem_take(void *problem, enum step_kind step, const char *interface, con
 /* namespaces_enter: a network and a BPF file system of our own; NULL, or what is missing. */
 const char *namespaces_enter(void);
 
+/* Below `pins`, what this version pins. */
+#define TEXT_OF(number) #number
+#define FOLDER(number)	"/sys/fs/bpf/sluice/v" TEXT_OF(number)
+#define PIN_FOLDER	FOLDER(SLUICE_ABI_VERSION)
+
 extern const char pins[]; /* a place for plane_open(), in a BPF file system of our own */
 /* world_with_veth: a world whose interface is there: a veth, with a dot in its name. */
 struct world *world_with_veth(void);
 /* veth_flow_put, veth_flow_is_there: a flow that is told from others by its port alone. */
 void veth_flow_put(const struct plane *plane, uint16_t port);
 bool veth_flow_is_there(const struct plane *plane, uint16_t port);
-int plane_clean(void **state); /* a teardown: nothing is left at `pins` */
+uint32_t veth_link_id(const struct plane *plane);
+uint32_t veth_program_id(const struct plane *plane); /* that is attached */
+int plane_clean(void **state);			     /* a teardown: nothing is left at `pins` */
 
+void assert_same_table(const struct table *a, const struct table *b);
 uint32_t owned(const struct world *w, uint32_t pool, uint32_t backend);
 bool is_alive(const struct world *w, uint32_t backend);
 

@@ -14,10 +14,11 @@ enum { BLOCK_BACKENDS = 4 };
 
 struct block {
 	struct config config;
-	_Alignas(8) struct config_pool pool;
+	_Alignas(8) struct config_pool pool, other;
 	_Alignas(8) struct config_backend backends[BLOCK_BACKENDS];
 	_Alignas(8) struct config_instance instance;
 	_Alignas(8) struct config_service service;
+	_Alignas(8) uint32_t by_name[BLOCK_BACKENDS];
 };
 
 /* words_set: up to three words as KEY_LIST. */
@@ -42,6 +43,7 @@ static inline struct block *block_new(bool vrrp)
 	b->config.backends_at = offsetof(struct block, backends);
 	b->config.instances_at = offsetof(struct block, instance);
 	b->config.services_at = offsetof(struct block, service);
+	b->config.by_name_at = offsetof(struct block, by_name);
 	b->config.n_pools = b->config.n_services = 1;
 	b->config.n_instances = vrrp;
 	b->config.n_backends = b->pool.n_backends = 2;
@@ -53,6 +55,7 @@ static inline struct block *block_new(bool vrrp)
 	for (int i = 0; i < 2; i++) {
 		snprintf(b->backends[i].name, NAME_SIZE, "mx%d", i + 1);
 		b->backends[i].port = 25;
+		b->by_name[i] = (uint32_t)i;
 	}
 	if (addr_parse("192.0.2.1", &b->backends[0].addr) < 0 ||
 	    addr_parse("192.0.2.2", &b->backends[1].addr) < 0 ||
@@ -65,6 +68,20 @@ static inline struct block *block_new(bool vrrp)
 static inline void block_probe(struct block *b, const char *script)
 {
 	words_set((char *)b->pool.probe.conf + b->pool.probe.command_at, "/bin/sh", "-c", script);
+}
+
+/* block_second_pool: as the first is now, with one backend. */
+static inline void block_second_pool(struct block *b, const char *name, const char *backend)
+{
+	b->other = b->pool;
+	snprintf(b->other.name, NAME_SIZE, "%s", name);
+	b->other.first_backend = 2;
+	b->other.n_backends = 1;
+	b->backends[2] = b->backends[0];
+	b->backends[2].pool = 1;
+	snprintf(b->backends[2].name, NAME_SIZE, "%s", backend);
+	b->config.n_pools = 2;
+	b->config.n_backends = 3;
 }
 
 static inline void block_command(struct config_command *c, const char *script)

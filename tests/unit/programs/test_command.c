@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -82,6 +85,23 @@ static void test_status_and_output_are_told(void **state)
 	assert_string_equal(b.end.output, "out\nerr\nmx1 $(touch /nothing)\n");
 	run(&b, "kill -TERM $$", LONG_MS);
 	assert_int_equal(b.end.status, 128 + SIGTERM);
+}
+
+static void test_every_word_of_a_long_command_arrives(void **state)
+{
+	enum { MANY = 300 };
+	char words[CONFIG_LIST_SIZE] = {0};
+	struct bench b;
+	size_t n = 0;
+
+	(void)state;
+	n += (size_t)sprintf(words, "/bin/sh") + 1;
+	n += (size_t)sprintf(words + n, "-c") + 1;
+	n += (size_t)sprintf(words + n, "echo $#") + 1;
+	for (int i = 0; i < MANY + 1; i++, n += 2)
+		words[n] = 'x';
+	run_words(&b, words, LONG_MS);
+	assert_string_equal(b.end.output, "300\n");
 }
 
 static void test_program_that_is_not_there_is_an_error(void **state)
@@ -190,6 +210,81 @@ static void test_run_that_is_freed_is_killed_and_told_to_nobody(void **state)
 	event_base_free(b.loop);
 }
 
+static int lowest_free(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* Without a hole among our descriptors: they are as many as the lowest free one says. */
+static int descriptors_fill(void)
+{
+	struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64};
+	int fd, last = 0;
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	while ((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		last = fd;
+	for (fd = last - 7; fd <= last; fd++)
+		close(fd);
+	return last - 7;
+}
+
+/* exhausted: in a process of its own; 0, or the line that is wrong. Descriptor 3 is the channel to
+ * the parent in the real one, and must not hear of it.
+ */
+static int exhausted(void)
+{
+	struct bench b = {0};
+	char words[CONFIG_LIST_SIZE], byte;
+	struct command *c;
+	int pair[2], first;
+
+	words_set(words, "/bin/true", NULL, NULL);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0 ||
+	    (pair[0] != 3 && dup2(pair[0], 3) < 0))
+		return __LINE__;
+	b.loop = event_base_new();
+	first = descriptors_fill();
+	for (int more = 0; more < 4; more++) { /* not even the pipes */
+		struct rlimit limit = {.rlim_cur = (rlim_t)(first + more), .rlim_max = 64};
+
+		setrlimit(RLIMIT_NOFILE, &limit);
+		if (start(&b, words, LONG_MS, &c) != -EMFILE)
+			return __LINE__;
+		limit.rlim_cur = 64;
+		setrlimit(RLIMIT_NOFILE, &limit);
+		if (lowest_free() != first)
+			return __LINE__;
+	}
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = (rlim_t)(first + 4), .rlim_max = 64});
+	if (start(&b, words, LONG_MS, &c) < 0)
+		return __LINE__;
+	event_base_dispatch(b.loop);
+	if (!b.done || b.end.error != -EMFILE)
+		return __LINE__;
+	return read(pair[1], &byte, 1) >= 0 ? __LINE__ : 0;
+}
+
+static void test_run_without_descriptors_is_an_error_and_leaves_none_behind(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		int line = exhausted();
+
+		if (line)
+			fprintf(stderr, "test_command.c:%d\n", line);
+		_exit(line ? 1 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int inside(const void *arg)
 {
 	printf("%s", (const char *)arg);
@@ -222,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status_and_output_are_told),
+		cmocka_unit_test(test_every_word_of_a_long_command_arrives),
 		cmocka_unit_test(test_program_that_is_not_there_is_an_error),
 		cmocka_unit_test(test_program_has_no_descriptor_and_nothing_of_our_environment),
 		cmocka_unit_test(test_timeout_kills_the_whole_group),
@@ -229,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_daemon_that_it_starts_stays),
 		cmocka_unit_test(test_endless_output_is_cut_and_ends_the_program),
 		cmocka_unit_test(test_run_that_is_freed_is_killed_and_told_to_nobody),
+		cmocka_unit_test(test_run_without_descriptors_is_an_error_and_leaves_none_behind),
 		cmocka_unit_test(test_function_can_run_inside_as_a_program_does),
 	};
 

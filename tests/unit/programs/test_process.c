@@ -34,7 +34,8 @@ struct bench {
 	pid_t pid;
 	bool closed, ponged;
 	uint32_t n_ran, n_again;
-	struct message_ran ran; /* the last */
+	struct message_ran ran;		 /* the last */
+	struct message_tally hook, heal; /* likewise */
 };
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
@@ -44,6 +45,10 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	assert_int_equal(fd, -1);
 	if (type == MESSAGE_PONG)
 		b->ponged = true;
+	if (type == MESSAGE_TALLY && ((const struct message_tally *)payload)->hook > 0)
+		b->hook = *(const struct message_tally *)payload;
+	else if (type == MESSAGE_TALLY)
+		b->heal = *(const struct message_tally *)payload;
 	if (type != MESSAGE_RAN)
 		return;
 	b->ran = *(const struct message_ran *)payload;
@@ -225,7 +230,7 @@ static void test_probe_that_hangs_is_killed_and_delays_no_ping(void **state)
 
 static void test_too_many_probes_are_refused_and_each_is_answered(void **state)
 {
-	const uint32_t n = SCRIPTS_AT_ONCE + SCRIPTS_WAITING + 10;
+	const uint32_t n = SCRIPTS_OF_A_POOL + SCRIPTS_WAITING + 10;
 	struct bench *b = *state;
 
 	b->block->pool.probe.timeout_ms = 1000;
@@ -236,6 +241,23 @@ static void test_too_many_probes_are_refused_and_each_is_answered(void **state)
 	WAIT_FOR(b, b->n_ran == n);
 	assert_true(b->n_again >= 10);
 	assert_true(b->n_again < n);
+}
+
+static void test_pool_whose_probes_all_hang_delays_no_other_pool(void **state)
+{
+	struct bench *b = *state;
+	struct message_run other = {.request = 4711, .pool = "web", .backend = "web1"};
+
+	b->block->pool.probe.timeout_ms = LONG_MS;
+	block_probe(b->block, "[ $SLUICE_POOL = web ] || sleep 1000");
+	block_second_pool(b->block, "web", "web1");
+	config_send(b);
+	for (uint32_t i = 0; i < SCRIPTS_AT_ONCE + 10; i++)
+		run_send(b, i);
+	channel_send(b->channel, MESSAGE_RUN, &other, -1);
+	WAIT_FOR(b, b->n_ran > 0);
+	assert_int_equal(b->ran.request, 4711);
+	assert_int_equal(b->ran.status, 0);
 }
 
 static void test_probe_of_an_unknown_backend_is_an_error(void **state)
@@ -396,6 +418,36 @@ static void test_backend_that_comes_up_or_is_held_is_not_healed(void **state)
 	assert_memory_equal(text_of(b, "healed"), "mx2 1\n", 6);
 }
 
+/* ---- counts ---- */
+
+static void ping(struct bench *b)
+{
+	struct message_ping m = {.sequence = 1};
+
+	channel_send(b->channel, MESSAGE_PING, &m, -1);
+	turn(b);
+}
+
+static void test_what_became_of_hooks_and_heals_is_told_with_a_ping(void **state)
+{
+	struct bench *b = *state;
+
+	heal_set(b, 100);
+	hook_add(b, "echo x >> %s/told; [ $(wc -l < %s/told) -ge 2 ]");
+	config_send(b);
+	WAIT_FOR(b, b->hook.hook == 1 && strcmp(b->heal.pool, "mx") == 0);
+	health_send(b, "mx1", HEALTH_DOWN, time(NULL));
+	WAIT_FOR(b, (ping(b), b->hook.done == 1));
+	assert_int_equal(b->hook.again, 1);
+	assert_int_equal(b->hook.waiting + b->hook.failed + b->hook.dropped, 0);
+	assert_int_equal(b->hook.failing, 0);
+	WAIT_FOR(b, (ping(b), b->heal.done == 2));
+	assert_int_equal(b->heal.waiting, 1);
+	assert_int_equal(b->heal.again, 1);
+	health_send(b, "mx1", HEALTH_UP, time(NULL));
+	WAIT_FOR(b, (ping(b), b->heal.waiting == 0));
+}
+
 /* ---- its life ---- */
 
 static void test_process_stops_when_told_after_what_it_began(void **state)
@@ -439,6 +491,7 @@ int main(void)
 		TEST(test_probe_runs_as_the_user_without_privileges_and_within_limits),
 		TEST(test_probe_that_hangs_is_killed_and_delays_no_ping),
 		TEST(test_too_many_probes_are_refused_and_each_is_answered),
+		TEST(test_pool_whose_probes_all_hang_delays_no_other_pool),
 		TEST(test_probe_of_an_unknown_backend_is_an_error),
 		TEST(test_hook_is_told_each_change_in_order),
 		TEST(test_hook_that_fails_is_tried_again),
@@ -446,6 +499,7 @@ int main(void)
 		TEST(test_webhook_is_posted_and_tried_again_after_503),
 		TEST(test_backend_that_stays_down_is_healed_and_again),
 		TEST(test_backend_that_comes_up_or_is_held_is_not_healed),
+		TEST(test_what_became_of_hooks_and_heals_is_told_with_a_ping),
 		TEST(test_process_stops_when_told_after_what_it_began),
 		TEST(test_process_that_is_killed_takes_its_programs_along),
 	};

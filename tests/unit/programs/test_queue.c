@@ -48,6 +48,7 @@ static void test_changes_are_told_in_order_one_at_a_time(void **state)
 	assert_true(queue_ended(&q, QUEUE_DONE, 30));
 	assert_null(queue_next(&q, 40, &wait_ms));
 	assert_int_equal(q.done, 2);
+	assert_int_equal(q.again, 0);
 	queue_fini(&q);
 }
 
