@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,7 @@ def traces():
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # is ignored in what a shell starts with &
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.environ["UBSAN_OPTIONS"] = "halt_on_error=1:print_stacktrace=1"
