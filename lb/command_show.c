@@ -357,9 +357,9 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},  {"pools", pools}, {"backends", backends},
-	     {"health", health_rows}, {"vrrp", vrrp},	{"counters", counters},
-	     {"config", config}};
+} kinds[] = {{"services", services},  {"pools", pools},	     {"backends", backends},
+	     {"health", health_rows}, {"vrrp", vrrp},	     {"counters", counters},
+	     {"config", config},      {"routes", route_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -387,7 +387,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, vrrp, routes, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

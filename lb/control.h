@@ -74,6 +74,8 @@ json_t *health_rows(struct lb *lb);
 bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
 /* health_expiring: backends whose certificate expires within their pool's tls_warn_days. */
 uint32_t health_expiring(const struct lb *lb);
+/* route_rows: the array of "routes", in command_node.c. New. */
+json_t *route_rows(struct lb *lb);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 
@@ -86,6 +88,8 @@ void command_undrain(struct client *client, const json_t *request);
 void command_disable(struct client *client, const json_t *request);
 void command_enable(struct client *client, const json_t *request);
 void command_weight(struct client *client, const json_t *request);
+void command_drain_node(struct client *client, const json_t *request);
+void command_undrain_node(struct client *client, const json_t *request);
 void command_wait(struct client *client, const json_t *request);
 void command_plan(struct client *client, const json_t *request);
 void command_reload(struct client *client, const json_t *request);

@@ -16,6 +16,7 @@
 
 #include "base/channel.h"
 #include "base/log.h"
+#include "lb/announcer.h"
 #include "lb/balance.h"
 #include "lb/control.h"
 #include "lb/flows.h"
@@ -89,6 +90,7 @@ static void candidate_message(struct lb *lb, const struct message_candidate *m, 
 
 static void stop(struct lb *lb, bool detach)
 {
+	announcer_withdraw(lb->announcer);
 	if (detach || (lb->config && lb->config->on_stop == ON_STOP_DETACH)) {
 		lb->detached = true;
 		lb_reconcile_now(lb, "stop");
@@ -118,6 +120,7 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		break;
 	case MESSAGE_VRRP:
 		inputs_vrrp(lb, payload);
+		announcer_look(lb);
 		break;
 	case MESSAGE_CHILD:
 		inputs_process(lb, payload);
@@ -138,11 +141,14 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		close(fd);
 }
 
-/* The parent was killed: everything stays as it is, for whoever comes next. */
+/* The parent was killed: everything stays as it is, for whoever comes next; but no node asks for
+ * traffic whose backends nobody watches.
+ */
 static void on_closed(void *owner)
 {
 	struct lb *lb = owner;
 
+	announcer_withdraw(lb->announcer);
 	lb->stopping = true;
 	event_base_loopbreak(lb->loop);
 }
@@ -171,6 +177,8 @@ static void on_pass(void *owner)
 
 static bool vip_is_here(const struct lb *lb, const uint8_t vip[static 16])
 {
+	if (announcer_has(lb->announcer, vip))
+		return true;
 	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
 		const struct config_instance *instance = config_instance(lb->config, i);
 
@@ -244,9 +252,10 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
+	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->announcer ||
 	    !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
@@ -270,6 +279,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
+	announcer_free(lb->announcer);
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);

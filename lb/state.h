@@ -19,6 +19,7 @@
 #include "base/message.h"
 #include "bpf/abi.h"
 
+struct announcer;
 struct balance;
 struct channel;
 struct clock_writer;
@@ -180,6 +181,7 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
+	struct announcer *announcer;
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;
