@@ -120,7 +120,6 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		break;
 	case MESSAGE_VRRP:
 		inputs_vrrp(lb, payload);
-		announcer_look(lb);
 		break;
 	case MESSAGE_CHILD:
 		inputs_process(lb, payload);

@@ -57,6 +57,10 @@ def test_router_spreads_over_all_that_announce(lab):
         status = json.loads(lab.sluice(node, "status", "--json"))
         assert status["problems"] == [] and len(status["routes"]) == 2, status
     assert lab.crowd.exchange() == (0, 0)
+    newcomers = Newcomers(lab.client, VIP6)
+    wait_until(lambda: newcomers.good >= 50, 20, "IPv6 goes the same way")
+    newcomers.end()
+    assert not newcomers.failed, newcomers.failed[:3]
 
 
 def test_added_node_breaks_no_connection(lab):
@@ -103,6 +107,16 @@ def test_route_that_somebody_deletes_comes_back(lab):
     lab.hops_wait("lb1", "lb2", "lb3")
 
 
+def test_node_whose_processes_are_all_killed_goes_on(lab):
+    with Watched(lab, "every process of a node killed"):
+        lab.lb3.run("kill", "-KILL", *map(str, lab.lb3.pids("parent/sluiced|--child")))
+        wait_until(lambda: not lab.lb3.pids("parent/sluiced|--child"), 10, "nobody is left")
+        assert lab.routes("lb3") == [VIP, VIP6]
+        assert lab.crowd.exchange() == (0, 0)
+        lab.node_start("lb3")
+        assert lab.hops() == ["lb1", "lb2", "lb3"]
+
+
 def test_frr_announces_what_it_imports(lab):
     lab.bird_stop("lb2")
     lab.hops_wait("lb1", "lb3")
@@ -126,6 +140,23 @@ def test_dead_node_breaks_no_connection(lab):
         lab.lb1.run("ip link set eth0 down")
         lab.lb1.kill(".", "KILL")
         lab.hops_wait("lb2", "lb3")
+
+
+def test_vip_of_vrrp_is_announced_by_the_active_node(lab):
+    lab.config_write(lab.config(more=f'''vrrp = ( {{ name = "v4"; vrid = 51; interval = "100ms";
+      priorities = {{ lb2 = 200; lb3 = 100; }}; addresses = [ "{VIP}/32" ]; }} );\n'''), nodes=("lb2", "lb3"))
+    for node in ("lb2", "lb3"):
+        lab.sluice(node, "reload")
+    lab.hops_wait("lb2", families=(False,))
+    lab.hops_wait("lb2", "lb3", families=(True,))
+    assert whys(lab, "lb3") == {VIP: ("no", "another node is active"), VIP6: ("yes", "")}
+    with Watched(lab, "VRRP's role handed over"):
+        lab.sluice("lb2", "failover")
+        lab.hops_wait("lb3", families=(False,))
+    lab.config_write(nodes=("lb2", "lb3"))
+    for node in ("lb2", "lb3"):
+        lab.sluice(node, "reload")
+    lab.hops_wait("lb2", "lb3")
 
 
 def test_vip_without_a_backend_is_withdrawn(lab):

@@ -33,7 +33,7 @@ class EcmpSite(Site):
         self.config_write()
         self.bird_start("router")
 
-    def config(self, backends=None, extra="", **unused):
+    def config(self, backends=None, more="", **unused):
         pools, services = [], []
         for family, vip, net in (("", VIP, "10.77.0."), ("6", VIP6, "fd77::")):
             rows = ", ".join(f'{{ name = "{b}"; address = "{net}{host_number(b)}"; }}'
@@ -44,7 +44,7 @@ class EcmpSite(Site):
         nodes = ", ".join(f'{{ name = "{n}"; interfaces = [ "eth0" ]; }}' for n in self.nodes)
         return (f'secret_file = "/etc/sluice/secret";\nflow_limit = "64K";\nuser = "nobody";\nnodes = ( {nodes} );\n'
                 f'pools = ( {", ".join(pools)} );\nservices = ( {", ".join(services)} );\n'
-                f'announce = {{ to = "kernel"; {extra} }};\n')
+                f'announce = "kernel";\n{more}')
 
     # ---- routing daemons ----
 

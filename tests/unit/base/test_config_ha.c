@@ -89,8 +89,7 @@ static const struct {
 	{ANNOUNCE("protocol = 2;"), "f:5: \"protocol\" is 2, out of range; expected: 5 to 255\n"},
 	{ANNOUNCE("when = \"some\";"),
 	 "f:5: when \"some\" is not known; expected: \"any\", \"all\"\n"},
-	{ANNOUNCE("vip = \"192.0.2.10\";"),
-	 "f:5: \"vip\" is not known here; see sluice.conf(5)\n"},
+	{ANNOUNCE("vip = \"192.0.2.10\";"), "f:5: \"vip\" is not known here; see sluice.conf(5)\n"},
 	{GOOD_NODES
 	 "pools = ( { name = \"mx\"; port = 25; feedback = true; backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); } );\n" GOOD_SERVICES
 	 "announce = \"kernel\";\n",
