@@ -23,7 +23,7 @@
 #include "lb/inputs.h"
 #include "lb/operator.h"
 #include "lb/plane.h"
-#include "lb/prod.h"
+#include "lb/prod_again.h"
 #include "lb/reconciler.h"
 #include "lb/requests.h"
 #include "lb/suspect_watch.h"
@@ -196,9 +196,12 @@ static void on_lost(void *owner, const struct tuple *flow, const struct current_
 {
 	struct lb *lb = owner;
 
-	if (lb->prod && flow->protocol == IPPROTO_TCP && service->plane.flags & SERVICE_RESET &&
-	    vip_is_here(lb, flow->dst))
-		prod_send(lb->prod, flow);
+	if (!lb->prod || flow->protocol != IPPROTO_TCP || !(service->plane.flags & SERVICE_RESET) ||
+	    !vip_is_here(lb, flow->dst))
+		return;
+	prod_send(lb->prod, flow);
+	if (announcer_has(lb->announcer, flow->dst))
+		prod_again_add(lb->prod_again, flow);
 }
 
 /* ---- life ---- */
@@ -251,11 +254,12 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
+	lb->prod_again = prod_again_new(lb->loop, lb->prod);
 	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
 	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->announcer ||
-	    !parts->ready_look)
+	    !lb->prod_again || !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -286,6 +290,7 @@ static void parts_free(struct lb_process_parts *parts)
 	syn_watch_free(lb->syn_watch);
 	translation_sweep_free(lb->translations);
 	flow_sweep_free(lb->sweep);
+	prod_again_free(lb->prod_again);
 	prod_free(lb->prod);
 	neighbours_free(lb->neighbours);
 	channel_free(lb->channel);

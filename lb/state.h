@@ -31,6 +31,7 @@ struct flow_sweep;
 struct neighbours;
 struct plane;
 struct prod;
+struct prod_again;
 struct reconciler;
 struct suspect_watch;
 struct request;
@@ -178,6 +179,7 @@ struct lb {
 	struct syn_watch *syn_watch;
 	struct suspect_watch *suspects;
 	struct prod *prod; /* NULL: clients of lost flows are not told */
+	struct prod_again *prod_again;
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;

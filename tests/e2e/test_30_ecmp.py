@@ -2,11 +2,12 @@
 """Beyond one pair: three nodes that a router's ECMP spreads over, told by BIRD (or FRR) which of them can
 serve; no connection breaks when one is added, drained, stopped or dies."""
 import json
+import time
 
 from lab.crowd import Crowd, Newcomers, tell
 from lab.ecmp import EcmpSite
 from lab.machine import wait_until
-from lab.site import VIP, VIP6
+from lab.site import SLUICED, VIP, VIP6
 
 CLIENTS = 1500
 LB = "--child lb"
@@ -94,10 +95,25 @@ def test_stopped_node_withdraws_and_a_killed_lb_does_not(lab):
         wait_until(lambda: lab.show("lb3", "routes") and lab.lb3.pids(LB) != before, 15,
                    "another lb")
         assert lab.routes("lb3") == [VIP, VIP6] and lab.hops() == ["lb1", "lb2", "lb3"]
+        lab.lb3.kill(f"^{SLUICED}$", "KILL")  # the parent alone: the others end with it
+        wait_until(lambda: lab.routes("lb3") == [], 10, "withdrawn by lb")
+        lab.node_start("lb3")
         lab.sluice_stop("lb3")
         assert lab.routes("lb3") == []
         lab.hops_wait("lb1", "lb2")
         lab.node_start("lb3")
+        lab.hops_wait("lb1", "lb2", "lb3")
+
+
+def test_detached_node_withdraws(lab):
+    lab.sluice("lb3", "drain", "--node")
+    lab.hops_wait("lb1", "lb2")
+    with Watched(lab, "a drained node detached"):
+        lab.sluice("lb3", "detach")
+        lab.sluice("lb3", "undrain", "--node")
+        assert lab.routes("lb3") == [] and whys(lab, "lb3")[VIP] == ("no", "detached by the operator")
+        lab.sluice("lb3", "reload")
+        wait_until(lambda: lab.routes("lb3") == [VIP, VIP6], 10, "announced again")
         lab.hops_wait("lb1", "lb2", "lb3")
 
 
@@ -157,6 +173,26 @@ def test_vip_of_vrrp_is_announced_by_the_active_node(lab):
     for node in ("lb2", "lb3"):
         lab.sluice(node, "reload")
     lab.hops_wait("lb2", "lb3")
+
+
+def was_reset(sock):
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_silent_clients_of_a_dead_backend_are_told_whichever_node_knows_first(lab):
+    silent = [sock for sock, server in zip(lab.crowd.sockets, lab.crowd.servers) if server == "mx1"]
+    assert len(silent) > CLIENTS / 5
+    lab.mx1.run("ip link set eth0 down")
+    wait_until(lambda: lab.state("lb2", "echo", "mx1") == lab.state("lb3", "echo", "mx1") == "down", 30, "mx1 is down")
+    time.sleep(3)
+    left = sum(not was_reset(sock) for sock in silent)
+    tell(f"a backend dead: {left} of {len(silent)} silent clients not told")
+    assert left <= len(silent) / 50, "a flow of which a node saw one packet only is not known to it"
 
 
 def test_vip_without_a_backend_is_withdrawn(lab):
