@@ -17,7 +17,7 @@
 #include "lb/reconciler.h"
 #include "lb/routes.h"
 
-enum { LOOK_S = 5, TOLD_MOST = 16, PROBLEM_SIZE = 160 };
+enum { LOOK_S = 2, TOLD_MOST = 16, PROBLEM_SIZE = 160 };
 
 struct announcer {
 	char path[CONFIG_PATH_SIZE];
