@@ -318,6 +318,17 @@ struct config_sync { /* what the nodes tell each other; n_links 0 = nothing */
 	uint32_t rate_packets_s; /* at most, to each node */
 };
 
+/* A VIP is announced while a service on it has a backend; or while all of them have. */
+enum config_announce_when { ANNOUNCE_ANY, ANNOUNCE_ALL };
+
+struct config_announce { /* VIPs as routes of the kernel, for a routing daemon to tell */
+	bool on;
+	enum config_announce_when when;
+	uint8_t protocol; /* of the routes: which are ours */
+	uint32_t table;
+	uint32_t metric; /* 0 = the kernel's default */
+};
+
 enum config_on_stop { ON_STOP_KEEP, ON_STOP_DETACH };
 /* To a VIP, where no service listens: up to the kernel; RST or ICMP; nothing. */
 enum config_no_service { NO_SERVICE_PASS, NO_SERVICE_REJECT, NO_SERVICE_DROP };
@@ -337,6 +348,7 @@ struct config {
 	uint32_t node_index;		     /* of this one in nodes */
 	char nodes[CONFIG_NODES][NAME_SIZE]; /* n_nodes of them, as in the file */
 	struct config_sync sync;
+	struct config_announce announce;
 	enum config_on_stop on_stop;
 	enum config_no_service no_service;
 	uint16_t nat_port_first, nat_port_last; /* this node's, for fullnat's source ports */

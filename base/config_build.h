@@ -66,6 +66,11 @@ void build_vrrp(struct builder *b, const config_setting_t *root);
 void build_tracks(struct builder *b, const config_setting_t *root);
 /* build_sync: "sync": what the nodes tell each other, over which links; after build_nodes(). */
 void build_sync(struct builder *b, const config_setting_t *root);
+/* build_announce: "announce". build_announce_check: may the service's vip be announced by every
+ * node at once?
+ */
+void build_announce(struct builder *b, const config_setting_t *root);
+void build_announce_check(struct builder *b, const struct built_service *s);
 /* node_named: the index of a node of the file, or -1 (told at @s). */
 int node_named(struct builder *b, const config_setting_t *s, const char *name);
 /* node_addresses: member @key of @group, an address for each node:

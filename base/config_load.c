@@ -16,10 +16,10 @@
 
 enum { SLOTS_LEAST = 251, SLOTS_MOST = 1048573, SLOTS_DEFAULT = 65537 };
 
-static const char *const top_keys[] = {"secret_file",	"nodes",      "vrrp",	   "pools",
-				       "services",	"on_stop",    "slots",	   "user",
-				       "flow_limit",	"no_service", "nat_ports", "on_change",
-				       "programs_user", "track",      "sync",	   NULL};
+static const char *const top_keys[] = {
+	"secret_file",	 "nodes", "vrrp",	"pools",      "services",  "on_stop",
+	"slots",	 "user",  "flow_limit", "no_service", "nat_ports", "on_change",
+	"programs_user", "track", "sync",	"announce",   NULL};
 
 void *array_grow(struct builder *b, void *array_pointer, uint32_t *n, size_t element)
 {
@@ -312,6 +312,7 @@ static void build_all(struct builder *b, const char *path)
 		build_services(b, root);
 		build_tracks(b, root);
 		build_sync(b, root);
+		build_announce(b, root);
 		build_hooks(b, root);
 		build_check(b);
 	}

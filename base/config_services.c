@@ -175,9 +175,13 @@ static void service_check(struct builder *b, const struct built_service *s)
 	struct built_pool *pool = &b->pools[s->value.pool];
 	char text[INET6_ADDRSTRLEN];
 
-	if (!b->vip_unread && !vip_owned(b, &s->value.vip))
+	bool owned = b->vip_unread || vip_owned(b, &s->value.vip);
+
+	if (!owned && b->head.announce.on)
+		build_announce_check(b, s);
+	else if (!owned)
 		mistake(&b->reader, s->setting,
-			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses",
+			"service \"%s\": vip %s is in no vrrp instance; expected: one of their addresses, or \"announce\"",
 			s->value.name, addr_format(&s->value.vip, text));
 	service_pool_check(b, s, pool);
 	if (pool->value.backup_pool >= 0)

@@ -20,7 +20,7 @@ enum cli_exit {
 
 struct options {
 	const char *socket;
-	const char *node; /* check: -n */
+	const char *node; /* check: -n; "" = --node without a name: drain, undrain */
 	const char *pool; /* --pool */
 	bool json, verbose;
 	bool wait;

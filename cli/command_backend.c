@@ -71,18 +71,44 @@ static enum cli_exit wait_for(const struct options *o, const char *backend)
 	return status;
 }
 
+/* A backend is named, or it is --node. */
+static enum cli_exit target_check(const struct options *o, const char *command, int argc)
+{
+	if ((argc == 1 && !o->node) || (argc == 0 && o->node && !*o->node && !o->wait && !o->pool))
+		return CLI_DONE;
+	fprintf(stderr, "sluice: expected: sluice %s BACKEND, or sluice %s --node\n", command,
+		command);
+	return CLI_USAGE;
+}
+
+/* change_node: this node as a whole. */
+static enum cli_exit change_node(const struct options *o, const char *command)
+{
+	json_t *answer;
+	enum cli_exit status = ask(o, json_pack("{s:s}", "command", command), NULL, NULL, &answer);
+
+	return finish(o, status, answer, "routes");
+}
+
 enum cli_exit cli_drain(const struct options *o, int argc, char **argv)
 {
-	enum cli_exit status = change(o, "drain", argv[0]);
+	enum cli_exit status = target_check(o, "drain", argc);
 
-	(void)argc;
+	if (status != CLI_DONE)
+		return status;
+	if (o->node)
+		return change_node(o, "drain-node");
+	status = change(o, "drain", argv[0]);
 	return status == CLI_DONE && o->wait ? wait_for(o, argv[0]) : status;
 }
 
 enum cli_exit cli_undrain(const struct options *o, int argc, char **argv)
 {
-	(void)argc;
-	return change(o, "undrain", argv[0]);
+	enum cli_exit status = target_check(o, "undrain", argc);
+
+	if (status != CLI_DONE)
+		return status;
+	return o->node ? change_node(o, "undrain-node") : change(o, "undrain", argv[0]);
 }
 
 enum cli_exit cli_disable(const struct options *o, int argc, char **argv)

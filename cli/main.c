@@ -17,7 +17,7 @@ static const struct command commands[] = {
 	 "Exits with 4 when anything is.\n\nExample: sluice status\n",
 	 cli_status},
 	{"show",
-	 "services|pools|backends|health|hooks|vrrp|counters|config\n"
+	 "services|pools|backends|health|hooks|vrrp|routes|counters|config\n"
 	 "       sluice show flows [--backend NAME] [--client ADDR[/BITS]] [--service NAME] [--limit N]",
 	 1, 1,
 	 "One kind of thing, with all there is to tell.\n\n"
@@ -40,13 +40,19 @@ static const struct command commands[] = {
 	 "packets, after --for (5m), or with Ctrl-C. One trace at a time.\n\n"
 	 "Example: sluice trace --client 203.0.113.9 --count 20\n",
 	 cli_trace},
-	{"drain", "BACKEND [--pool POOL] [--wait[=TIMEOUT]]", 1, 1,
+	{"drain",
+	 "BACKEND [--pool POOL] [--wait[=TIMEOUT]]\n"
+	 "       sluice drain --node",
+	 0, 1,
 	 "No new connections to the backend, in every pool that has it; those that are open go on.\n"
-	 "Survives a reload and a restart. With --wait, until none is left.\n\n"
+	 "Survives a reload and a restart. With --wait, until none is left.\n"
+	 "--node: this node's routes are withdrawn; its connections go on at the other nodes.\n\n"
 	 "Example: sluice drain mx2 --wait=30m\n",
 	 cli_drain},
-	{"undrain", "BACKEND [--pool POOL]", 1, 1,
-	 "The end of drain: new connections come again.\n\nExample: sluice undrain mx2\n",
+	{"undrain",
+	 "BACKEND [--pool POOL]\n"
+	 "       sluice undrain --node",
+	 0, 1, "The end of drain: new connections come again.\n\nExample: sluice undrain mx2\n",
 	 cli_undrain},
 	{"disable", "BACKEND [--pool POOL]", 1, 1,
 	 "Nothing to the backend any more, open connections included.\n\n"
@@ -189,7 +195,7 @@ static const struct option names[] = {
 	{"pool", required_argument, NULL, OPTION_POOL},
 	{"wait", optional_argument, NULL, OPTION_WAIT},
 	{"verbose", no_argument, NULL, 'v'},
-	{"node", required_argument, NULL, 'n'},
+	{"node", optional_argument, NULL, 'n'},
 	{"protocol", required_argument, NULL, OPTION_TEXT},
 	{"flags", required_argument, NULL, OPTION_TEXT},
 	{"interface", required_argument, NULL, OPTION_TEXT},
@@ -285,7 +291,9 @@ static int options_parse(int argc, char **argv, struct options *o, bool *ret_hel
 			o->verbose = true;
 			break;
 		case 'n':
-			o->node = optarg;
+			if (!optarg && optind < argc && argv[optind][0] != '-')
+				optarg = argv[optind++];
+			o->node = optarg ? optarg : "";
 			break;
 		case 'h':
 			*ret_help = true;

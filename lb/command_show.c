@@ -374,7 +374,7 @@ static const struct {
 	json_t *(*rows)(struct lb *lb);
 } kinds[] = {{"services", services},  {"pools", pools},	    {"backends", backends},
 	     {"health", health_rows}, {"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},  {"config", config}};
+	     {"counters", counters},  {"config", config},   {"routes", route_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -402,7 +402,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, routes, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

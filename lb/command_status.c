@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lb/advice.h"
+#include "lb/announcer.h"
 #include "lb/control.h"
 #include "lb/reconcile.h"
 #include "lb/share.h"
@@ -133,6 +134,8 @@ static void node_problems(json_t *problems, struct lb *lb)
 		if (lb->neighbour_problem[ipv6][0])
 			problem(problems, "%s", lb->neighbour_problem[ipv6]);
 	}
+	if (*announcer_problem(lb->announcer))
+		problem(problems, "%s", announcer_problem(lb->announcer));
 	for (uint32_t i = 0; i < lb->config->node.n_interfaces; i++) {
 		const struct lb_interface *in = &lb->interfaces[i];
 
@@ -201,6 +204,7 @@ void command_status(struct client *client, const json_t *request)
 			   json_array_size(problems) > 0);
 	json_object_set_new(answer, "problems", problems);
 	json_object_set_new(answer, "vrrp", rows_of(lb, "vrrp"));
+	json_object_set_new(answer, "routes", rows_of(lb, "routes"));
 	json_object_set_new(answer, "services", rows_of(lb, "services"));
 	json_object_set_new(answer, "backends", rows_of(lb, "backends"));
 	json_object_set_new(answer, "hooks", rows_of(lb, "hooks"));

@@ -67,14 +67,23 @@ static const struct argument probe[] = {
 	{"pool", ARGUMENT_STRING, true}, {"backend", ARGUMENT_STRING, true}, {0}};
 
 static const struct command commands[] = {
-	{"status", none, command_status},      {"show", show, command_show},
-	{"drain", backend, command_drain},     {"undrain", backend, command_undrain},
-	{"disable", backend, command_disable}, {"enable", backend, command_enable},
-	{"weight", weight, command_weight},    {"wait", wait_for, command_wait},
-	{"plan", path, command_plan},	       {"reload", none, command_reload},
-	{"detach", none, command_detach},      {"failover", instance, command_failover},
-	{"probe", probe, command_probe},       {"explain", explain, command_explain},
+	{"status", none, command_status},
+	{"show", show, command_show},
+	{"drain", backend, command_drain},
+	{"undrain", backend, command_undrain},
+	{"disable", backend, command_disable},
+	{"enable", backend, command_enable},
+	{"weight", weight, command_weight},
+	{"wait", wait_for, command_wait},
+	{"plan", path, command_plan},
+	{"reload", none, command_reload},
+	{"detach", none, command_detach},
+	{"failover", instance, command_failover},
+	{"probe", probe, command_probe},
+	{"explain", explain, command_explain},
 	{"trace", trace, command_trace},
+	{"drain-node", none, command_drain_node},
+	{"undrain-node", none, command_undrain_node},
 };
 
 /* ---- answers ---- */

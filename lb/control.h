@@ -82,6 +82,8 @@ void hook_problems(json_t *problems, const struct lb *lb);
 /* hook_sums: of all hooks, and of all pools that heal. */
 void hook_sums(const struct lb *lb, struct message_tally *ret_hooks,
 	       struct message_tally *ret_heals);
+/* route_rows: the array of "routes", in command_node.c. New. */
+json_t *route_rows(struct lb *lb);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 
@@ -94,6 +96,8 @@ void command_undrain(struct client *client, const json_t *request);
 void command_disable(struct client *client, const json_t *request);
 void command_enable(struct client *client, const json_t *request);
 void command_weight(struct client *client, const json_t *request);
+void command_drain_node(struct client *client, const json_t *request);
+void command_undrain_node(struct client *client, const json_t *request);
 void command_wait(struct client *client, const json_t *request);
 void command_plan(struct client *client, const json_t *request);
 void command_reload(struct client *client, const json_t *request);

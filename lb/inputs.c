@@ -206,12 +206,14 @@ void inputs_health(struct lb *lb, const struct message_health *m)
 	lb_reconcile(lb, "health");
 }
 
-/* ---- what is only shown ---- */
+/* ---- what is shown, and decides who announces ---- */
 
 void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 {
 	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
 		if (strcmp(config_instance(lb->config, i)->name, m->instance) == 0) {
+			if (lb->config->announce.on && lb->instances[i].vrrp.role != m->role)
+				lb_reconcile(lb, "role");
 			lb->instances[i].vrrp = *m;
 			lb->instances[i].heard = true;
 		}

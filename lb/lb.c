@@ -16,13 +16,14 @@
 
 #include "base/channel.h"
 #include "base/log.h"
+#include "lb/announcer.h"
 #include "lb/balance.h"
 #include "lb/control.h"
 #include "lb/flows.h"
 #include "lb/inputs.h"
 #include "lb/operator.h"
 #include "lb/plane.h"
-#include "lb/prod.h"
+#include "lb/prod_again.h"
 #include "lb/reconciler.h"
 #include "lb/requests.h"
 #include "lb/suspect_watch.h"
@@ -89,6 +90,7 @@ static void candidate_message(struct lb *lb, const struct message_candidate *m, 
 
 static void stop(struct lb *lb, bool detach)
 {
+	announcer_withdraw(lb->announcer);
 	if (detach || (lb->config && lb->config->on_stop == ON_STOP_DETACH)) {
 		lb->detached = true;
 		lb_reconcile_now(lb, "stop");
@@ -141,11 +143,14 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		close(fd);
 }
 
-/* The parent was killed: everything stays as it is, for whoever comes next. */
+/* The parent was killed: everything stays as it is, for whoever comes next; but no node asks for
+ * traffic whose backends nobody watches.
+ */
 static void on_closed(void *owner)
 {
 	struct lb *lb = owner;
 
+	announcer_withdraw(lb->announcer);
 	lb->stopping = true;
 	event_base_loopbreak(lb->loop);
 }
@@ -178,6 +183,8 @@ static void on_pass(void *owner)
 
 static bool vip_is_here(const struct lb *lb, const uint8_t vip[static 16])
 {
+	if (announcer_has(lb->announcer, vip))
+		return true;
 	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
 		const struct config_instance *instance = config_instance(lb->config, i);
 
@@ -196,9 +203,12 @@ static void on_lost(void *owner, const struct tuple *flow, const struct current_
 {
 	struct lb *lb = owner;
 
-	if (lb->prod && flow->protocol == IPPROTO_TCP && service->plane.flags & SERVICE_RESET &&
-	    vip_is_here(lb, flow->dst))
-		prod_send(lb->prod, flow);
+	if (!lb->prod || flow->protocol != IPPROTO_TCP || !(service->plane.flags & SERVICE_RESET) ||
+	    !vip_is_here(lb, flow->dst))
+		return;
+	prod_send(lb->prod, flow);
+	if (announcer_has(lb->announcer, flow->dst))
+		prod_again_add(lb->prod_again, flow);
 }
 
 /* ---- life ---- */
@@ -251,10 +261,12 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
+	lb->prod_again = prod_again_new(lb->loop, lb->prod);
+	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
-	    !parts->ready_look)
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->announcer ||
+	    !lb->prod_again || !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -277,6 +289,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
+	announcer_free(lb->announcer);
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);
@@ -284,6 +297,7 @@ static void parts_free(struct lb_process_parts *parts)
 	syn_watch_free(lb->syn_watch);
 	translation_sweep_free(lb->translations);
 	flow_sweep_free(lb->sweep);
+	prod_again_free(lb->prod_again);
 	prod_free(lb->prod);
 	neighbours_free(lb->neighbours);
 	channel_free(lb->channel);

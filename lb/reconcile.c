@@ -14,6 +14,7 @@
 #include "base/channel.h"
 #include "base/log.h"
 #include "lb/advice.h"
+#include "lb/announcer.h"
 #include "lb/apply.h"
 #include "lb/balance.h"
 #include "lb/flows.h"
@@ -382,6 +383,8 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 	if (!lb->config || lb->stopping)
 		return 0;
 	balance_look(lb);
+	if (lb->detached)
+		announcer_look(lb); /* before the packets have nowhere to go */
 	in = inputs_of(lb);
 	r->holds = r->holds && r->generation == lb->generation;
 	if (r->holds)
@@ -397,6 +400,7 @@ int lb_reconcile_now(struct lb *lb, const char *why)
 		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_S});
 	else if (r->holds && !event_pending(r->retry, EV_TIMEOUT, NULL))
 		event_add(r->retry, &(struct timeval){.tv_sec = RETRY_HELD_S});
+	announcer_look(lb);
 	r->rest_ms = reconcile_rest_ms(clock_ms() - began_ms);
 	return r->error;
 }

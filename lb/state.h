@@ -19,6 +19,7 @@
 #include "base/message.h"
 #include "bpf/abi.h"
 
+struct announcer;
 struct balance;
 struct channel;
 struct clock_writer;
@@ -30,6 +31,7 @@ struct flow_sweep;
 struct neighbours;
 struct plane;
 struct prod;
+struct prod_again;
 struct reconciler;
 struct suspect_watch;
 struct request;
@@ -180,9 +182,11 @@ struct lb {
 	struct syn_watch *syn_watch;
 	struct suspect_watch *suspects;
 	struct prod *prod; /* NULL: clients of lost flows are not told */
+	struct prod_again *prod_again;
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
+	struct announcer *announcer;
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;

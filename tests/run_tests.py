@@ -88,7 +88,7 @@ def traces():
         "namespaces": lines("ip", "netns", "list"),
         "interfaces": [line.split()[0] for line in lines("ip", "-br", "link")],
         "pins": lines("find", "/sys/fs/bpf"),
-        "processes": lines("pgrep", "-x", "sluiced|sluice-.*|keepalived|dovecot|nginx|master"),
+        "processes": lines("pgrep", "-x", "sluiced|sluice-.*|keepalived|dovecot|nginx|master|bird|zebra|bgpd|bfdd"),
         "xdp": lines("/usr/sbin/bpftool", "-j", "net", "show"),
     }
 

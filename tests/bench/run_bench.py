@@ -27,6 +27,8 @@ BENCHES = {
                     ["--rounds", "3", "--seconds", "2"], ["--rounds", "7", "--seconds", "5"]),
     "tables": ("slots that a change moves, time to make a table, memory of each map",
                [], ["--rounds", "101"]),
+    "ecmp": ("connections that an event breaks, in percent; 16 nodes, 1,000 backends, 10 million flows",
+             [], ["--rounds", "21"]),
     "probes": ("CPU of a probe, beside HAProxy's checks of the same servers",
                ["--rounds", "3", "--seconds", "6"], ["--rounds", "5", "--seconds", "20"]),
     "detect": ("time until a failed server gets no new connection; interval = 2 s, fall = 3",

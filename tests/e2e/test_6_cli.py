@@ -47,6 +47,12 @@ def test_exit_codes(lab):
     assert lab.sluice("lb1", "drain", "nobody", check=False).returncode == 1
     assert lab.sluice("lb1", "drian", "mx1", check=False).returncode == 2
     assert lab.sluice("lb1", "show", check=False).returncode == 2
+    assert lab.sluice("lb1", "drain", check=False).returncode == 2
+    assert lab.sluice("lb1", "drain", "mx1", "--node", check=False).returncode == 2
+    assert lab.sluice("lb1", "undrain", "--node", "lb1", check=False).returncode == 2
+    done = lab.sluice("lb1", "drain", "--node", check=False)
+    assert done.returncode == 1 and "sluice failover" in done.stderr, done
+    assert lab.sluice("lb1", "check", "--node", "lb2").count("sluice.conf") == 1
     assert lab.sluice("lb1", "-s", "/nonexistent", "status", check=False).returncode == 3
 
 

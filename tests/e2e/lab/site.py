@@ -22,7 +22,7 @@ SLUICE = os.path.join(BUILD, "cli", "sluice")
 
 VIP, VIP6 = "10.77.0.10", "fd77::10"
 CLIENT, CLIENT6 = "10.78.0.2", "fd78::2"
-NODES = {"lb1": 2, "lb2": 3}
+NODES = {"lb1": 2, "lb2": 3, "lb3": 4}
 SECRET = "a secret of the laboratory, 32+ bytes long\n"
 
 

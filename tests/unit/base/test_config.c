@@ -93,7 +93,7 @@ static const struct {
 	{SERVICES("{ name = \"s\"; vip = \"192.0.2.10\"; port = 25; pool = \"mxx\"; }\n"),
 	 "f:5: pool \"mxx\" is not there; did you mean \"mx\"?\n"},
 	{SERVICES("{ name = \"s\"; vip = \"192.0.2.99\"; port = 25; pool = \"mx\"; }\n"),
-	 "f:5: service \"s\": vip 192.0.2.99 is in no vrrp instance; expected: one of their addresses\n"},
+	 "f:5: service \"s\": vip 192.0.2.99 is in no vrrp instance; expected: one of their addresses, or \"announce\"\n"},
 	{SERVICES(
 		 "{ name = \"s\"; vip = \"192.0.2.10\"; port = 25; pool = \"mx\"; },\n{ name = \"t\"; vip = \"192.0.2.10\"; ports = [ 25 ]; pool = \"mx\"; }\n"),
 	 "f:6: service \"t\": 192.0.2.10 port 25 is served by \"s\" already (line 5); one service is expected\n"},

@@ -25,6 +25,8 @@
 	TWO_NODES "vrrp = ( { name = \"m\"; vrid = 1; priority = 100; "                            \
 		  "addresses = [ \"192.0.2.10/24\" ]; } );\n" GOOD_POOLS GOOD_SERVICES             \
 		  "sync = {\n" inside "\n};\n"
+#define ANNOUNCE(inside)                                                                           \
+	GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = { to = \"kernel\";\n" inside "\n};\n"
 #define LINK                                                                                       \
 	"links = ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } );"
 
@@ -76,6 +78,26 @@ static const struct {
 	 "f:7: \"dead_after\" is 60ms, \"heartbeat\" 20ms; expected: 4 times as long at least\n"},
 	{SYNC("links = ( { addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } );"),
 	 "f:6: \"interface\" is missing; see sluice.conf(5)\n"},
+	{GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = {\ntable = 205; };\n",
+	 "f:4: \"to\" is not given; expected: to = \"kernel\"\n"},
+	{GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = \"bgp\";\n",
+	 "f:4: announce \"bgp\" is not known; expected: \"kernel\"\n"},
+	{GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = true;\n",
+	 "f:4: \"announce\" is no group; expected: { to = \"kernel\"; }\n"},
+	{ANNOUNCE("table = 255;"),
+	 "f:5: \"table\" is 255, which is the kernel's own; expected: one of its own, as 205, or 254 (main)\n"},
+	{ANNOUNCE("protocol = 2;"), "f:5: \"protocol\" is 2, out of range; expected: 5 to 255\n"},
+	{ANNOUNCE("when = \"some\";"),
+	 "f:5: when \"some\" is not known; expected: \"any\", \"all\"\n"},
+	{ANNOUNCE("vip = \"192.0.2.10\";"), "f:5: \"vip\" is not known here; see sluice.conf(5)\n"},
+	{GOOD_NODES
+	 "pools = ( { name = \"mx\"; port = 25; feedback = true; backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); } );\n" GOOD_SERVICES
+	 "announce = \"kernel\";\n",
+	 "f:3: service \"s\": vip is announced by every node, and pool \"mx\" has \"feedback\", by which their tables would differ; expected: no feedback\n"},
+	{GOOD_NODES
+	 "pools = ( { name = \"mx\"; port = 25; max_connections = 9; backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); } );\n" GOOD_SERVICES
+	 "announce = \"kernel\";\n",
+	 "f:3: service \"s\": vip is announced by every node, and pool \"mx\" has \"max_connections\", by which their tables would differ; expected: no limit\n"},
 	{GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES
 	 "sync = { links = ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; }; } ); };\n",
 	 "f:5: \"sync\" needs another node; \"nodes\" has 1\n"},
@@ -133,6 +155,22 @@ static void test_every_node_has_its_own_side_of_what_is_shared(void **state)
 	config_free(c);
 }
 
+static void test_announced_vips_need_no_vrrp(void **state)
+{
+	struct config *c =
+		load_good(GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = \"kernel\";\n", "lb1");
+
+	(void)state;
+	assert_int_equal(c->n_instances, 0);
+	assert_true(c->announce.on && c->announce.table == 205 && c->announce.protocol == 205);
+	assert_true(c->announce.when == ANNOUNCE_ANY && c->announce.metric == 0);
+	config_free(c);
+	c = load_good(ANNOUNCE("table = 5405; protocol = 99; metric = 7; when = \"all\";"), "lb1");
+	assert_true(c->announce.table == 5405 && c->announce.protocol == 99);
+	assert_true(c->announce.when == ANNOUNCE_ALL && c->announce.metric == 7);
+	config_free(c);
+}
+
 static void test_tracks_name_what_they_watch_and_for_whom(void **state)
 {
 	static const char text[] = GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES
@@ -164,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_each_mistake_is_told_at_its_line),
 		cmocka_unit_test(test_instance_without_options_is_as_the_rfc_has_it),
 		cmocka_unit_test(test_every_node_has_its_own_side_of_what_is_shared),
+		cmocka_unit_test(test_announced_vips_need_no_vrrp),
 		cmocka_unit_test(test_tracks_name_what_they_watch_and_for_whom),
 	};
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* command_node.c: drain --node and undrain --node: shall this node announce its VIPs? And the rows
+ * that say whether it does.
+ */
+#include <string.h>
+
+#include "lb/announcer.h"
+#include "lb/control.h"
+
+json_t *route_rows(struct lb *lb)
+{
+	static const char *const whys[] = ANNOUNCE_WHYS;
+	json_t *rows = json_array();
+	const int64_t *since_s;
+	uint32_t n;
+	const struct announce_vip *vips = announcer_vips(lb->announcer, &since_s, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		char text[INET6_ADDRSTRLEN];
+
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:s, s:I, s:s}", "vip",
+						addr_format(&vips[i].addr, text), "announced",
+						vips[i].why == ANNOUNCED ? "yes" : "no", "since",
+						(json_int_t)since_s[i], "why", whys[vips[i].why]));
+	}
+	return rows;
+}
+
+static void change(struct client *client, bool drained)
+{
+	struct lb *lb = client_lb(client);
+	int r = announcer_drain(lb, drained);
+
+	if (r < 0)
+		client_fail(client, "not changed, it could not be kept in " SLUICE_STATE_DIR ": %s",
+			    strerror(-r));
+	else if (*announcer_problem(lb->announcer))
+		client_fail(client, "kept, but not done yet: %s", announcer_problem(lb->announcer));
+	else
+		client_done(client, json_pack("{s:o}", "routes", route_rows(lb)));
+}
+
+void command_drain_node(struct client *client, const json_t *request)
+{
+	(void)request;
+	if (client_lb(client)->config->announce.on)
+		change(client, true);
+	else
+		client_fail(
+			client,
+			"this node announces nothing (\"announce\" in sluice.conf); of VRRP's addresses: sluice failover");
+}
+
+void command_undrain_node(struct client *client, const json_t *request)
+{
+	(void)request;
+	change(client, false);
+}
