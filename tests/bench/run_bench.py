@@ -35,6 +35,8 @@ BENCHES = {
                ["--tries", "3"], ["--tries", "20"]),
     "scale": ("10,000 backends probed every 2 s: their cost, when each is asked, what mass failures do",
               ["--seconds", "10"], ["--seconds", "30"]),
+    "failover": ("time without an answer when the active node goes, beside keepalived, in milliseconds",
+                 ["--tries", "3"], ["--tries", "20"]),
     "rest": ("CPU of sluiced when nothing happens, in percent of one CPU",
              ["--seconds", "6"], ["--seconds", "20"]),
 }

@@ -132,7 +132,7 @@ class Pinger:
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self.sock.settimeout(0.2)
         self.host, self.interval_s = host, interval_s
-        self.answers = []
+        self.answers, self.answered = [], set()  # when; sequence numbers
         self.sent = 0
         self.stop = threading.Event()
         self.threads = [threading.Thread(target=self._send, daemon=True),
@@ -164,6 +164,11 @@ class Pinger:
                 continue
             if packet[20] == 0 and packet[24:26] == b"\x51\xc3":
                 self.answers.append(time.monotonic())
+                self.answered.add(int.from_bytes(packet[26:28], "big"))
+
+    def lost(self):
+        """How many were never answered; good after end(), for up to 65,536 of them."""
+        return self.sent - len(self.answered)
 
     def end(self):
         """The longest gap between two answers, in milliseconds."""
