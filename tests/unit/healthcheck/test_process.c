@@ -257,11 +257,17 @@ static int forbidden_try(void)
 	return 0;
 }
 
-/* What other C libraries and processors have in the place of epoll_wait, poll and newfstatat. The
- * line of the first that is forbidden; 0 = none is.
+/* What other C libraries and processors have in the place of epoll_wait, poll and newfstatat, and
+ * what a wire sets without looking whether it could. The line of the first that is forbidden; 0 =
+ * none is.
  */
 static int permitted_try(void)
 {
+	static const int options[][2] = {{IPPROTO_TCP, TCP_NODELAY},
+					 {IPPROTO_TCP, TCP_QUICKACK},
+					 {IPPROTO_TCP, TCP_MAXSEG},
+					 {SOL_SOCKET, SO_LINGER},
+					 {SOL_SOCKET, SO_MARK}};
 	const struct timespec now = {0};
 	struct stat st;
 
@@ -271,6 +277,10 @@ static int permitted_try(void)
 		return __LINE__;
 	if (syscall(SYS_fstat, -1, &st) != -1 || errno != EBADF)
 		return __LINE__;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (setsockopt(-1, options[i][0], options[i][1], "", 1) != -1 || errno != EBADF)
+			return __LINE__;
+	}
 	return 0;
 }
 
