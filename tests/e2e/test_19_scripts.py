@@ -83,7 +83,7 @@ def test_script_that_fails_says_why_and_its_backend_alone_is_out(lab):
     before = turns(lab)
     mode(lab, "mx2", "fails")
     wait_until(lambda: is_down(lab, text="disk is full"), 20, "mx2 is down, in the script's words")
-    assert lab.out("lb1", "http", "mx2")
+    wait_until(lambda: lab.out("lb1", "http", "mx2"), 5, "nothing new goes there")
     back(lab)
     assert turns(lab) == before
 

@@ -76,7 +76,7 @@ def test_below_min_all_uses_who_fails_his_probe_and_reject_nobody(lab):
     ill(lab, "mx1", "mx2")
     wait_until(lambda: "pool http uses all backends whatever their probes say" in status(lab), 10, "all are used")
     assert lab.state("lb1", "http", "mx1") == "down"
-    assert set(clients.http_servers(lab.client, VIP, 60)) == {"mx1", "mx2", "mx3"}
+    wait_until(lambda: set(clients.http_servers(lab.client, VIP, 60)) == {"mx1", "mx2", "mx3"}, 5, "all get connections")
     configure(lab, "http", 'min_backends = 2; below_min = "reject";')
     wait_until(lambda: "pool http rejects new connections" in status(lab), 10, "new ones are rejected")
     try:
