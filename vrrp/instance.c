@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <netlink/errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "vrrp/socket.h"
+#include "vrrp/vmac.h"
 
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert);
 
@@ -64,6 +64,13 @@ static void timer_set(struct instance *i)
 					      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)});
 }
 
+static int advertise(const struct instance *i, uint8_t priority)
+{
+	if (i->config.virtual_mac && !i->config.unicast)
+		return vmac_send(i->process->packet_socket, &i->config, &i->link, priority);
+	return vrrp_socket_send(i->fd, &i->config, &i->link, priority);
+}
+
 /* In this order: the addresses are there before anybody is told, and go only after the partner was.
  */
 static void act(struct instance *i, const struct vrrp_actions *a)
@@ -72,19 +79,19 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	int add = 0, send = 0, announce = 0, drop = 0;
 
 	if (a->add_addresses)
-		add = link_add_addresses(p->netlink, i->link.ifindex, &i->config);
+		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->send && i->fd >= 0) {
-		send = vrrp_socket_send(i->fd, &i->config, &i->link, a->send_priority);
+		send = advertise(i, a->send_priority);
 		i->sent += send == 0;
 	}
 	if (a->announce)
 		announce = link_announce(p->packet_socket, &i->link, &i->config);
-	if (a->remove_addresses && i->link.ifindex)
-		drop = link_remove_addresses(p->netlink, i->link.ifindex, &i->config);
+	if (a->remove_addresses && i->link.holder)
+		drop = link_remove_addresses(p->netlink, &i->link, &i->config);
 	if (add < 0 || drop < 0)
 		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
 			add < 0 ? "added" : "removed", i->config.interface,
-			nl_geterror(add < 0 ? add : drop));
+			strerror(add < 0 ? -add : -drop));
 	if (send < 0)
 		log_debug("vrrp %s: advert not sent: error=\"%s\"", i->config.name,
 			  strerror(-send));
@@ -213,9 +220,27 @@ static void source_change(struct instance *i)
 			i->config.name, i->config.interface);
 }
 
+/* A virtual MAC needs its macvlan; said once, not every second. */
+static bool holder_make(struct instance *i)
+{
+	int r = i->config.virtual_mac ? vmac_make(i->process->netlink, &i->config, &i->link) : 0;
+
+	if (r < 0 && i->holder_error != r)
+		log_err("vrrp %s: no macvlan for the virtual MAC: interface=%s error=\"%s\"",
+			i->config.name, i->config.interface, strerror(-r));
+	if (r < 0)
+		i->reason = "there is no macvlan for the virtual MAC";
+	i->holder_error = r;
+	return r == 0;
+}
+
 static void instance_start(struct instance *i)
 {
-	int r = socket_open(i);
+	int r;
+
+	if (!holder_make(i))
+		return;
+	r = socket_open(i);
 
 	if (r < 0) {
 		log_err("vrrp %s: no socket: interface=%s error=\"%s\"", i->config.name,
@@ -224,20 +249,21 @@ static void instance_start(struct instance *i)
 	}
 	/* What a predecessor that was killed left there; a machine that starts adds its own. */
 	if (!i->resume)
-		link_remove_addresses(i->process->netlink, i->link.ifindex, &i->config);
+		link_remove_addresses(i->process->netlink, &i->link, &i->config);
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
 	i->resume = false;
 }
 
-void instance_refresh(struct instance *i)
+void instance_refresh(struct instance *i, const struct links *links)
 {
 	struct link link = i->link;
 	bool same;
 
-	if (i->resigned ||
-	    link_read(&i->config, i->process->is_virtual, i->process->owner, &link) < 0)
-		return; /* not known: as before */
-	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex)) {
+	if (i->resigned)
+		return;
+	link_read(links, &i->config, i->process->is_virtual, i->process->owner, &link);
+	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex ||
+			   link.holder != i->link.holder)) {
 		step(i, VRRP_LINK_LOST, NULL);
 		socket_close(i);
 	}
@@ -285,6 +311,9 @@ void instance_free(struct instance *i)
 	if (!i)
 		return;
 	socket_close(i);
+	/* What is active goes on without us, until we are back. */
+	if (i->config.virtual_mac && i->machine.role != VRRP_ACTIVE && !i->machine.lingering)
+		vmac_remove(i->process->netlink, &i->config, &i->link);
 	if (i->timer)
 		event_free(i->timer);
 	free(i);
@@ -293,7 +322,8 @@ void instance_free(struct instance *i)
 bool instance_same(const struct instance *i, const struct config_instance *config)
 {
 	return strcmp(i->config.interface, config->interface) == 0 &&
-	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6;
+	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6 &&
+	       i->config.virtual_mac == config->virtual_mac;
 }
 
 static bool has_vip(const struct config_instance *config, const struct config_vip *vip)
@@ -316,8 +346,7 @@ void instance_change(struct instance *i, const struct config_instance *config)
 	i->changed = memcmp(&before, config, sizeof(before)) != 0;
 	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
 		if (!has_vip(config, &before.addresses[k]))
-			link_remove_address(i->process->netlink, i->link.ifindex,
-					    &before.addresses[k]);
+			link_remove_address(i->process->netlink, &i->link, &before.addresses[k]);
 	}
 }
 

@@ -38,6 +38,7 @@ struct instance {
 	bool changed;		  /* between instance_change() and instance_changed() */
 	struct message_vrrp told; /* as the parent knows it */
 	uint64_t sent, received, bad[VRRP_VERDICT_COUNT];
+	int holder_error;    /* that kept it from starting */
 	uint32_t bad_logged; /* a bit for each kind that was logged */
 	uint8_t partner_priority;
 	struct addr partner;
@@ -50,7 +51,7 @@ struct instance {
 struct instance *instance_new(struct vrrp_process *process, const struct config_instance *config);
 void instance_free(struct instance *i);
 /* instance_refresh: see above. */
-void instance_refresh(struct instance *i);
+void instance_refresh(struct instance *i, const struct links *links);
 /* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
 void instance_event(struct instance *i, enum vrrp_event event);
 /* instance_change, instance_changed: a reload changed what can change without a new start:

@@ -13,27 +13,36 @@ struct nl_sock;
 
 struct link {
 	int ifindex; /* 0 = not there */
-	bool up;     /* administratively, and with a carrier */
-	uint8_t mac[6];
+	int holder; /* that has the virtual addresses: the interface, or a macvlan of it (vmac.h) */
+	bool up;    /* administratively, and with a carrier */
+	bool forwards_ipv6;
+	uint8_t mac[6];	     /* of the virtual addresses */
 	struct addr primary; /* the source of adverts; unspecified = none yet */
 };
+
+/* links_read: what the kernel says of all interfaces, for a round of link_read(); NULL: it says
+ * nothing. */
+struct links *links_read(void);
+void links_free(struct links *links);
 
 /* Is the address a virtual one, of any instance? Those are never the source of adverts. */
 typedef bool is_virtual_fn(void *owner, const struct addr *addr);
 
 /* link_read: the interface of the instance as it is now. The source of adverts stays the one that
- * *link has as long as the interface has it. 0, or -errno: then *link is as it was.
+ * *link has as long as the interface has it.
  */
-int link_read(const struct config_instance *config, is_virtual_fn *is_virtual, void *owner,
-	      struct link *link);
+void link_read(const struct links *links, const struct config_instance *config,
+	       is_virtual_fn *is_virtual, void *owner, struct link *link);
 
 /* link_add_addresses, link_remove_addresses: those of the instance. What is there (or gone) already
- * is fine. 0, or the last -errno-like error of those that failed; the rest is done all the same.
+ * is fine. 0, or the last -errno of those that failed; the rest is done all the same.
  */
-int link_add_addresses(struct nl_sock *netlink, int ifindex, const struct config_instance *config);
-int link_remove_addresses(struct nl_sock *netlink, int ifindex,
+int link_add_addresses(struct nl_sock *netlink, const struct link *link,
+		       const struct config_instance *config);
+int link_remove_addresses(struct nl_sock *netlink, const struct link *link,
 			  const struct config_instance *config);
-int link_remove_address(struct nl_sock *netlink, int ifindex, const struct config_vip *vip);
+int link_remove_address(struct nl_sock *netlink, const struct link *link,
+			const struct config_vip *vip);
 
 enum { ANNOUNCE_BYTES = 96 };
 
@@ -44,7 +53,8 @@ size_t announce_arp(const uint8_t mac[static 6], const struct addr *vip,
 size_t announce_na(const uint8_t mac[static 6], const struct addr *vip, bool router,
 		   uint8_t ret_frame[static ANNOUNCE_BYTES]);
 
-/* link_announce: send them for every address; packet_socket is an AF_PACKET one. 0 or -errno. */
+/* link_announce: send them for every address, in one system call; packet_socket is an AF_PACKET
+ * one. 0 or -errno. */
 int link_announce(int packet_socket, const struct link *link, const struct config_instance *config);
 
 #endif

@@ -61,8 +61,11 @@ static bool is_virtual(void *owner, const struct addr *addr)
 
 static void refresh_all(struct vrrp *v)
 {
-	for (uint32_t i = 0; i < v->n_instances; i++)
-		instance_refresh(v->instances[i]);
+	struct links *links = links_read();
+
+	for (uint32_t i = 0; links && i < v->n_instances; i++)
+		instance_refresh(v->instances[i], links);
+	links_free(links); /* NULL: not known, as before */
 }
 
 /* ---- the end ---- */
@@ -171,17 +174,20 @@ static void config_message(struct vrrp *v, int fd)
 static void on_settled(evutil_socket_t fd, short what, void *arg)
 {
 	struct vrrp *v = arg;
+	struct links *links = links_read();
 
 	(void)fd;
 	(void)what;
-	for (uint32_t i = 0; i < v->n_instances; i++) {
+	for (uint32_t i = 0; links && i < v->n_instances; i++) {
 		struct instance *in = v->instances[i];
 
 		if (in->fd >= 0)
 			continue;
-		if (link_read(&in->config, is_virtual, v, &in->link) == 0 && in->link.ifindex)
-			link_remove_addresses(v->process.netlink, in->link.ifindex, &in->config);
+		link_read(links, &in->config, is_virtual, v, &in->link);
+		if (in->link.holder)
+			link_remove_addresses(v->process.netlink, &in->link, &in->config);
 	}
+	links_free(links);
 }
 
 /* ---- messages ---- */
@@ -197,6 +203,7 @@ static void failover(struct vrrp *v, const struct message_failover *m)
 static void resume(struct vrrp *v, const struct message_vrrp *m)
 {
 	struct instance *i = find(v, m->instance);
+	struct links *links;
 
 	if (!i || i->fd >= 0 || v->process.ready)
 		return;
@@ -204,7 +211,9 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
-	instance_refresh(i);
+	if ((links = links_read()))
+		instance_refresh(i, links);
+	links_free(links);
 }
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
