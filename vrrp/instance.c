@@ -40,13 +40,22 @@ void instance_tell(struct instance *i, bool always)
 	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
 }
 
-static void log_change(const struct instance *i, enum vrrp_role before)
+static void log_change(const struct instance *i)
 {
 	static const char *const names[] = VRRP_ROLE_NAMES;
 
 	log_notice("vrrp %s %s: was=%s vrid=%u interface=%s priority=%u reason=\"%s\"",
-		   i->config.name, names[i->machine.role], names[before], i->config.vrid,
+		   i->config.name, names[i->machine.role], names[i->was], i->config.vrid,
 		   i->config.interface, i->config.priority, i->reason);
+}
+
+void instance_flush(struct instance *i)
+{
+	if (!i->untold)
+		return;
+	i->untold = false;
+	log_change(i);
+	instance_tell(i, true);
 }
 
 /* ---- actions ---- */
@@ -71,14 +80,13 @@ static int advertise(const struct instance *i, uint8_t priority)
 	return vrrp_socket_send(i->fd, &i->config, &i->link, priority);
 }
 
-/* In this order: the addresses are there before anybody is told, and go only after the partner was.
- */
+/* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
 static void act(struct instance *i, const struct vrrp_actions *a)
 {
 	struct vrrp_process *p = i->process;
 	int add = 0, send = 0, announce = 0, drop = 0;
 
-	if (a->add_addresses)
+	if (a->add_addresses && !a->urgent)
 		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->send && i->fd >= 0) {
 		send = advertise(i, a->send_priority);
@@ -86,6 +94,8 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	}
 	if (a->announce)
 		announce = link_announce(p->packet_socket, &i->link, &i->config);
+	if (a->add_addresses && a->urgent)
+		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->remove_addresses && i->link.holder)
 		drop = link_remove_addresses(p->netlink, &i->link, &i->config);
 	if (add < 0 || drop < 0)
@@ -105,6 +115,7 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	enum vrrp_role before = i->machine.role;
 	struct vrrp_actions a;
 
+	instance_flush(i);
 	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
 	act(i, &a);
 	timer_set(i);
@@ -113,8 +124,9 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	i->reason = a.reason;
 	i->since_s = time(NULL);
 	i->transitions++;
-	log_change(i, before);
-	instance_tell(i, true);
+	i->was = before;
+	i->untold = true;
+	event_active(i->process->after, 0, 0);
 }
 
 /* ---- events ---- */
@@ -194,7 +206,8 @@ static int socket_open(struct instance *i)
 		return fd;
 	i->fd = fd;
 	i->readable = event_new(i->process->loop, fd, EV_READ | EV_PERSIST, on_readable, i);
-	if (!i->readable || event_add(i->readable, NULL) < 0) {
+	if (!i->readable || event_priority_set(i->readable, PRIORITY_FIRST) < 0 ||
+	    event_add(i->readable, NULL) < 0) {
 		socket_close(i);
 		return -ENOMEM;
 	}
@@ -299,7 +312,7 @@ struct instance *instance_new(struct vrrp_process *process, const struct config_
 	i->since_s = time(NULL);
 	settings_take(i);
 	i->timer = event_new(process->loop, -1, 0, on_timer, i);
-	if (!i->timer) {
+	if (!i->timer || event_priority_set(i->timer, PRIORITY_FIRST) < 0) {
 		instance_free(i);
 		return NULL;
 	}
@@ -310,6 +323,7 @@ void instance_free(struct instance *i)
 {
 	if (!i)
 		return;
+	instance_flush(i);
 	socket_close(i);
 	/* What is active goes on without us, until we are back. */
 	if (i->config.virtual_mac && i->machine.role != VRRP_ACTIVE && !i->machine.lingering)

@@ -3,7 +3,8 @@
  *
  * instance_refresh() looks at the interface and starts or stops the machine by what it finds: at
  * the start, at each netlink event and once a second. Everything else is an event for the machine,
- * whose actions are done at once; logging and messages come after them.
+ * whose actions are done at once. Logging and messages wait until no instance has anything to do: a
+ * log that is slow must not delay the next one's adverts.
  */
 #ifndef SLUICE_VRRP_INSTANCE_H
 #define SLUICE_VRRP_INSTANCE_H
@@ -15,9 +16,13 @@
 struct event;
 struct event_base;
 
+/* Of events: timers, adverts and links; everything else (libevent's default); what can wait. */
+enum { PRIORITY_FIRST, PRIORITY_DEFAULT, PRIORITY_LAST, PRIORITY_COUNT };
+
 /* What the instances share: the process's. */
 struct vrrp_process {
 	struct event_base *loop;
+	struct event *after; /* PRIORITY_LAST: instance_flush() of all */
 	struct channel *parent;
 	struct nl_sock *netlink;
 	int packet_socket;
@@ -33,6 +38,8 @@ struct instance {
 	struct link link;
 	int fd; /* -1 = none */
 	struct event *readable, *timer;
+	bool untold;		  /* the last change is neither logged nor told */
+	enum vrrp_role was;	  /* before it */
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
 	bool changed;		  /* between instance_change() and instance_changed() */
@@ -62,6 +69,8 @@ void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
+/* instance_flush: log and tell the last change of role, if that is not done yet. */
+void instance_flush(struct instance *i);
 /* instance_same: may config take the place of the instance's own without a new start? */
 bool instance_same(const struct instance *i, const struct config_instance *config);
 

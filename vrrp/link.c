@@ -110,9 +110,10 @@ void link_read(const struct links *links, const struct config_instance *config,
 			continue;
 		if (i->ifa_addr->sa_family == AF_PACKET)
 			link_fill(i, &now);
-		else if (source_of(config, i->ifa_addr, &addr) && !is_virtual(owner, &addr) &&
+		else if (source_of(config, i->ifa_addr, &addr) &&
 			 (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
-			  memcmp(&addr, &link->primary, sizeof(addr)) == 0))
+			  memcmp(&addr, &link->primary, sizeof(addr)) == 0) &&
+			 !is_virtual(owner, &addr))
 			now.primary = addr;
 	}
 	if (config->virtual_mac && now.ifindex)

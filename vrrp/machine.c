@@ -38,6 +38,7 @@ static void become_active(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_a
 	m->better_since_ms = 0;
 	m->announces = 1;
 	m->announce_ms = now_ms + 1000;
+	m->resigned = false;
 	a->add_addresses = true;
 	advertise(m, now_ms, m->priority, a);
 	a->announce = true;
@@ -107,7 +108,8 @@ static bool may_preempt(struct vrrp_machine *m, uint64_t now_ms)
 static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *advert,
 			     uint64_t now_ms, struct vrrp_actions *a)
 {
-	if (advert->priority == 0) {
+	m->resigned = advert->priority == 0;
+	if (m->resigned) {
 		m->timer_ms = now_ms + skew_ms(m);
 		return;
 	}
@@ -152,6 +154,7 @@ static void timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *
 		return;
 	switch (m->role) {
 	case VRRP_BACKUP:
+		a->urgent = !m->resigned && !m->better_since_ms;
 		become_active(m, now_ms, a,
 			      m->better_since_ms ? "preempts a worse node"
 						 : "the active node is not heard");

@@ -8,6 +8,9 @@
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
  *   priorities, as long as it hears it.
+ * - When the active node is dead, each packet that still goes there is lost, and our data plane
+ *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
+ * When it is alive (it resigned, or is preempted), it answers until then: the addresses come first.
  * - preempt_delay: how long a better node that came up waits before it preempts.
  * - An active node repeats its gratuitous ARPs after 1 s and 5 s, and when it learns that another
  *   one was active beside it.
@@ -29,6 +32,7 @@ struct vrrp_machine {
 	enum vrrp_role role;
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
+	bool resigned;		  /* the active node said that it leaves: it still answers */
 	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
 	uint64_t announce_ms;	  /* when to announce again; 0 = never */
 	uint8_t announces;	  /* done so far */
@@ -51,6 +55,7 @@ struct vrrp_actions {
 	bool send;
 	uint8_t send_priority;
 	bool announce;
+	bool urgent; /* nobody answers for the addresses: they are added last */
 	bool remove_addresses;
 	const char *reason; /* of a change of role; NULL = none changed */
 };

@@ -264,6 +264,16 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 }
 
+static void on_after(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_flush(v->instances[i]);
+}
+
 /* Something about some interface changed: look at ours. What exactly is not worth parsing. */
 static void on_netlink(evutil_socket_t fd, short what, void *arg)
 {
@@ -324,6 +334,10 @@ static struct event_base *loop_new(void)
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	loop = event_base_new_with_config(config);
 	event_config_free(config);
+	if (loop && event_base_priority_init(loop, PRIORITY_COUNT) < 0) {
+		event_base_free(loop);
+		loop = NULL;
+	}
 	return loop;
 }
 
@@ -342,8 +356,12 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 				     EV_READ | EV_PERSIST, on_netlink, v);
 	v->second = event_new(v->process.loop, -1, 0, on_second, v);
 	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
-	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle)
+	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
+	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle ||
+	    !v->process.after)
 		return -ENOMEM;
+	event_priority_set(v->netlink_event, PRIORITY_FIRST);
+	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 	return 0;
@@ -360,6 +378,8 @@ static void vrrp_fini(struct vrrp *v)
 		event_free(v->second);
 	if (v->settle)
 		event_free(v->settle);
+	if (v->process.after)
+		event_free(v->process.after);
 	nl_socket_free(v->events);
 	nl_socket_free(v->process.netlink);
 	if (v->process.packet_socket >= 0)

@@ -204,7 +204,8 @@ def test_interface_of_somebody_else_is_left_alone(lab):
     lab.lb2.run(f"ip link add sl4.51.{index} type bridge")
     lab.sluice_start("lb2")
     wait_until(lambda: lab.roles("lb2") == {"v4": "init", "v6": "backup"}, 20, "v4 does not run")
-    assert "no macvlan for the virtual MAC" in lab.sluice("lb2", "status", check=False).stdout
+    wait_until(lambda: "no macvlan for the virtual MAC" in lab.sluice("lb2", "status", check=False).stdout, 5,
+               "and it is told why")
     assert "bridge" in lab.lb2.run(f"ip -d link show sl4.51.{index}")
     lab.lb2.run(f"ip link del sl4.51.{index}")
     wait_until(lambda: lab.roles("lb2") == {"v4": "backup", "v6": "backup"}, 10, "now it does")

@@ -64,6 +64,40 @@ static void test_backup_takes_over_after_the_down_interval_and_not_before(void *
 	assert_int_equal(vrrp_due_ms(&m), 5610);
 }
 
+/* Who still answers must not lose the traffic before the addresses are there. */
+static void test_addresses_come_last_only_when_nobody_answers_for_them(void **state)
+{
+	static const struct {
+		uint8_t priority, last; /* of the active node; its last advert */
+		bool urgent;
+	} rows[] = {{200, 200, true}, {200, 0, false}, {50, 50, false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vrrp_machine m = machine(100);
+		struct vrrp_actions a;
+
+		step(&m, VRRP_STARTUP, 1000);
+		hear(&m, rows[i].priority, "192.0.2.2", 1500);
+		hear(&m, rows[i].last, "192.0.2.2", 2000);
+		a = step(&m, VRRP_TIMER, vrrp_due_ms(&m));
+		assert_int_equal(m.role, VRRP_ACTIVE);
+		assert_true(a.add_addresses && a.announce);
+		assert_int_equal(a.urgent, rows[i].urgent);
+	}
+}
+
+static void test_node_that_resigned_and_died_later_is_dead(void **state)
+{
+	struct vrrp_machine m = machine(100);
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 1000);
+	hear(&m, 0, "192.0.2.2", 1500);
+	hear(&m, 200, "192.0.2.2", 1600);
+	assert_true(step(&m, VRRP_TIMER, vrrp_due_ms(&m)).urgent);
+}
+
 static void test_backup_adopts_the_interval_of_the_active_node(void **state)
 {
 	struct vrrp_machine m = machine(100);
@@ -331,6 +365,8 @@ static void test_two_nodes_agree_on_one_active_over_a_bad_wire(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_addresses_come_last_only_when_nobody_answers_for_them),
+		cmocka_unit_test(test_node_that_resigned_and_died_later_is_dead),
 		cmocka_unit_test(test_backup_takes_over_after_the_down_interval_and_not_before),
 		cmocka_unit_test(test_backup_adopts_the_interval_of_the_active_node),
 		cmocka_unit_test(test_priority_zero_shortens_the_wait_to_the_skew),
