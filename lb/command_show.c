@@ -243,6 +243,16 @@ static json_t *services(struct lb *lb)
 
 /* ---- vrrp, counters, configuration ---- */
 
+static void set_virtual_mac(json_t *row, const struct config_instance *config)
+{
+	char text[18] = "";
+
+	if (config->virtual_mac)
+		snprintf(text, sizeof(text), "00:00:5e:00:%02x:%02x", config->ipv6 ? 2 : 1,
+			 config->vrid);
+	set_text(row, "virtual_mac", text);
+}
+
 static json_t *vrrp(struct lb *lb)
 {
 	json_t *rows = json_array();
@@ -255,6 +265,7 @@ static json_t *vrrp(struct lb *lb)
 		set_text(row, "instance", config->name);
 		set(row, "vrid", I(config->vrid));
 		set_text(row, "interface", config->interface);
+		set_virtual_mac(row, config);
 		set_text(row, "role", role_names[m->role <= VRRP_ACTIVE ? m->role : 0]);
 		set(row, "priority", I(config->priority));
 		set(row, "since", I(m->since_s));

@@ -97,6 +97,7 @@ def test_active_node_alone_has_the_addresses_and_their_mac(lab):
     assert len(macvlans(lab, "lb1")) == 2 and all(macvlans(lab, "lb1").values())
     assert len(macvlans(lab, "lb2")) == 2 and not any(macvlans(lab, "lb2").values())
     assert holds(lab, "lb1") == list(MACS) and holds(lab, "lb2") == []
+    assert [row["virtual_mac"] for row in lab.show("lb2", "vrrp")] == list(MACS.values())
     for vip, mac in MACS.items():
         lab.router.run(f"ip neigh flush {vip}")
         ping(lab, vip)
