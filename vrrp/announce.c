@@ -90,7 +90,8 @@ static bool forwards_ipv6(void)
 	return c != '0';
 }
 
-int link_announce(int packet_socket, const struct link *link, const struct config_instance *config)
+int link_announce(int packet_socket, const struct link *link, const struct config_instance *config,
+		  uint32_t from, uint32_t to_before)
 {
 	struct sockaddr_ll to = {
 		.sll_family = AF_PACKET, .sll_ifindex = link->ifindex, .sll_halen = 6};
@@ -98,7 +99,7 @@ int link_announce(int packet_socket, const struct link *link, const struct confi
 	uint8_t frame[ANNOUNCE_BYTES];
 	int r = 0;
 
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
+	for (uint32_t i = from; i < to_before; i++) {
 		const struct addr *vip = &config->addresses[i].addr;
 		size_t n = config->ipv6 ? announce_na(link->mac, vip, router, frame)
 					: announce_arp(link->mac, vip, frame);

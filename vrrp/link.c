@@ -13,36 +13,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* May this address be the source of the instance's adverts (RFC 9568 5.1.1.1, 5.1.2.1)? */
-static bool source_of(const struct config_instance *config, const struct sockaddr *sa,
-		      struct addr *ret)
+static bool addr_of(const struct sockaddr *sa, struct addr *ret)
 {
 	struct addr addr = {.in6.s6_addr = {[10] = 0xff, [11] = 0xff}};
 
-	if (sa->sa_family == AF_INET && !config->ipv6) {
+	if (sa->sa_family == AF_INET)
 		memcpy(addr.in6.s6_addr + 12, &((const struct sockaddr_in *)sa)->sin_addr, 4);
-	} else if (sa->sa_family == AF_INET6 && config->ipv6) {
+	else if (sa->sa_family == AF_INET6)
 		addr.in6 = ((const struct sockaddr_in6 *)sa)->sin6_addr;
-		if (!IN6_IS_ADDR_LINKLOCAL(&addr.in6))
-			return false;
-	} else {
+	else
 		return false;
-	}
 	*ret = addr;
 	return true;
 }
 
-int link_read(const struct config_instance *config, is_virtual_fn *is_virtual, void *owner,
-	      struct link *link)
+/* May this address be the source of the instance's adverts (RFC 9568 5.1.1.1, 5.1.2.1)? */
+static bool source_of(const struct config_instance *config, const struct sockaddr *sa,
+		      struct addr *ret)
 {
-	struct link now = {0};
+	if ((sa->sa_family == AF_INET6) != config->ipv6 || !addr_of(sa, ret))
+		return false;
+	if (config->unicast)
+		return memcmp(ret, &config->source, sizeof(*ret)) == 0;
+	return !config->ipv6 || IN6_IS_ADDR_LINKLOCAL(&ret->in6);
+}
+
+struct ifaddrs *link_snapshot(is_virtual_fn *is_virtual, void *owner)
+{
 	struct ifaddrs *all = NULL;
 	struct addr addr;
 
 	if (getifaddrs(&all) < 0)
-		return -errno;
+		return NULL;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		if (i->ifa_addr && addr_of(i->ifa_addr, &addr) && is_virtual(owner, &addr))
+			i->ifa_addr = NULL; /* freed as a whole all the same */
+	}
+	return all;
+}
+
+void link_read(const struct ifaddrs *all, const struct config_instance *config, struct link *link)
+{
+	struct link now = {0};
+	struct addr addr;
+
 	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
-		if (strcmp(i->ifa_name, config->interface) != 0 || !i->ifa_addr)
+		if (!i->ifa_addr || strcmp(i->ifa_name, config->interface) != 0)
 			continue;
 		if (i->ifa_addr->sa_family == AF_PACKET) {
 			const struct sockaddr_ll *ll = (const struct sockaddr_ll *)i->ifa_addr;
@@ -50,15 +66,13 @@ int link_read(const struct config_instance *config, is_virtual_fn *is_virtual, v
 			now.ifindex = ll->sll_ifindex;
 			memcpy(now.mac, ll->sll_addr, sizeof(now.mac));
 			now.up = (i->ifa_flags & IFF_UP) && (i->ifa_flags & IFF_RUNNING);
-		} else if (source_of(config, i->ifa_addr, &addr) && !is_virtual(owner, &addr) &&
+		} else if (source_of(config, i->ifa_addr, &addr) &&
 			   (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
 			    memcmp(&addr, &link->primary, sizeof(addr)) == 0)) {
 			now.primary = addr;
 		}
 	}
-	freeifaddrs(all);
 	*link = now;
-	return 0;
 }
 
 /* ---- addresses ---- */
