@@ -75,17 +75,18 @@ size_t announce_na(const uint8_t mac[static 6], const struct addr *vip, bool rou
 	return (size_t)(at - frame);
 }
 
-int link_announce(int packet_socket, const struct link *link, const struct config_instance *config)
+int link_announce(int packet_socket, const struct link *link, const struct config_instance *config,
+		  uint32_t from, uint32_t to_before)
 {
 	struct sockaddr_ll to = {
 		.sll_family = AF_PACKET, .sll_ifindex = link->ifindex, .sll_halen = 6};
 	uint8_t frames[CONFIG_ADDRESSES][ANNOUNCE_BYTES];
 	struct iovec iov[CONFIG_ADDRESSES];
 	struct mmsghdr messages[CONFIG_ADDRESSES];
-	uint32_t n = 0;
+	uint32_t n = from;
 	int r = 0;
 
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
+	for (uint32_t i = from; i < to_before; i++) {
 		const struct addr *vip = &config->addresses[i].addr;
 
 		iov[i].iov_base = frames[i];
@@ -97,10 +98,9 @@ int link_announce(int packet_socket, const struct link *link, const struct confi
 						      .msg_iov = &iov[i],
 						      .msg_iovlen = 1};
 	}
-	memcpy(to.sll_addr, frames[0], 6);
-	while (n < config->n_addresses) {
-		int sent = sendmmsg(packet_socket, messages + n, config->n_addresses - n,
-				    MSG_DONTWAIT);
+	memcpy(to.sll_addr, frames[from], 6);
+	while (n < to_before) {
+		int sent = sendmmsg(packet_socket, messages + n, to_before - n, MSG_DONTWAIT);
 
 		r = sent < 0 ? -errno : r;
 		n += sent < 0 ? 1 : (uint32_t)sent;

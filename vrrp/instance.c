@@ -28,10 +28,14 @@ void instance_tell(struct instance *i, bool always)
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,
-				 .adverts_received = i->received};
+				 .adverts_received = i->received,
+				 .splits = i->machine.splits,
+				 .split = vrrp_is_split(&i->machine, clock_ms()),
+				 .split_ms = vrrp_split_ms(&i->machine)};
 
+	memcpy(m.bad, i->bad, sizeof(m.bad));
 	for (int v = VRRP_GOOD + 1; v < VRRP_VERDICT_COUNT; v++)
-		m.adverts_bad += i->bad[v];
+		m.adverts_bad += v == VRRP_ADDRESSES_DIFFER ? 0 : i->bad[v];
 	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
 	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
 	if (!always && memcmp(&m, &i->told, sizeof(m)) == 0)
@@ -80,6 +84,29 @@ static int advertise(const struct instance *i, uint8_t priority)
 	return vrrp_socket_send(i->fd, &i->config, &i->link, priority);
 }
 
+/* The next address that is to be announced, and later the others; or all at once. */
+static int announce_next(struct instance *i)
+{
+	const uint32_t pace_us = i->config.garp.pace_us, n = i->config.n_addresses;
+	uint32_t from = i->announced;
+
+	i->announced = pace_us ? from + 1 : n;
+	if (i->announced < n)
+		event_add(i->paced, &(struct timeval){.tv_sec = pace_us / 1000000,
+						      .tv_usec = pace_us % 1000000});
+	return link_announce(i->process->packet_socket, &i->link, &i->config, from, i->announced);
+}
+
+static void on_paced(evutil_socket_t fd, short what, void *arg)
+{
+	struct instance *i = arg;
+
+	(void)fd;
+	(void)what;
+	if (i->machine.role == VRRP_ACTIVE && i->announced < i->config.n_addresses)
+		announce_next(i);
+}
+
 /* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
 static void act(struct instance *i, const struct vrrp_actions *a)
 {
@@ -92,8 +119,10 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 		send = advertise(i, a->send_priority);
 		i->sent += send == 0;
 	}
-	if (a->announce)
-		announce = link_announce(p->packet_socket, &i->link, &i->config);
+	if (a->announce) {
+		i->announced = 0;
+		announce = announce_next(i);
+	}
 	if (a->add_addresses && a->urgent)
 		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->remove_addresses && i->link.holder)
@@ -114,11 +143,17 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 {
 	enum vrrp_role before = i->machine.role;
 	struct vrrp_actions a;
+	char text[INET6_ADDRSTRLEN];
 
 	instance_flush(i);
 	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
 	act(i, &a);
 	timer_set(i);
+	if (a.split)
+		log_warning(
+			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
+			i->config.name, addr_format(&advert->src, text), advert->priority,
+			i->machine.priority);
 	if (!a.reason)
 		return;
 	i->reason = a.reason;
@@ -139,7 +174,8 @@ static void bad_note(struct instance *i, enum vrrp_verdict verdict, const struct
 	if (i->bad_logged & 1U << verdict)
 		return; /* once a kind: a flood must not fill the log */
 	i->bad_logged |= 1U << verdict;
-	log_warning("vrrp %s: packet ignored: from=%s why=\"%s\"", i->config.name,
+	log_warning("vrrp %s: packet %s: from=%s why=\"%s\"", i->config.name,
+		    verdict == VRRP_ADDRESSES_DIFFER ? "is odd" : "ignored",
 		    addr_format(&a->src, text), vrrp_verdict_text(verdict));
 }
 
@@ -151,7 +187,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int turn = 0; turn < 32; turn++) {
-		int r = vrrp_socket_receive(fd, i->config.ipv6, i->config.vrid, &advert, &verdict);
+		int r = vrrp_socket_receive(fd, &i->config, &advert, &verdict);
 
 		if (r == -ENOMSG)
 			continue;
@@ -159,10 +195,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		if (memcmp(&advert.src, &i->link.primary, sizeof(advert.src)) == 0)
 			continue; /* our own, come back */
-		if (verdict != VRRP_GOOD) {
+		if (verdict != VRRP_GOOD)
 			bad_note(i, verdict, &advert);
+		if (verdict != VRRP_GOOD && verdict != VRRP_ADDRESSES_DIFFER)
 			continue;
-		}
 		i->received++;
 		i->partner = advert.src;
 		i->partner_priority = advert.priority;
@@ -267,14 +303,15 @@ static void instance_start(struct instance *i)
 	i->resume = false;
 }
 
-void instance_refresh(struct instance *i, const struct links *links)
+void instance_refresh(struct instance *i)
 {
 	struct link link = i->link;
 	bool same;
 
-	if (i->resigned)
-		return;
-	link_read(links, &i->config, i->process->is_virtual, i->process->owner, &link);
+	if (i->resigned || !i->process->interfaces)
+		return; /* not known: as before */
+	link_read(i->process->interfaces, &i->config, &link);
+	link.forwards_ipv6 = i->process->forwards_ipv6;
 	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex ||
 			   link.holder != i->link.holder)) {
 		step(i, VRRP_LINK_LOST, NULL);
@@ -295,6 +332,8 @@ static void settings_take(struct instance *i)
 {
 	i->machine.priority = i->config.priority;
 	i->machine.advert_cs = i->config.advert_cs;
+	i->machine.version = i->config.version;
+	i->machine.garp = i->config.garp;
 	i->machine.preempt = i->config.preempt;
 	i->machine.preempt_delay_ms = i->config.preempt_delay_ms;
 }
@@ -312,7 +351,8 @@ struct instance *instance_new(struct vrrp_process *process, const struct config_
 	i->since_s = time(NULL);
 	settings_take(i);
 	i->timer = event_new(process->loop, -1, 0, on_timer, i);
-	if (!i->timer || event_priority_set(i->timer, PRIORITY_FIRST) < 0) {
+	i->paced = event_new(process->loop, -1, 0, on_paced, i);
+	if (!i->timer || !i->paced || event_priority_set(i->timer, PRIORITY_FIRST) < 0) {
 		instance_free(i);
 		return NULL;
 	}
@@ -330,6 +370,8 @@ void instance_free(struct instance *i)
 		vmac_remove(i->process->netlink, &i->config, &i->link);
 	if (i->timer)
 		event_free(i->timer);
+	if (i->paced)
+		event_free(i->paced);
 	free(i);
 }
 
@@ -337,7 +379,8 @@ bool instance_same(const struct instance *i, const struct config_instance *confi
 {
 	return strcmp(i->config.interface, config->interface) == 0 &&
 	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6 &&
-	       i->config.virtual_mac == config->virtual_mac;
+	       i->config.virtual_mac == config->virtual_mac &&
+	       i->config.version == config->version && i->config.unicast == config->unicast;
 }
 
 static bool has_vip(const struct config_instance *config, const struct config_vip *vip)

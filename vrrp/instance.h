@@ -26,9 +26,9 @@ struct vrrp_process {
 	struct channel *parent;
 	struct nl_sock *netlink;
 	int packet_socket;
-	bool ready;		   /* lb said so: machines may start */
-	is_virtual_fn *is_virtual; /* an address of any instance */
-	void *owner;
+	bool ready;			  /* lb said so: machines may start */
+	const struct ifaddrs *interfaces; /* as last read, for all; NULL = not known */
+	bool forwards_ipv6;		  /* likewise */
 };
 
 struct instance {
@@ -40,6 +40,8 @@ struct instance {
 	struct event *readable, *timer;
 	bool untold;		  /* the last change is neither logged nor told */
 	enum vrrp_role was;	  /* before it */
+	struct event *paced;	  /* the next frame of an announcement */
+	uint32_t announced;	  /* addresses that were, of n_addresses */
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
 	bool changed;		  /* between instance_change() and instance_changed() */
@@ -57,8 +59,8 @@ struct instance {
 /* instance_new: not started yet; NULL when out of memory. */
 struct instance *instance_new(struct vrrp_process *process, const struct config_instance *config);
 void instance_free(struct instance *i);
-/* instance_refresh: see above. */
-void instance_refresh(struct instance *i, const struct links *links);
+/* instance_refresh: see above; by what process->interfaces has. */
+void instance_refresh(struct instance *i);
 /* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
 void instance_event(struct instance *i, enum vrrp_event event);
 /* instance_change, instance_changed: a reload changed what can change without a new start:

@@ -12,33 +12,46 @@
 
 #include "vrrp/vmac.h"
 
-/* May this address be the source of the instance's adverts (RFC 9568 5.1.1.1, 5.1.2.1)? */
-static bool source_of(const struct config_instance *config, const struct sockaddr *sa,
-		      struct addr *ret)
+static bool addr_of(const struct sockaddr *sa, struct addr *ret)
 {
 	struct addr addr = {.in6.s6_addr = {[10] = 0xff, [11] = 0xff}};
 
-	if (sa->sa_family == AF_INET && !config->ipv6) {
+	if (sa->sa_family == AF_INET)
 		memcpy(addr.in6.s6_addr + 12, &((const struct sockaddr_in *)sa)->sin_addr, 4);
-	} else if (sa->sa_family == AF_INET6 && config->ipv6) {
+	else if (sa->sa_family == AF_INET6)
 		addr.in6 = ((const struct sockaddr_in6 *)sa)->sin6_addr;
-		if (!IN6_IS_ADDR_LINKLOCAL(&addr.in6))
-			return false;
-	} else {
+	else
 		return false;
-	}
 	*ret = addr;
 	return true;
 }
 
-/* ---- all interfaces, read once for all instances ---- */
+/* May this address be the source of the instance's adverts (RFC 9568 5.1.1.1, 5.1.2.1)? */
+static bool source_of(const struct config_instance *config, const struct sockaddr *sa,
+		      struct addr *ret)
+{
+	if ((sa->sa_family == AF_INET6) != config->ipv6 || !addr_of(sa, ret))
+		return false;
+	if (config->unicast)
+		return memcmp(ret, &config->source, sizeof(*ret)) == 0;
+	return !config->ipv6 || IN6_IS_ADDR_LINKLOCAL(&ret->in6);
+}
 
-struct links {
-	struct ifaddrs *all;
-	bool forwards_ipv6;
-};
+struct ifaddrs *link_snapshot(is_virtual_fn *is_virtual, void *owner)
+{
+	struct ifaddrs *all = NULL;
+	struct addr addr;
 
-static bool forwards_ipv6(void)
+	if (getifaddrs(&all) < 0)
+		return NULL;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		if (i->ifa_addr && addr_of(i->ifa_addr, &addr) && is_virtual(owner, &addr))
+			i->ifa_addr = NULL; /* freed as a whole all the same */
+	}
+	return all;
+}
+
+bool link_forwards_ipv6(void)
 {
 	char c = '0';
 	int fd = open("/proc/sys/net/ipv6/conf/all/forwarding", O_RDONLY | O_CLOEXEC);
@@ -51,27 +64,6 @@ static bool forwards_ipv6(void)
 	return c != '0';
 }
 
-struct links *links_read(void)
-{
-	struct links *links = calloc(1, sizeof(*links));
-
-	if (links && getifaddrs(&links->all) < 0) {
-		free(links);
-		return NULL;
-	}
-	if (links)
-		links->forwards_ipv6 = forwards_ipv6();
-	return links;
-}
-
-void links_free(struct links *links)
-{
-	if (!links)
-		return;
-	freeifaddrs(links->all);
-	free(links);
-}
-
 static void link_fill(const struct ifaddrs *i, struct link *link)
 {
 	const struct sockaddr_ll *ll = (const struct sockaddr_ll *)i->ifa_addr;
@@ -82,7 +74,7 @@ static void link_fill(const struct ifaddrs *i, struct link *link)
 }
 
 /* With a virtual MAC it is the macvlan that has the addresses; 0 = it is not there. */
-static void holder_find(const struct links *links, const struct config_instance *config,
+static void holder_find(const struct ifaddrs *all, const struct config_instance *config,
 			struct link *link)
 {
 	char name[IFNAMSIZ];
@@ -90,7 +82,7 @@ static void holder_find(const struct links *links, const struct config_instance 
 	link->holder = 0;
 	vmac_of(config, link->mac);
 	vmac_name(config, link->ifindex, name);
-	for (const struct ifaddrs *i = links->all; i; i = i->ifa_next) {
+	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
 		const struct sockaddr_ll *ll = (const struct sockaddr_ll *)i->ifa_addr;
 
 		if (ll && ll->sll_family == AF_PACKET && strcmp(i->ifa_name, name) == 0 &&
@@ -99,24 +91,22 @@ static void holder_find(const struct links *links, const struct config_instance 
 	}
 }
 
-void link_read(const struct links *links, const struct config_instance *config,
-	       is_virtual_fn *is_virtual, void *owner, struct link *link)
+void link_read(const struct ifaddrs *all, const struct config_instance *config, struct link *link)
 {
-	struct link now = {.forwards_ipv6 = links->forwards_ipv6};
+	struct link now = {0};
 	struct addr addr;
 
-	for (const struct ifaddrs *i = links->all; i; i = i->ifa_next) {
-		if (strcmp(i->ifa_name, config->interface) != 0 || !i->ifa_addr)
+	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+		if (!i->ifa_addr || strcmp(i->ifa_name, config->interface) != 0)
 			continue;
 		if (i->ifa_addr->sa_family == AF_PACKET)
 			link_fill(i, &now);
 		else if (source_of(config, i->ifa_addr, &addr) &&
 			 (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
-			  memcmp(&addr, &link->primary, sizeof(addr)) == 0) &&
-			 !is_virtual(owner, &addr))
+			  memcmp(&addr, &link->primary, sizeof(addr)) == 0))
 			now.primary = addr;
 	}
 	if (config->virtual_mac && now.ifindex)
-		holder_find(links, config, &now);
+		holder_find(all, config, &now);
 	*link = now;
 }

@@ -297,18 +297,12 @@ int vmac_send(int packet_socket, const struct config_instance *config, const str
 {
 	struct sockaddr_ll to = {
 		.sll_family = AF_PACKET, .sll_ifindex = link->ifindex, .sll_halen = 6};
-	struct vrrp_advert advert = {.src = link->primary,
-				     .ipv6 = config->ipv6,
-				     .vrid = config->vrid,
-				     .priority = priority,
-				     .advert_cs = config->advert_cs,
-				     .n_addresses = (uint8_t)config->n_addresses};
+	struct vrrp_advert advert = {.src = link->primary};
 	uint8_t bytes[VRRP_PACKET_MOST], frame[VMAC_FRAME_MOST];
 	size_t n;
 
 	addr_parse(config->ipv6 ? "ff02::12" : "224.0.0.18", &advert.dst);
-	for (uint32_t i = 0; i < config->n_addresses; i++)
-		advert.addresses[i] = config->addresses[i].addr;
+	vrrp_advert_fill(config, priority, &advert);
 	n = vmac_frame(config, link, bytes, vrrp_encode(&advert, config->checksum, bytes), frame);
 	memcpy(to.sll_addr, frame, 6);
 	return sendto(packet_socket, frame, n, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to)) < 0

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <ifaddrs.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
@@ -30,7 +31,10 @@ struct vrrp {
 	struct vrrp_process process;
 	struct instance *instances[CONFIG_INSTANCES];
 	uint32_t n_instances;
-	struct nl_sock *events; /* interfaces and addresses that change */
+	struct addr *virtual_addresses; /* of all instances, sorted */
+	size_t n_virtual;
+	struct ifaddrs *interfaces; /* for all instances: NULL = to be read */
+	struct nl_sock *events;	    /* interfaces and addresses that change */
 	struct event *netlink_event, *second, *settle;
 	bool stopping;
 };
@@ -44,28 +48,60 @@ static struct instance *find(struct vrrp *v, const char *name)
 	return NULL;
 }
 
+static int addr_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct addr));
+}
+
 static bool is_virtual(void *owner, const struct addr *addr)
 {
 	const struct vrrp *v = owner;
 
-	for (uint32_t i = 0; i < v->n_instances; i++) {
+	return v->n_virtual &&
+	       bsearch(addr, v->virtual_addresses, v->n_virtual, sizeof(*addr), addr_compare);
+}
+
+/* Each of many instances looks at each address of its interface: a table makes that bearable. */
+static void virtual_addresses_collect(struct vrrp *v)
+{
+	size_t most = 1, n = 0;
+
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		most += v->instances[i]->config.n_addresses;
+	free(v->virtual_addresses);
+	v->virtual_addresses = calloc(most, sizeof(*v->virtual_addresses));
+	for (uint32_t i = 0; i < v->n_instances && v->virtual_addresses; i++) {
 		const struct config_instance *config = &v->instances[i]->config;
 
-		for (uint32_t k = 0; k < config->n_addresses; k++) {
-			if (memcmp(&config->addresses[k].addr, addr, sizeof(*addr)) == 0)
-				return true;
-		}
+		for (uint32_t k = 0; k < config->n_addresses; k++)
+			v->virtual_addresses[n++] = config->addresses[k].addr;
 	}
-	return false;
+	v->n_virtual = n;
+	if (n)
+		qsort(v->virtual_addresses, n, sizeof(*v->virtual_addresses), addr_compare);
+}
+
+static void interfaces_forget(struct vrrp *v)
+{
+	if (v->interfaces)
+		freeifaddrs(v->interfaces);
+	v->process.interfaces = v->interfaces = NULL;
+}
+
+static void interfaces_read(struct vrrp *v)
+{
+	if (!v->interfaces)
+		v->interfaces = link_snapshot(is_virtual, v);
+	v->process.interfaces = v->interfaces;
+	v->process.forwards_ipv6 = link_forwards_ipv6();
 }
 
 static void refresh_all(struct vrrp *v)
 {
-	struct links *links = links_read();
-
-	for (uint32_t i = 0; links && i < v->n_instances; i++)
-		instance_refresh(v->instances[i], links);
-	links_free(links); /* NULL: not known, as before */
+	interfaces_forget(v);
+	interfaces_read(v);
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_refresh(v->instances[i]);
 }
 
 /* ---- the end ---- */
@@ -149,6 +185,8 @@ static void config_take(struct vrrp *v, const struct config *c)
 		}
 		v->instances[v->n_instances++] = new;
 	}
+	virtual_addresses_collect(v);
+	interfaces_forget(v);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_changed(v->instances[i]);
 }
@@ -174,20 +212,20 @@ static void config_message(struct vrrp *v, int fd)
 static void on_settled(evutil_socket_t fd, short what, void *arg)
 {
 	struct vrrp *v = arg;
-	struct links *links = links_read();
 
 	(void)fd;
 	(void)what;
-	for (uint32_t i = 0; links && i < v->n_instances; i++) {
+	interfaces_forget(v);
+	interfaces_read(v);
+	for (uint32_t i = 0; i < v->n_instances; i++) {
 		struct instance *in = v->instances[i];
 
 		if (in->fd >= 0)
 			continue;
-		link_read(links, &in->config, is_virtual, v, &in->link);
+		link_read(v->interfaces, &in->config, &in->link);
 		if (in->link.holder)
 			link_remove_addresses(v->process.netlink, &in->link, &in->config);
 	}
-	links_free(links);
 }
 
 /* ---- messages ---- */
@@ -203,17 +241,17 @@ static void failover(struct vrrp *v, const struct message_failover *m)
 static void resume(struct vrrp *v, const struct message_vrrp *m)
 {
 	struct instance *i = find(v, m->instance);
-	struct links *links;
 
 	if (!i || i->fd >= 0 || v->process.ready)
 		return;
 	i->transitions = m->transitions;
+	i->machine.splits = m->splits;
+	i->machine.split_ms = m->split_ms;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
-	if ((links = links_read()))
-		instance_refresh(i, links);
-	links_free(links);
+	interfaces_read(v); /* once for all that resume */
+	instance_refresh(i);
 }
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
@@ -343,8 +381,6 @@ static struct event_base *loop_new(void)
 
 static int vrrp_init(struct vrrp *v, int channel_fd)
 {
-	v->process.is_virtual = is_virtual;
-	v->process.owner = v;
 	v->process.loop = loop_new();
 	v->process.netlink = netlink_new(false);
 	v->process.packet_socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -371,6 +407,8 @@ static void vrrp_fini(struct vrrp *v)
 {
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_free(v->instances[i]);
+	interfaces_forget(v);
+	free(v->virtual_addresses);
 	channel_free(v->process.parent);
 	if (v->netlink_event)
 		event_free(v->netlink_event);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <sched.h>
@@ -70,12 +71,12 @@ static struct config_instance config(bool ipv6, uint32_t n)
 
 static struct link look(const struct config_instance *c)
 {
-	struct links *links = links_read();
+	struct ifaddrs *all = link_snapshot(nobody_is_virtual, NULL);
 	struct link link = {0};
 
-	assert_non_null(links);
-	link_read(links, c, nobody_is_virtual, NULL, &link);
-	links_free(links);
+	assert_non_null(all);
+	link_read(all, c, &link);
+	freeifaddrs(all);
 	return link;
 }
 

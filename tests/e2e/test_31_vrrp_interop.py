@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""keepalived is the partner: lb1 is ours, lb2 is Debian's keepalived. Version 2 with and without a
+password, version 3 over IPv4 and IPv6, each by multicast and by unicast, all at the same time, in both
+roles."""
+import json
+import time
+
+from lab.machine import wait_until
+from lab.site import Site
+
+OURS, THEIRS = "10.77.0.2", "10.77.0.3"
+OURS6, THEIRS6 = "fd77::2", "fd77::3"
+PASSWORD = "pa55word"
+
+# name, vrid, version, with password, IPv6, unicast
+CASES = [("v2", 61, 2, False, False, False),
+         ("v2-unicast", 62, 2, False, False, True),
+         ("v2-password", 63, 2, True, False, False),
+         ("v2-password-unicast", 64, 2, True, False, True),
+         ("v3", 65, 3, False, False, False),
+         ("v3-unicast", 66, 3, False, False, True),
+         ("v6", 67, 3, False, True, False),
+         ("v6-unicast", 68, 3, False, True, True)]
+NAMES = sorted(case[0] for case in CASES)
+ODD = 69  # where keepalived has an address more than we, and therefore never believes us
+
+
+def addresses(vrid, ipv6):
+    return [f"fe80::{vrid}/64", f"fd77::1:{vrid}/64"] if ipv6 else [f"10.77.0.{vrid + 100}/24"]
+
+
+def ours(priority, password="/etc/sluice/password", odd=False):
+    rows = []
+    for name, vrid, version, with_password, ipv6, unicast in CASES:
+        row = f'name = "{name}"; vrid = {vrid}; version = {version}; priority = {priority}; checksum = "rfc5798"; ' \
+              f'interval = "{"1s" if version == 2 else "100ms"}"; addresses = {json.dumps(addresses(vrid, ipv6))}; '
+        if with_password:
+            row += f'authentication = "password"; password_file = "{password}"; '
+        if unicast:
+            a, b = (OURS6, THEIRS6) if ipv6 else (OURS, THEIRS)
+            row += f'unicast = {{ lb1 = "{a}"; lb2 = "{b}"; }}; '
+        rows.append(f"{{ {row}}}")
+    if odd:
+        rows.append(f'{{ name = "odd"; vrid = {ODD}; priority = {priority}; interval = "1s"; checksum = "rfc5798"; '
+                    f'addresses = {json.dumps(addresses(ODD, False))}; }}')
+    return f"""secret_file = "/etc/sluice/secret";
+flow_limit = "4K";
+user = "nobody";
+nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }}, {{ name = "lb2"; interfaces = [ "eth0" ]; }} );
+vrrp = ( {", ".join(rows)} );
+"""
+
+
+def theirs(priority=100, odd=False):
+    text = "global_defs {\n vrrp_garp_master_delay 1\n}\n"
+    cases = CASES + ([("odd", ODD, 3, False, False, False)] if odd else [])
+    for name, vrid, version, with_password, ipv6, unicast in cases:
+        text += f"vrrp_instance {name} {{\n interface eth0\n state BACKUP\n virtual_router_id {vrid}\n" \
+                f" version {version}\n priority {priority}\n advert_int {1 if version == 2 else 0.1}\n"
+        if ipv6:
+            text += " native_ipv6\n"
+        if with_password:
+            text += f" authentication {{\n  auth_type PASS\n  auth_pass {PASSWORD}\n }}\n"
+        if unicast:
+            a, b = (OURS6, THEIRS6) if ipv6 else (OURS, THEIRS)
+            text += f" unicast_src_ip {b}\n unicast_peer {{\n  {a}\n }}\n"
+            if ipv6:  # it would send 64, which we do not take
+                text += " unicast_ttl 255\n"
+        more = ["10.77.0.199/24"] if name == "odd" else []
+        lines = "".join(f"  {address}\n" for address in addresses(vrid, ipv6) + more)
+        text += f" virtual_ipaddress {{\n{lines} }}\n}}\n"
+    return text
+
+
+def keepalived_start(lab, **options):
+    lab.lb2.write("/etc/keepalived.conf", theirs(**options))
+    lab.daemons["lb2"] = lab.lb2.spawn("/usr/sbin/keepalived", "-n", "-l", "-f", "/etc/keepalived.conf",
+                                       log="keepalived")
+
+
+def keepalived_end(lab, signal="TERM"):
+    lab.lb2.kill("^/usr/sbin/keepalived", signal)
+    wait_until(lambda: not lab.lb2.pids("^/usr/sbin/keepalived"), 10, "keepalived ended")
+    lab.daemons["lb2"].wait()
+
+
+def site():
+    lab = Site(backends=0)
+    lab.lb1.write("/etc/sluice/password", PASSWORD + "\n", mode="600")
+    lab.lb1.write("/etc/sluice/wrong", "wrong\n", mode="600")
+    lab.config_write(ours(100), nodes=["lb1"])
+    keepalived_start(lab, priority=200)
+    wait_until(lambda: they_have(lab) == NAMES, 10, "keepalived is active")
+    lab.sluice_start("lb1")
+    wait_until(lambda: len(lab.show("lb1", "vrrp")) == len(CASES), 10, "sluice is there")
+    return lab
+
+
+def has_address(lab, node):
+    """Whose addresses are there, by instance."""
+    text = lab.machines[node].run("ip addr show dev eth0")
+    return sorted(name for name, vrid, _, _, ipv6, _ in CASES
+                  if all(f" {address}" in text for address in addresses(vrid, ipv6)))
+
+
+def they_have(lab):
+    return has_address(lab, "lb2")
+
+
+def we_are(lab, role):
+    return sorted(name for name, now in lab.roles("lb1").items() if now == role and name != "odd")
+
+
+def counters(lab):
+    return {row["counter"]: row["value"] for row in lab.show("lb1", "counters")
+            if row["counter"].startswith("vrrp_") and row["value"]}
+
+
+def problems(lab):
+    return json.loads(lab.sluice("lb1", "status", "--json", check=False).stdout)["problems"]
+
+
+def all_backup(lab, limit_s=8):
+    wait_until(lambda: we_are(lab, "backup") == NAMES and they_have(lab) == NAMES and
+               not has_address(lab, "lb1"), limit_s, "keepalived is active, we are backup, everywhere")
+
+
+def all_active(lab, limit_s=8, alone=True):
+    wait_until(lambda: we_are(lab, "active") == NAMES and has_address(lab, "lb1") == NAMES and
+               (not alone or not they_have(lab)), limit_s, "we are active everywhere")
+
+
+def reload(lab, text):
+    lab.config_write(text, nodes=["lb1"])
+    lab.sluice("lb1", "reload")
+
+
+def test_we_are_backup_of_keepalived_and_believe_each_of_its_adverts(lab):
+    all_backup(lab)
+    before = {row["instance"]: row for row in lab.show("lb1", "vrrp")}
+
+    def heard(row):
+        return row["received"] >= before[row["instance"]]["received"] + (2 if row["instance"].startswith("v2") else 15)
+    wait_until(lambda: all(heard(row) for row in lab.show("lb1", "vrrp")), 6, "each advert counts")
+    for row in lab.show("lb1", "vrrp"):
+        assert row["role"] == "backup" and row["bad"] == 0, row
+        assert row["transitions"] == before[row["instance"]]["transitions"] and row["partner_priority"] == 200, row
+    assert not counters(lab), counters(lab)
+
+
+def test_we_take_over_when_keepalived_dies_and_step_back_when_it_returns(lab):
+    lab.switch.run("ip link set p-lb2 down")
+    began = time.monotonic()
+    all_active(lab, alone=False)
+    assert time.monotonic() - began > 0.3
+    lab.switch.run("ip link set p-lb2 up")
+    all_backup(lab)
+    assert not counters(lab), counters(lab)
+
+
+def test_we_take_over_at_once_when_keepalived_leaves(lab):
+    began = time.monotonic()
+    keepalived_end(lab)
+    all_active(lab, 4)
+    took_s = time.monotonic() - began
+    keepalived_start(lab, priority=200)
+    all_backup(lab)
+    print(f"    keepalived stopped: active everywhere after {took_s:.1f} s")
+
+
+def test_wrong_password_is_no_advert(lab):
+    reload(lab, ours(100, password="/etc/sluice/wrong"))
+    wait_until(lambda: we_are(lab, "active") == ["v2-password", "v2-password-unicast"], 8,
+               "active where the password differs")
+    assert set(counters(lab)) == {"vrrp_password"}
+    reload(lab, ours(100))
+    all_backup(lab)
+
+
+def test_keepalived_is_our_backup(lab):
+    reload(lab, ours(250))
+    all_active(lab, 12)
+    time.sleep(2)
+    all_active(lab, 0)  # it believes our adverts
+    assert all(row["splits"] == 0 for row in lab.show("lb1", "vrrp"))
+    lab.switch.run("ip link set p-lb1 down")
+    wait_until(lambda: they_have(lab) == NAMES, 8, "keepalived is active")
+    lab.switch.run("ip link set p-lb1 up")
+    all_active(lab, 12)
+    lab.sluice("lb1", "failover")
+    all_backup(lab)
+    lab.sluice_stop("lb1")
+    lab.sluice_start("lb1")
+    all_active(lab, 12)
+
+
+def test_partner_that_knows_other_addresses_is_a_split_that_is_shouted(lab):
+    """keepalived ignores who announces other addresses: both stay active, and we say so. (Our interval is
+    longer there: each packet for its vrid, good or bad, starts keepalived's advert timer anew.)"""
+    keepalived_end(lab)
+    reload(lab, ours(250, odd=True))
+    keepalived_start(lab, priority=100, odd=True)
+
+    def odd():
+        return next((row for row in lab.show("lb1", "vrrp") if row["instance"] == "odd"), {})
+    wait_until(lambda: odd().get("split_ms", 0) > 500, 10, "the split is counted")
+    assert odd()["role"] == "active" and odd()["splits"] == 1, odd()
+    assert counters(lab).get("vrrp_addresses_differ"), counters(lab)
+    assert "vrrp instance odd: another node is active, too; see: sluice show vrrp" in problems(lab)
+    keepalived_end(lab)
+    wait_until(lambda: not [text for text in problems(lab) if "another node" in text], 10, "the split is over")
