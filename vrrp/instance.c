@@ -64,17 +64,26 @@ void instance_flush(struct instance *i)
 
 /* ---- actions ---- */
 
+/* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
+static uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void timer_set(struct instance *i)
 {
-	uint64_t due_ms = vrrp_due_ms(&i->machine), now_ms = clock_ms();
-	uint64_t wait_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+	uint64_t due_us = 1000 * vrrp_due_ms(&i->machine), now_us = clock_us();
+	uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
 
-	if (due_ms == 0) {
+	if (due_us == 0) {
 		event_del(i->timer);
 		return;
 	}
-	event_add(i->timer, &(struct timeval){.tv_sec = (time_t)(wait_ms / 1000),
-					      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)});
+	event_add(i->timer, &(struct timeval){.tv_sec = (time_t)(wait_us / 1000000),
+					      .tv_usec = (suseconds_t)(wait_us % 1000000)});
 }
 
 static int advertise(const struct instance *i, uint8_t priority)
@@ -107,6 +116,21 @@ static void on_paced(evutil_socket_t fd, short what, void *arg)
 		announce_next(i);
 }
 
+static void addresses_failed(const struct instance *i, const char *what, int error)
+{
+	if (error < 0)
+		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
+			what, i->config.interface, strerror(-error));
+}
+
+void instance_add_late(struct instance *i)
+{
+	if (!i->adds_late)
+		return;
+	i->adds_late = false;
+	addresses_failed(i, "added", link_add_addresses(i->process->netlink, &i->link, &i->config));
+}
+
 /* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
 static void act(struct instance *i, const struct vrrp_actions *a)
 {
@@ -123,14 +147,16 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 		i->announced = 0;
 		announce = announce_next(i);
 	}
-	if (a->add_addresses && a->urgent)
-		add = link_add_addresses(p->netlink, &i->link, &i->config);
+	if (a->add_addresses && a->urgent) {
+		i->adds_late = true;
+		event_active(p->late, 0, 0);
+	}
+	if (a->remove_addresses)
+		i->adds_late = false;
 	if (a->remove_addresses && i->link.holder)
 		drop = link_remove_addresses(p->netlink, &i->link, &i->config);
-	if (add < 0 || drop < 0)
-		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
-			add < 0 ? "added" : "removed", i->config.interface,
-			strerror(add < 0 ? -add : -drop));
+	addresses_failed(i, "added", add);
+	addresses_failed(i, "removed", drop);
 	if (send < 0)
 		log_debug("vrrp %s: advert not sent: error=\"%s\"", i->config.name,
 			  strerror(-send));
@@ -242,8 +268,7 @@ static int socket_open(struct instance *i)
 		return fd;
 	i->fd = fd;
 	i->readable = event_new(i->process->loop, fd, EV_READ | EV_PERSIST, on_readable, i);
-	if (!i->readable || event_priority_set(i->readable, PRIORITY_FIRST) < 0 ||
-	    event_add(i->readable, NULL) < 0) {
+	if (!i->readable || event_add(i->readable, NULL) < 0) {
 		socket_close(i);
 		return -ENOMEM;
 	}

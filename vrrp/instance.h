@@ -16,12 +16,14 @@
 struct event;
 struct event_base;
 
-/* Of events: timers, adverts and links; everything else (libevent's default); what can wait. */
+/* Of events: timers; everything else (libevent's default), which strangers' packets may keep busy;
+ * what can wait. */
 enum { PRIORITY_FIRST, PRIORITY_DEFAULT, PRIORITY_LAST, PRIORITY_COUNT };
 
 /* What the instances share: the process's. */
 struct vrrp_process {
 	struct event_base *loop;
+	struct event *late;  /* after all timers: instance_add_late() of all */
 	struct event *after; /* PRIORITY_LAST: instance_flush() of all */
 	struct channel *parent;
 	struct nl_sock *netlink;
@@ -38,6 +40,7 @@ struct instance {
 	struct link link;
 	int fd; /* -1 = none */
 	struct event *readable, *timer;
+	bool adds_late;		  /* active, and its addresses are not there yet */
 	bool untold;		  /* the last change is neither logged nor told */
 	enum vrrp_role was;	  /* before it */
 	struct event *paced;	  /* the next frame of an announcement */
@@ -71,6 +74,9 @@ void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
+/* instance_add_late: the addresses of a takeover that was urgent (machine.h), after the frames of
+ * all instances. */
+void instance_add_late(struct instance *i);
 /* instance_flush: log and tell the last change of role, if that is not done yet. */
 void instance_flush(struct instance *i);
 /* instance_same: may config take the place of the instance's own without a new start? */

@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "vrrp/instance.h"
 
-enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50 };
+enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50, LOOK_MS = 20 };
 
 struct vrrp {
 	struct vrrp_process process;
@@ -35,7 +35,7 @@ struct vrrp {
 	size_t n_virtual;
 	struct ifaddrs *interfaces; /* for all instances: NULL = to be read */
 	struct nl_sock *events;	    /* interfaces and addresses that change */
-	struct event *netlink_event, *second, *settle;
+	struct event *netlink_event, *look, *second, *settle;
 	bool stopping;
 };
 
@@ -297,9 +297,21 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	refresh_all(v);
-	for (uint32_t i = 0; i < v->n_instances; i++)
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		instance_flush(v->instances[i]);
 		instance_tell(v->instances[i], false);
+	}
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_add_late(v->instances[i]);
 }
 
 static void on_after(evutil_socket_t fd, short what, void *arg)
@@ -312,15 +324,53 @@ static void on_after(evutil_socket_t fd, short what, void *arg)
 		instance_flush(v->instances[i]);
 }
 
-/* Something about some interface changed: look at ours. What exactly is not worth parsing. */
+/* May it be that one of our interfaces is lost, or there? The rest can wait: most of it we did
+ * ourselves, an address after the other.
+ */
+static bool is_about_a_link(const struct vrrp *v, const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *m = NLMSG_DATA(h);
+
+	if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
+		return false;
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		int ifindex = v->instances[i]->link.ifindex;
+
+		if (ifindex == 0 || ifindex == m->ifi_index)
+			return true;
+	}
+	return false;
+}
+
 static void on_netlink(evutil_socket_t fd, short what, void *arg)
 {
-	char bytes[16384];
+	_Alignas(struct nlmsghdr) char bytes[16384];
 	struct vrrp *v = arg;
+	bool now = false;
+	ssize_t n = 0;
 
 	(void)what;
-	for (int turn = 0; turn < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; turn++)
-		;
+	for (int turn = 0; turn < 64 && (n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0;
+	     turn++) {
+		size_t left = (size_t)n;
+
+		for (const struct nlmsghdr *h = (const struct nlmsghdr *)bytes; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left))
+			now = now || is_about_a_link(v, h);
+	}
+	now = now || (n < 0 && errno == ENOBUFS);
+	if (now && !v->stopping)
+		refresh_all(v);
+	else if (!v->stopping && !event_pending(v->look, EV_TIMEOUT, NULL))
+		event_add(v->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
 	if (!v->stopping)
 		refresh_all(v);
 }
@@ -391,12 +441,13 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 	v->netlink_event = event_new(v->process.loop, nl_socket_get_fd(v->events),
 				     EV_READ | EV_PERSIST, on_netlink, v);
 	v->second = event_new(v->process.loop, -1, 0, on_second, v);
+	v->look = event_new(v->process.loop, -1, 0, on_look, v);
 	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
+	v->process.late = event_new(v->process.loop, -1, 0, on_late, v);
 	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
-	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle ||
-	    !v->process.after)
+	if (!v->process.parent || !v->netlink_event || !v->look || !v->second || !v->settle ||
+	    !v->process.late || !v->process.after)
 		return -ENOMEM;
-	event_priority_set(v->netlink_event, PRIORITY_FIRST);
 	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
@@ -412,10 +463,14 @@ static void vrrp_fini(struct vrrp *v)
 	channel_free(v->process.parent);
 	if (v->netlink_event)
 		event_free(v->netlink_event);
+	if (v->look)
+		event_free(v->look);
 	if (v->second)
 		event_free(v->second);
 	if (v->settle)
 		event_free(v->settle);
+	if (v->process.late)
+		event_free(v->process.late);
 	if (v->process.after)
 		event_free(v->process.after);
 	nl_socket_free(v->events);
