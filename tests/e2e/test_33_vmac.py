@@ -120,6 +120,9 @@ def test_no_other_address_of_the_nodes_has_it(lab):
         for name in macvlans(lab, node):
             assert not [line for line in lab.machines[node].run(f"ip -6 addr show dev {name}").splitlines()
                         if "inet6" in line and "fe80::51/" not in line and VIP6 not in line]
+    for vip in MACS:
+        wait_until(lambda: set(clients.http_servers(lab.client, vip, 20)) == set(lab.backends), 10,
+                   "lb1 knows the backends again, whom we made it forget")
 
 
 def test_services_are_forwarded_through_it(lab):
