@@ -2,7 +2,10 @@
 """keepalived is the partner: lb1 is ours, lb2 is Debian's keepalived. Version 2 with and without a
 password, version 3 over IPv4 and IPv6, each by multicast and by unicast, all at the same time, in both
 roles."""
+import collections
 import json
+import socket
+import struct
 import time
 
 from lab.machine import wait_until
@@ -209,3 +212,51 @@ def test_partner_that_knows_other_addresses_is_a_split_that_is_shouted(lab):
     assert "vrrp instance odd: another node is active, too; see: sluice show vrrp" in problems(lab)
     keepalived_end(lab)
     wait_until(lambda: not [text for text in problems(lab) if "another node" in text], 10, "the split is over")
+
+
+def advert(vrid, version=2, priority=255, auth=0, password=b"", interval=1, spoil=0, cut=0):
+    """As bytes, with the right checksum; spoil is added to it."""
+    lead = bytes([version << 4 | 1, vrid, priority, 1, auth if version == 2 else 0, interval])
+    tail = bytes([10, 77, 0, vrid + 100]) + (password.ljust(8, b"\0") if version == 2 else b"")
+    total = sum(struct.unpack(f"!{(len(lead) + len(tail)) // 2}H", lead + tail))
+    total = (total & 0xffff) + (total >> 16)
+    packet = lead + struct.pack("!H", (~total & 0xffff) ^ spoil) + tail
+    return packet[:len(packet) - cut]
+
+
+FORGED = [  # counter, packet, destination, TTL, source
+    ("ttl", advert(61), "224.0.0.18", 254, THEIRS),
+    ("ttl", advert(62), OURS, 64, THEIRS),
+    ("version", advert(61, version=3), "224.0.0.18", 255, THEIRS),
+    ("version", advert(65, version=2), "224.0.0.18", 255, THEIRS),
+    ("checksum", advert(61, spoil=1), "224.0.0.18", 255, THEIRS),
+    ("short", advert(61, cut=1), "224.0.0.18", 255, THEIRS),
+    ("interval_differs", advert(61, interval=2), "224.0.0.18", 255, THEIRS),
+    ("auth_type", advert(61, auth=1, password=b"x"), "224.0.0.18", 255, THEIRS),
+    ("auth_type", advert(63), "224.0.0.18", 255, THEIRS),
+    ("password", advert(63, auth=1, password=b"pa55wor"), "224.0.0.18", 255, THEIRS),
+    ("stranger", advert(62), OURS, 255, "10.77.0.99"),
+    ("destination", advert(61), OURS, 255, THEIRS),
+    (None, advert(77), "224.0.0.18", 255, THEIRS)]  # nobody's
+
+
+def test_forged_packets_are_counted_by_kind_and_change_nothing(lab):
+    lab.lb2.run("ip addr replace 10.77.0.99/24 dev eth0")
+    all_active(lab, 12)
+    before, was = counters(lab), {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp")}
+    with lab.lb2.network():
+        for _, packet, to, ttl, source in FORGED:
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, 112) as s:
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(THEIRS))
+                s.bind((source, 0))
+                s.sendto(packet, (to, 0))
+    wanted = collections.Counter(f"vrrp_{kind}" for kind, *_ in FORGED if kind)
+
+    def more():
+        return {name: value - before.get(name, 0) for name, value in counters(lab).items()
+                if value != before.get(name, 0)}
+    wait_until(lambda: more() == wanted, 5, "each is counted by its kind")
+    assert {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp")} == was
+    all_active(lab, 0)
