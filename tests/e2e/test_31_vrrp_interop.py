@@ -2,7 +2,10 @@
 """keepalived is the partner: lb1 is ours, lb2 is Debian's keepalived. Version 2 with and without a
 password, version 3 over IPv4 and IPv6, each by multicast and by unicast, all at the same time, in both
 roles."""
+import collections
 import json
+import socket
+import struct
 import time
 
 from lab.machine import wait_until
@@ -11,6 +14,7 @@ from lab.site import Site
 OURS, THEIRS = "10.77.0.2", "10.77.0.3"
 OURS6, THEIRS6 = "fd77::2", "fd77::3"
 PASSWORD = "pa55word"
+SO_TIMESTAMPNS = 35
 
 # name, vrid, version, with password, IPv6, unicast
 CASES = [("v2", 61, 2, False, False, False),
@@ -23,13 +27,15 @@ CASES = [("v2", 61, 2, False, False, False),
          ("v6-unicast", 68, 3, False, True, True)]
 NAMES = sorted(case[0] for case in CASES)
 ODD = 69  # where keepalived has an address more than we, and therefore never believes us
+MANY = 70
+MANY_ADDRESSES = [f"10.77.0.{n}/24" for n in range(201, 206)]
 
 
 def addresses(vrid, ipv6):
     return [f"fe80::{vrid}/64", f"fd77::1:{vrid}/64"] if ipv6 else [f"10.77.0.{vrid + 100}/24"]
 
 
-def ours(priority, password="/etc/sluice/password", odd=False):
+def ours(priority, password="/etc/sluice/password", odd=False, many=False):
     rows = []
     for name, vrid, version, with_password, ipv6, unicast in CASES:
         row = f'name = "{name}"; vrid = {vrid}; version = {version}; priority = {priority}; checksum = "rfc5798"; ' \
@@ -43,6 +49,10 @@ def ours(priority, password="/etc/sluice/password", odd=False):
     if odd:
         rows.append(f'{{ name = "odd"; vrid = {ODD}; priority = {priority}; interval = "1s"; checksum = "rfc5798"; '
                     f'addresses = {json.dumps(addresses(ODD, False))}; }}')
+    if many:
+        rows.append(f'{{ name = "many"; vrid = {MANY}; priority = {priority}; interval = "100ms"; checksum = "rfc5798"; '
+                    'garp_count = 2; garp_delay = "500ms"; garp_pace = "20ms"; '
+                    f'addresses = {json.dumps(MANY_ADDRESSES)}; }}')
     return f"""secret_file = "/etc/sluice/secret";
 flow_limit = "4K";
 user = "nobody";
@@ -51,9 +61,10 @@ vrrp = ( {", ".join(rows)} );
 """
 
 
-def theirs(priority=100, odd=False):
+def theirs(priority=100, odd=False, many=False):
     text = "global_defs {\n vrrp_garp_master_delay 1\n}\n"
-    cases = CASES + ([("odd", ODD, 3, False, False, False)] if odd else [])
+    cases = CASES + ([("odd", ODD, 3, False, False, False)] if odd else []) + \
+        ([("many", MANY, 3, False, False, False)] if many else [])
     for name, vrid, version, with_password, ipv6, unicast in cases:
         text += f"vrrp_instance {name} {{\n interface eth0\n state BACKUP\n virtual_router_id {vrid}\n" \
                 f" version {version}\n priority {priority}\n advert_int {1 if version == 2 else 0.1}\n"
@@ -66,8 +77,8 @@ def theirs(priority=100, odd=False):
             text += f" unicast_src_ip {b}\n unicast_peer {{\n  {a}\n }}\n"
             if ipv6:  # it would send 64, which we do not take
                 text += " unicast_ttl 255\n"
-        more = ["10.77.0.199/24"] if name == "odd" else []
-        lines = "".join(f"  {address}\n" for address in addresses(vrid, ipv6) + more)
+        known = MANY_ADDRESSES if name == "many" else addresses(vrid, ipv6)
+        lines = "".join(f"  {address}\n" for address in known + (["10.77.0.199/24"] if name == "odd" else []))
         text += f" virtual_ipaddress {{\n{lines} }}\n}}\n"
     return text
 
@@ -108,12 +119,16 @@ def they_have(lab):
 
 
 def we_are(lab, role):
-    return sorted(name for name, now in lab.roles("lb1").items() if now == role and name != "odd")
+    return sorted(name for name, now in lab.roles("lb1").items() if now == role and name in NAMES)
 
 
 def counters(lab):
     return {row["counter"]: row["value"] for row in lab.show("lb1", "counters")
             if row["counter"].startswith("vrrp_") and row["value"]}
+
+
+def row_of(lab, instance):
+    return next((row for row in lab.show("lb1", "vrrp") if row["instance"] == instance), {})
 
 
 def problems(lab):
@@ -189,9 +204,8 @@ def test_keepalived_is_our_backup(lab):
     all_active(lab, 12)
     lab.sluice("lb1", "failover")
     all_backup(lab)
-    lab.sluice_stop("lb1")
-    lab.sluice_start("lb1")
-    all_active(lab, 12)
+    keepalived_end(lab)
+    all_active(lab)
 
 
 def test_partner_that_knows_other_addresses_is_a_split_that_is_shouted(lab):
@@ -202,10 +216,104 @@ def test_partner_that_knows_other_addresses_is_a_split_that_is_shouted(lab):
     keepalived_start(lab, priority=100, odd=True)
 
     def odd():
-        return next((row for row in lab.show("lb1", "vrrp") if row["instance"] == "odd"), {})
+        return row_of(lab, "odd")
     wait_until(lambda: odd().get("split_ms", 0) > 500, 10, "the split is counted")
     assert odd()["role"] == "active" and odd()["splits"] == 1, odd()
     assert counters(lab).get("vrrp_addresses_differ"), counters(lab)
     assert "vrrp instance odd: another node is active, too; see: sluice show vrrp" in problems(lab)
     keepalived_end(lab)
     wait_until(lambda: not [text for text in problems(lab) if "another node" in text], 10, "the split is over")
+
+
+def announced(sniffer):
+    """Gratuitous ARPs of MANY_ADDRESSES that came: when, in ms, and the address's last byte."""
+    found = []
+    while True:
+        try:
+            frame, control, *_ = sniffer.recvmsg(256, 256)
+        except BlockingIOError:
+            return found
+        if frame[12:14] == b"\x08\x06" and frame[28:32] == frame[38:42] and frame[31] in range(201, 206):
+            seconds, nanoseconds = struct.unpack("qq", control[0][2])
+            found.append((seconds * 1e3 + nanoseconds / 1e6, frame[31]))
+
+
+def test_who_stays_after_a_split_announces_at_once_on_schedule_and_paced(lab):
+    keepalived_end(lab)
+    reload(lab, ours(250, many=True))
+    keepalived_start(lab, priority=100, many=True)
+    wait_until(lambda: row_of(lab, "many").get("role") == "active", 5, "we are active")
+    all_active(lab, 12)
+    with lab.switch.network():
+        sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        sniffer.bind(("p-lb1", 3))
+        sniffer.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        sniffer.setblocking(False)
+    lab.switch.run("ip link set p-lb2 nomaster")
+    wait_until(lambda: all(address in lab.lb2.run("ip addr show dev eth0") for address in MANY_ADDRESSES), 5,
+               "two own the addresses")
+    time.sleep(0.5)
+    announced(sniffer)
+    before = row_of(lab, "many")["splits"]
+    lab.switch.run("ip link set p-lb2 master br0")
+    wait_until(lambda: row_of(lab, "many")["splits"] == before + 1, 5, "the split is counted")
+    time.sleep(1)
+    frames = announced(sniffer)
+    sniffer.close()
+    assert [last for _, last in frames] == [201, 202, 203, 204, 205] * 2, frames
+    gaps = [b[0] - a[0] for a, b in zip(frames, frames[1:])]
+    assert all(gap > 10 for gap in gaps), gaps
+    assert 450 < frames[5][0] - frames[0][0] < 700, frames
+    assert row_of(lab, "many")["role"] == "active"
+    wait_until(lambda: not [address for address in MANY_ADDRESSES
+                            if address in lab.lb2.run("ip addr show dev eth0")], 5, "one owns the addresses")
+    keepalived_end(lab)
+    reload(lab, ours(250))
+
+
+def advert(vrid, version=2, priority=255, auth=0, password=b"", interval=1, spoil=0, cut=0):
+    """As bytes, with the right checksum; spoil is added to it."""
+    lead = bytes([version << 4 | 1, vrid, priority, 1, auth if version == 2 else 0, interval])
+    tail = bytes([10, 77, 0, vrid + 100]) + (password.ljust(8, b"\0") if version == 2 else b"")
+    total = sum(struct.unpack(f"!{(len(lead) + len(tail)) // 2}H", lead + tail))
+    total = (total & 0xffff) + (total >> 16)
+    packet = lead + struct.pack("!H", (~total & 0xffff) ^ spoil) + tail
+    return packet[:len(packet) - cut]
+
+
+FORGED = [  # counter, packet, destination, TTL, source
+    ("ttl", advert(61), "224.0.0.18", 254, THEIRS),
+    ("ttl", advert(62), OURS, 64, THEIRS),
+    ("version", advert(61, version=3), "224.0.0.18", 255, THEIRS),
+    ("version", advert(65, version=2), "224.0.0.18", 255, THEIRS),
+    ("checksum", advert(61, spoil=1), "224.0.0.18", 255, THEIRS),
+    ("short", advert(61, cut=1), "224.0.0.18", 255, THEIRS),
+    ("interval_differs", advert(61, interval=2), "224.0.0.18", 255, THEIRS),
+    ("auth_type", advert(61, auth=1, password=b"x"), "224.0.0.18", 255, THEIRS),
+    ("auth_type", advert(63), "224.0.0.18", 255, THEIRS),
+    ("password", advert(63, auth=1, password=b"pa55wor"), "224.0.0.18", 255, THEIRS),
+    ("stranger", advert(62), OURS, 255, "10.77.0.99"),
+    ("destination", advert(61), OURS, 255, THEIRS),
+    (None, advert(77), "224.0.0.18", 255, THEIRS)]  # nobody's
+
+
+def test_forged_packets_are_counted_by_kind_and_change_nothing(lab):
+    lab.lb2.run("ip addr replace 10.77.0.99/24 dev eth0")
+    all_active(lab, 12)
+    before, was = counters(lab), {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp")}
+    with lab.lb2.network():
+        for _, packet, to, ttl, source in FORGED:
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, 112) as s:
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+                s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(THEIRS))
+                s.bind((source, 0))
+                s.sendto(packet, (to, 0))
+    wanted = collections.Counter(f"vrrp_{kind}" for kind, *_ in FORGED if kind)
+
+    def more():
+        return {name: value - before.get(name, 0) for name, value in counters(lab).items()
+                if value != before.get(name, 0)}
+    wait_until(lambda: more() == wanted, 5, "each is counted by its kind")
+    assert {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp")} == was
+    all_active(lab, 0)
