@@ -203,6 +203,33 @@ enum vrrp_role { VRRP_INIT, VRRP_BACKUP, VRRP_ACTIVE };
 		"init", "backup", "active"                                                         \
 	}
 
+/* Why a packet was no advert for an instance; counted by kind. */
+#define VRRP_VERDICTS(V)                                                                           \
+	V(GOOD, good, "good")                                                                      \
+	V(SHORT, short, "shorter than its header and addresses")                                   \
+	V(BAD_TTL, ttl, "TTL or hop limit is not 255")                                             \
+	V(VERSION, version, "of another version than the instance")                                \
+	V(TYPE, type, "not an advertisement")                                                      \
+	V(CHECKSUM, checksum, "checksum is wrong")                                                 \
+	V(VRID, vrid, "vrid 0")                                                                    \
+	V(ADDRESSES, addresses, "no address, or more bytes than addresses")                        \
+	V(INTERVAL, interval, "interval 0")                                                        \
+	V(NOT_LINK_LOCAL, link_local, "IPv6 sender or first address is not link-local")            \
+	V(DESTINATION, destination,                                                                \
+	  "multicast to a unicast instance, or unicast to a multicast one")                        \
+	V(STRANGER, stranger, "sender is none of the unicast peers")                               \
+	V(AUTH_TYPE, auth_type, "another kind of authentication than the instance's")              \
+	V(PASSWORD, password, "password is wrong")                                                 \
+	V(INTERVAL_DIFFERS, interval_differs, "interval differs from ours (version 2)")            \
+	V(ADDRESSES_DIFFER, addresses_differ, "addresses differ from ours (the advert counts)")
+
+enum vrrp_verdict {
+#define VRRP_VERDICT_ENUM(name, counter, text) VRRP_##name,
+	VRRP_VERDICTS(VRRP_VERDICT_ENUM)
+#undef VRRP_VERDICT_ENUM
+		VRRP_VERDICT_COUNT
+};
+
 /* vrrp -> parent -> lb: an instance's role, when it changes and after MESSAGE_CONFIG; once a second
  * while anything in it changed. parent -> vrrp after a restart: the role to take up again.
  */
@@ -215,7 +242,12 @@ struct message_vrrp {
 	uint32_t priority;	   /* ours, as sent */
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
 	struct addr partner;
-	uint64_t adverts_sent, adverts_received, adverts_bad;
+	uint64_t adverts_sent, adverts_received;
+	uint64_t adverts_bad; /* ignored; the sum of bad[] without what counts all the same */
+	uint64_t bad[VRRP_VERDICT_COUNT];
+	uint32_t splits;   /* how often another node was active beside this one, and was heard */
+	uint32_t split;	   /* 1: one is now */
+	uint64_t split_ms; /* for how long, in all */
 	char reason[VERDICT_TEXT]; /* of the last change */
 };
 

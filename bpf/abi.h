@@ -395,6 +395,11 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
 			      */
 #define FEATURE_VIPS   0x4U  /* what no service wants is not always passed up */
 #define FEATURE_PROBES 0x10U /* backends are probed through VIPs: see abi_probe.h */
+#define FEATURE_VMAC   0x20U /* frames for the MACs of virtual routers are for us, too */
+
+/* A bit for each virtual router of the interface: those of IPv4 by their VRID, then those of IPv6.
+ */
+#define VRID_BITS 512U
 
 /* Words of the flow hash's key; see bpf/hash.h. Derived from the secret that both nodes share. */
 #define HASH_KEY_WORDS 12U

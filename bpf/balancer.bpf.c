@@ -157,7 +157,7 @@ int balancer(struct xdp_md *ctx)
 	enum reason reason;
 
 	reason = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, frame_bytes_of(ctx),
-		       (const volatile __u64 *)own_mac, &p);
+		       (const volatile __u64 *)own_mac, features & FEATURE_VMAC ? vrids : 0, &p);
 	if (unlikely(reason == LOOK_CLOSER))
 		reason = (enum reason)look_closer(ctx, &p);
 	if (unlikely(reason != NEXT)) {

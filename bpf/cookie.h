@@ -19,6 +19,7 @@
 #define SLUICE_BPF_COOKIE_H
 
 #include "bpf/proxy.h"
+#include "bpf/reply.h"
 #include "bpf/track.h"
 
 #define COOKIE_WINDOW 16384 /* until the backend says its own */
@@ -52,7 +53,6 @@ __noinline int cookie_answer(struct xdp_md *ctx, struct scratch *s)
 {
 	struct segment_text text = {.flags = TCP_FLAG_SYN | TCP_FLAG_ACK, .window = COOKIE_WINDOW};
 	struct ethhdr *eth;
-	__u8 mac[6];
 	__s64 cookie;
 	int done;
 
@@ -76,9 +76,7 @@ __noinline int cookie_answer(struct xdp_md *ctx, struct scratch *s)
 	eth = packet_at(ctx, 0, sizeof(*eth));
 	if (!eth)
 		return REASON_DROP_INTERNAL;
-	__builtin_memcpy(mac, eth->h_dest, 6);
-	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
-	__builtin_memcpy(eth->h_source, mac, 6);
+	reply_macs(eth, eth);
 	return REASON_REPLY_COOKIE;
 }
 

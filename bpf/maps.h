@@ -21,6 +21,7 @@ const volatile __u32 ifindex = 0;				 /* of that interface */
 const volatile __u32 slots = SLOTS_DEFAULT;			 /* of every pool's table */
 const volatile __u32 embryo_mask = EMBRYOS_DEFAULT - 1;		 /* max_entries of `embryos` - 1 */
 const volatile __u32 features = 0;				 /* FEATURE_* */
+const volatile __u32 vrids[VRID_BITS / 32] = {};		 /* FEATURE_VMAC */
 const volatile __u32 seeing = 0;				 /* SEEING_* */
 const volatile __u64 hash_key[HASH_KEY_WORDS] = {};
 const volatile __u16 nat_port_first = 1024; /* fullnat: this node's source ports */

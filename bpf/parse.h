@@ -490,14 +490,28 @@ static __always_inline enum reason parse_closely(void *frame, void *frame_end, _
 	return parse_ip(c, ret_packet, ethertype, 1);
 }
 
+/* is_virtual: is it the MAC of a virtual router whose bit is set (RFC 9568 7.3)?
+ * 00-00-5E-00-01-VRID, and with -02- for IPv6.
+ */
+static __always_inline int is_virtual(const void *frame, const volatile __u32 *vrids)
+{
+	const __u8 *mac = frame;
+	__u32 bit = (mac[4] - 1U) << 8 | mac[5];
+
+	return *(const __u32 *)frame == bpf_htonl(0x00005e00) && bit < VRID_BITS &&
+	       vrids[bit / 32] >> bit % 32 & 1;
+}
+
 /* parse: read the frame's headers.
  * @frame_bytes: of the whole frame, which may go on behind @frame_end (multi-buffer)
  * @own_mac: only frames for this MAC are ours; 8 bytes, the last two 0, aligned to 8
+ * @vrids: and those for these virtual routers: VRID_BITS bits; 0 = none
  * NEXT: all of *p is written; LOOK_CLOSER: the frame is for us, and parse_closely() is to read it;
  * otherwise *p is not to be used.
  */
 static __always_inline enum reason parse(void *frame, void *frame_end, __u32 frame_bytes,
-					 const volatile __u64 *own_mac, struct packet *p)
+					 const volatile __u64 *own_mac, const volatile __u32 *vrids,
+					 struct packet *p)
 {
 	const struct ethhdr *eth = frame;
 	struct cursor c = {.at = frame + sizeof(*eth),
@@ -509,7 +523,8 @@ static __always_inline enum reason parse(void *frame, void *frame_end, __u32 fra
 		return REASON_DROP_TRUNCATED;
 	p->len_bytes = frame_bytes;
 	p->fragment_id = 0;
-	if (unlikely((*(const __u64 *)frame ^ *own_mac) << 16))
+	if (unlikely((*(const __u64 *)frame ^ *own_mac) << 16) &&
+	    !(vrids && is_virtual(frame, vrids)))
 		return REASON_PASS_NOT_OURS;
 	return parse_ip(c, p, eth->h_proto, 0);
 }

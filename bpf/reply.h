@@ -185,19 +185,21 @@ static __always_inline __u64 reply_pseudo(const void *ip, __u32 ipv6, __u32 byte
 	return sum + checksum_words(ip + 12, 2);
 }
 
+/* From our own MAC, even where the question was for a virtual router's: a reply of a backup must
+ * not teach the switch that this is here.
+ */
 static __always_inline void reply_macs(void *to, const void *from)
 {
 	const __u16 *question = from;
-	__u16 a0 = question[0], a1 = question[1], a2 = question[2];
-	__u16 b0 = question[3], b1 = question[4], b2 = question[5];
+	const volatile __u16 *own = (const volatile __u16 *)own_mac;
 	__u16 *mac = to;
 
-	mac[0] = b0;
-	mac[1] = b1;
-	mac[2] = b2;
-	mac[3] = a0;
-	mac[4] = a1;
-	mac[5] = a2;
+	mac[0] = question[3];
+	mac[1] = question[4];
+	mac[2] = question[5];
+	mac[3] = own[0];
+	mac[4] = own[1];
+	mac[5] = own[2];
 }
 
 /* reply_tags: the VLAN tags and the ethertype. Always as many bytes as they can have: the IP

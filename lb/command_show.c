@@ -243,6 +243,16 @@ static json_t *services(struct lb *lb)
 
 /* ---- vrrp, counters, configuration ---- */
 
+static void set_virtual_mac(json_t *row, const struct config_instance *config)
+{
+	char text[18] = "";
+
+	if (config->virtual_mac)
+		snprintf(text, sizeof(text), "00:00:5e:00:%02x:%02x", config->ipv6 ? 2 : 1,
+			 config->vrid);
+	set_text(row, "virtual_mac", text);
+}
+
 static json_t *vrrp(struct lb *lb)
 {
 	json_t *rows = json_array();
@@ -255,6 +265,7 @@ static json_t *vrrp(struct lb *lb)
 		set_text(row, "instance", config->name);
 		set(row, "vrid", I(config->vrid));
 		set_text(row, "interface", config->interface);
+		set_virtual_mac(row, config);
 		set_text(row, "role", role_names[m->role <= VRRP_ACTIVE ? m->role : 0]);
 		set(row, "priority", I(config->priority));
 		set(row, "since", I(m->since_s));
@@ -264,6 +275,8 @@ static json_t *vrrp(struct lb *lb)
 		set(row, "sent", I(m->adverts_sent));
 		set(row, "received", I(m->adverts_received));
 		set(row, "bad", I(m->adverts_bad));
+		set(row, "splits", I(m->splits));
+		set(row, "split_ms", I(m->split_ms));
 		set_text(row, "reason", m->reason);
 		json_array_append_new(rows, row);
 	}
@@ -296,6 +309,26 @@ static void hook_counters(json_t *rows, const struct lb *lb)
 	counter_row(rows, "heal_runs_failed", heals.failed, "runs of heal programs that did not");
 }
 
+/* What was no advert, or an odd one, by its kind, of all instances. */
+static void vrrp_counters(json_t *rows, const struct lb *lb)
+{
+	static const struct {
+		const char *name, *meaning;
+	} kinds[] = {
+#define VERDICT_ROW(upper, lower, text) {"vrrp_" #lower, text},
+		VRRP_VERDICTS(VERDICT_ROW)
+#undef VERDICT_ROW
+	};
+
+	for (int v = VRRP_GOOD + 1; v < VRRP_VERDICT_COUNT; v++) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < lb->config->n_instances; i++)
+			sum += lb->instances[i].vrrp.bad[v];
+		counter_row(rows, kinds[v].name, sum, kinds[v].meaning);
+	}
+}
+
 static json_t *counters(struct lb *lb)
 {
 	static const struct {
@@ -319,6 +352,7 @@ static json_t *counters(struct lb *lb)
 	counter_row(rows, "tls_expiring", health_expiring(lb),
 		    "backends whose certificate expires within tls_warn_days, or has");
 	hook_counters(rows, lb);
+	vrrp_counters(rows, lb);
 	return rows;
 }
 

@@ -158,6 +158,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 				config_instance(lb->config, i)->name,
 				lb->instances[i].vrrp.reason[0] ? lb->instances[i].vrrp.reason
 								: "waiting for the first probes");
+		if (lb->instances[i].vrrp.split)
+			problem(problems,
+				"vrrp instance %s: another node is active, too; see: sluice show vrrp",
+				config_instance(lb->config, i)->name);
 	}
 	for (int i = 0; i < LB_PROCESSES; i++) {
 		const struct message_child *child = &lb->processes[i].child;

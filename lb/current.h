@@ -56,6 +56,8 @@ struct current_interface {
 	char name[IFNAMSIZ];
 	uint32_t ifindex;
 	uint8_t mac[6]; /* that its program has */
+	uint32_t vrids[VRID_BITS /
+		       32]; /* of the virtual routers whose MACs it takes for its own, too */
 	enum attach_mode mode;
 	bool probe_attached; /* tc egress has the program that sends probes through the VIPs */
 	bool probe_loaded;   /* and it is of this process, with these settings */

@@ -326,6 +326,20 @@ static int desired_pool_init(const struct inputs *in, struct table_cache *cache,
 	return 0;
 }
 
+/* A backup's program takes their MACs, too: as soon as the switch sends it those frames, it
+ * forwards them.
+ */
+static void vrids_set(const struct config *config, struct desired_interface *ret)
+{
+	for (uint32_t i = 0; i < config->n_instances; i++) {
+		const struct config_instance *instance = config_instance(config, i);
+		uint32_t bit = (instance->ipv6 ? VRID_BITS / 2 : 0) + instance->vrid;
+
+		if (instance->virtual_mac && strcmp(instance->interface, ret->name) == 0)
+			ret->vrids[bit / 32] |= 1U << bit % 32;
+	}
+}
+
 static void desired_interfaces_init(const struct inputs *in, struct desired *ret)
 {
 	for (uint32_t i = 0; i < in->config->node.n_interfaces && !in->detached; i++) {
@@ -337,6 +351,7 @@ static void desired_interfaces_init(const struct inputs *in, struct desired *ret
 		memcpy(to->name, from->name, sizeof(to->name));
 		memcpy(to->mac, from->mac, sizeof(to->mac));
 		to->ifindex = from->ifindex;
+		vrids_set(in->config, to);
 		ret->n_interfaces++;
 	}
 }

@@ -31,6 +31,7 @@ struct desired_interface {
 	char name[IFNAMSIZ];
 	uint32_t ifindex;
 	uint8_t mac[6];
+	uint32_t vrids[VRID_BITS / 32]; /* of virtual routers with a MAC of their own there */
 };
 
 /* Borrows from the configuration and the cache. */

@@ -164,6 +164,7 @@ static int program_add(struct diff *d, enum step_kind kind, uint32_t number,
 		s->interface.probe_attached && have->probe_loaded && !settings_change(d);
 	memcpy(s->interface.name, want->name, sizeof(want->name));
 	memcpy(s->interface.mac, want->mac, sizeof(want->mac));
+	memcpy(s->interface.vrids, want->vrids, sizeof(want->vrids));
 	return 0;
 }
 
@@ -189,7 +190,8 @@ int programs_widen(struct diff *d)
 			continue;
 		have = &d->current->interfaces[number];
 		if (!have->loaded || d->settings_differ ||
-		    memcmp(have->mac, want->mac, sizeof(want->mac)) != 0)
+		    memcmp(have->mac, want->mac, sizeof(want->mac)) != 0 ||
+		    memcmp(have->vrids, want->vrids, sizeof(want->vrids)) != 0)
 			r = program_add(d, STEP_PROGRAM, (uint32_t)number, want);
 	}
 	return r;

@@ -182,6 +182,15 @@ static void tail_discard(const struct plane *plane)
 	unlink(path);
 }
 
+static void macs_set(struct balancer *skel, const struct current_interface *interface)
+{
+	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
+	for (uint32_t i = 0; i < VRID_BITS / 32; i++) {
+		((uint32_t *)(uintptr_t)skel->rodata->vrids)[i] = interface->vrids[i];
+		skel->rodata->features |= interface->vrids[i] ? FEATURE_VMAC : 0;
+	}
+}
+
 int plane_program_load(const struct plane *plane, const struct current_interface *interface,
 		       const struct seeing *seeing)
 {
@@ -191,7 +200,7 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	if (!skel)
 		return -errno;
 	r = seeing ? seeing_set(skel, seeing) : 0;
-	memcpy((void *)(uintptr_t)skel->rodata->own_mac, interface->mac, sizeof(interface->mac));
+	macs_set(skel, interface);
 	skel->rodata->ifindex = interface->ifindex;
 	if (r == 0 && advice_long_frames(interface->name))
 		r = frames_set(skel);

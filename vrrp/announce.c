@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* announce.c: gratuitous ARP and unsolicited neighbour advertisements, as frames (link.h). */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/icmp6.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "vrrp/link.h"
 
@@ -77,36 +75,35 @@ size_t announce_na(const uint8_t mac[static 6], const struct addr *vip, bool rou
 	return (size_t)(at - frame);
 }
 
-static bool forwards_ipv6(void)
-{
-	char c = '0';
-	int fd = open("/proc/sys/net/ipv6/conf/all/forwarding", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return false;
-	if (read(fd, &c, 1) != 1)
-		c = '0';
-	close(fd);
-	return c != '0';
-}
-
-int link_announce(int packet_socket, const struct link *link, const struct config_instance *config)
+int link_announce(int packet_socket, const struct link *link, const struct config_instance *config,
+		  uint32_t from, uint32_t to_before)
 {
 	struct sockaddr_ll to = {
 		.sll_family = AF_PACKET, .sll_ifindex = link->ifindex, .sll_halen = 6};
-	bool router = config->ipv6 && forwards_ipv6();
-	uint8_t frame[ANNOUNCE_BYTES];
+	uint8_t frames[CONFIG_ADDRESSES][ANNOUNCE_BYTES];
+	struct iovec iov[CONFIG_ADDRESSES];
+	struct mmsghdr messages[CONFIG_ADDRESSES];
+	uint32_t n = from;
 	int r = 0;
 
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
+	for (uint32_t i = from; i < to_before; i++) {
 		const struct addr *vip = &config->addresses[i].addr;
-		size_t n = config->ipv6 ? announce_na(link->mac, vip, router, frame)
-					: announce_arp(link->mac, vip, frame);
 
-		memcpy(to.sll_addr, frame, 6);
-		if (sendto(packet_socket, frame, n, MSG_DONTWAIT, (struct sockaddr *)&to,
-			   sizeof(to)) < 0)
-			r = -errno;
+		iov[i].iov_base = frames[i];
+		iov[i].iov_len =
+			config->ipv6 ? announce_na(link->mac, vip, link->forwards_ipv6, frames[i])
+				     : announce_arp(link->mac, vip, frames[i]);
+		messages[i].msg_hdr = (struct msghdr){.msg_name = &to,
+						      .msg_namelen = sizeof(to),
+						      .msg_iov = &iov[i],
+						      .msg_iovlen = 1};
+	}
+	memcpy(to.sll_addr, frames[from], 6);
+	while (n < to_before) {
+		int sent = sendmmsg(packet_socket, messages + n, to_before - n, MSG_DONTWAIT);
+
+		r = sent < 0 ? -errno : r;
+		n += sent < 0 ? 1 : (uint32_t)sent;
 	}
 	return r;
 }

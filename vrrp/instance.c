@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <netlink/errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "vrrp/socket.h"
+#include "vrrp/vmac.h"
 
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert);
 
@@ -28,10 +28,14 @@ void instance_tell(struct instance *i, bool always)
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,
-				 .adverts_received = i->received};
+				 .adverts_received = i->received,
+				 .splits = i->machine.splits,
+				 .split = vrrp_is_split(&i->machine, clock_ms()),
+				 .split_ms = vrrp_split_ms(&i->machine)};
 
+	memcpy(m.bad, i->bad, sizeof(m.bad));
 	for (int v = VRRP_GOOD + 1; v < VRRP_VERDICT_COUNT; v++)
-		m.adverts_bad += i->bad[v];
+		m.adverts_bad += v == VRRP_ADDRESSES_DIFFER ? 0 : i->bad[v];
 	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
 	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
 	if (!always && memcmp(&m, &i->told, sizeof(m)) == 0)
@@ -40,51 +44,119 @@ void instance_tell(struct instance *i, bool always)
 	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
 }
 
-static void log_change(const struct instance *i, enum vrrp_role before)
+static void log_change(const struct instance *i)
 {
 	static const char *const names[] = VRRP_ROLE_NAMES;
 
 	log_notice("vrrp %s %s: was=%s vrid=%u interface=%s priority=%u reason=\"%s\"",
-		   i->config.name, names[i->machine.role], names[before], i->config.vrid,
+		   i->config.name, names[i->machine.role], names[i->was], i->config.vrid,
 		   i->config.interface, i->config.priority, i->reason);
+}
+
+void instance_flush(struct instance *i)
+{
+	if (!i->untold)
+		return;
+	i->untold = false;
+	log_change(i);
+	instance_tell(i, true);
 }
 
 /* ---- actions ---- */
 
+/* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
+static uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void timer_set(struct instance *i)
 {
-	uint64_t due_ms = vrrp_due_ms(&i->machine), now_ms = clock_ms();
-	uint64_t wait_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+	uint64_t due_us = 1000 * vrrp_due_ms(&i->machine), now_us = clock_us();
+	uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
 
-	if (due_ms == 0) {
+	if (due_us == 0) {
 		event_del(i->timer);
 		return;
 	}
-	event_add(i->timer, &(struct timeval){.tv_sec = (time_t)(wait_ms / 1000),
-					      .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)});
+	event_add(i->timer, &(struct timeval){.tv_sec = (time_t)(wait_us / 1000000),
+					      .tv_usec = (suseconds_t)(wait_us % 1000000)});
 }
 
-/* In this order: the addresses are there before anybody is told, and go only after the partner was.
- */
+static int advertise(const struct instance *i, uint8_t priority)
+{
+	if (i->config.virtual_mac && !i->config.unicast)
+		return vmac_send(i->process->packet_socket, &i->config, &i->link, priority);
+	return vrrp_socket_send(i->fd, &i->config, &i->link, priority);
+}
+
+/* The next address that is to be announced, and later the others; or all at once. */
+static int announce_next(struct instance *i)
+{
+	const uint32_t pace_us = i->config.garp.pace_us, n = i->config.n_addresses;
+	uint32_t from = i->announced;
+
+	i->announced = pace_us ? from + 1 : n;
+	if (i->announced < n)
+		event_add(i->paced, &(struct timeval){.tv_sec = pace_us / 1000000,
+						      .tv_usec = pace_us % 1000000});
+	return link_announce(i->process->packet_socket, &i->link, &i->config, from, i->announced);
+}
+
+static void on_paced(evutil_socket_t fd, short what, void *arg)
+{
+	struct instance *i = arg;
+
+	(void)fd;
+	(void)what;
+	if (i->machine.role == VRRP_ACTIVE && i->announced < i->config.n_addresses)
+		announce_next(i);
+}
+
+static void addresses_failed(const struct instance *i, const char *what, int error)
+{
+	if (error < 0)
+		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
+			what, i->config.interface, strerror(-error));
+}
+
+void instance_add_late(struct instance *i)
+{
+	if (!i->adds_late)
+		return;
+	i->adds_late = false;
+	addresses_failed(i, "added", link_add_addresses(i->process->netlink, &i->link, &i->config));
+}
+
+/* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
 static void act(struct instance *i, const struct vrrp_actions *a)
 {
 	struct vrrp_process *p = i->process;
 	int add = 0, send = 0, announce = 0, drop = 0;
 
-	if (a->add_addresses)
-		add = link_add_addresses(p->netlink, i->link.ifindex, &i->config);
+	if (a->add_addresses && !a->urgent)
+		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->send && i->fd >= 0) {
-		send = vrrp_socket_send(i->fd, &i->config, &i->link, a->send_priority);
+		send = advertise(i, a->send_priority);
 		i->sent += send == 0;
 	}
-	if (a->announce)
-		announce = link_announce(p->packet_socket, &i->link, &i->config);
-	if (a->remove_addresses && i->link.ifindex)
-		drop = link_remove_addresses(p->netlink, i->link.ifindex, &i->config);
-	if (add < 0 || drop < 0)
-		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
-			add < 0 ? "added" : "removed", i->config.interface,
-			nl_geterror(add < 0 ? add : drop));
+	if (a->announce) {
+		i->announced = 0;
+		announce = announce_next(i);
+	}
+	if (a->add_addresses && a->urgent) {
+		i->adds_late = true;
+		event_active(p->late, 0, 0);
+	}
+	if (a->remove_addresses)
+		i->adds_late = false;
+	if (a->remove_addresses && i->link.holder)
+		drop = link_remove_addresses(p->netlink, &i->link, &i->config);
+	addresses_failed(i, "added", add);
+	addresses_failed(i, "removed", drop);
 	if (send < 0)
 		log_debug("vrrp %s: advert not sent: error=\"%s\"", i->config.name,
 			  strerror(-send));
@@ -97,17 +169,25 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 {
 	enum vrrp_role before = i->machine.role;
 	struct vrrp_actions a;
+	char text[INET6_ADDRSTRLEN];
 
+	instance_flush(i);
 	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
 	act(i, &a);
 	timer_set(i);
+	if (a.split)
+		log_warning(
+			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
+			i->config.name, addr_format(&advert->src, text), advert->priority,
+			i->machine.priority);
 	if (!a.reason)
 		return;
 	i->reason = a.reason;
 	i->since_s = time(NULL);
 	i->transitions++;
-	log_change(i, before);
-	instance_tell(i, true);
+	i->was = before;
+	i->untold = true;
+	event_active(i->process->after, 0, 0);
 }
 
 /* ---- events ---- */
@@ -120,7 +200,8 @@ static void bad_note(struct instance *i, enum vrrp_verdict verdict, const struct
 	if (i->bad_logged & 1U << verdict)
 		return; /* once a kind: a flood must not fill the log */
 	i->bad_logged |= 1U << verdict;
-	log_warning("vrrp %s: packet ignored: from=%s why=\"%s\"", i->config.name,
+	log_warning("vrrp %s: packet %s: from=%s why=\"%s\"", i->config.name,
+		    verdict == VRRP_ADDRESSES_DIFFER ? "is odd" : "ignored",
 		    addr_format(&a->src, text), vrrp_verdict_text(verdict));
 }
 
@@ -132,7 +213,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int turn = 0; turn < 32; turn++) {
-		int r = vrrp_socket_receive(fd, i->config.ipv6, i->config.vrid, &advert, &verdict);
+		int r = vrrp_socket_receive(fd, &i->config, &advert, &verdict);
 
 		if (r == -ENOMSG)
 			continue;
@@ -140,10 +221,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		if (memcmp(&advert.src, &i->link.primary, sizeof(advert.src)) == 0)
 			continue; /* our own, come back */
-		if (verdict != VRRP_GOOD) {
+		if (verdict != VRRP_GOOD)
 			bad_note(i, verdict, &advert);
+		if (verdict != VRRP_GOOD && verdict != VRRP_ADDRESSES_DIFFER)
 			continue;
-		}
 		i->received++;
 		i->partner = advert.src;
 		i->partner_priority = advert.priority;
@@ -213,9 +294,27 @@ static void source_change(struct instance *i)
 			i->config.name, i->config.interface);
 }
 
+/* A virtual MAC needs its macvlan; said once, not every second. */
+static bool holder_make(struct instance *i)
+{
+	int r = i->config.virtual_mac ? vmac_make(i->process->netlink, &i->config, &i->link) : 0;
+
+	if (r < 0 && i->holder_error != r)
+		log_err("vrrp %s: no macvlan for the virtual MAC: interface=%s error=\"%s\"",
+			i->config.name, i->config.interface, strerror(-r));
+	if (r < 0)
+		i->reason = "there is no macvlan for the virtual MAC";
+	i->holder_error = r;
+	return r == 0;
+}
+
 static void instance_start(struct instance *i)
 {
-	int r = socket_open(i);
+	int r;
+
+	if (!holder_make(i))
+		return;
+	r = socket_open(i);
 
 	if (r < 0) {
 		log_err("vrrp %s: no socket: interface=%s error=\"%s\"", i->config.name,
@@ -224,7 +323,7 @@ static void instance_start(struct instance *i)
 	}
 	/* What a predecessor that was killed left there; a machine that starts adds its own. */
 	if (!i->resume)
-		link_remove_addresses(i->process->netlink, i->link.ifindex, &i->config);
+		link_remove_addresses(i->process->netlink, &i->link, &i->config);
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
 	i->resume = false;
 }
@@ -234,10 +333,12 @@ void instance_refresh(struct instance *i)
 	struct link link = i->link;
 	bool same;
 
-	if (i->resigned ||
-	    link_read(&i->config, i->process->is_virtual, i->process->owner, &link) < 0)
+	if (i->resigned || !i->process->interfaces)
 		return; /* not known: as before */
-	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex)) {
+	link_read(i->process->interfaces, &i->config, &link);
+	link.forwards_ipv6 = i->process->forwards_ipv6;
+	if (i->fd >= 0 && (!link_usable(&link) || link.ifindex != i->link.ifindex ||
+			   link.holder != i->link.holder)) {
 		step(i, VRRP_LINK_LOST, NULL);
 		socket_close(i);
 	}
@@ -256,6 +357,8 @@ static void settings_take(struct instance *i)
 {
 	i->machine.priority = i->config.priority;
 	i->machine.advert_cs = i->config.advert_cs;
+	i->machine.version = i->config.version;
+	i->machine.garp = i->config.garp;
 	i->machine.preempt = i->config.preempt;
 	i->machine.preempt_delay_ms = i->config.preempt_delay_ms;
 }
@@ -273,7 +376,8 @@ struct instance *instance_new(struct vrrp_process *process, const struct config_
 	i->since_s = time(NULL);
 	settings_take(i);
 	i->timer = event_new(process->loop, -1, 0, on_timer, i);
-	if (!i->timer) {
+	i->paced = event_new(process->loop, -1, 0, on_paced, i);
+	if (!i->timer || !i->paced || event_priority_set(i->timer, PRIORITY_FIRST) < 0) {
 		instance_free(i);
 		return NULL;
 	}
@@ -284,16 +388,24 @@ void instance_free(struct instance *i)
 {
 	if (!i)
 		return;
+	instance_flush(i);
 	socket_close(i);
+	/* What is active goes on without us, until we are back. */
+	if (i->config.virtual_mac && i->machine.role != VRRP_ACTIVE && !i->machine.lingering)
+		vmac_remove(i->process->netlink, &i->config, &i->link);
 	if (i->timer)
 		event_free(i->timer);
+	if (i->paced)
+		event_free(i->paced);
 	free(i);
 }
 
 bool instance_same(const struct instance *i, const struct config_instance *config)
 {
 	return strcmp(i->config.interface, config->interface) == 0 &&
-	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6;
+	       i->config.vrid == config->vrid && i->config.ipv6 == config->ipv6 &&
+	       i->config.virtual_mac == config->virtual_mac &&
+	       i->config.version == config->version && i->config.unicast == config->unicast;
 }
 
 static bool has_vip(const struct config_instance *config, const struct config_vip *vip)
@@ -316,8 +428,7 @@ void instance_change(struct instance *i, const struct config_instance *config)
 	i->changed = memcmp(&before, config, sizeof(before)) != 0;
 	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
 		if (!has_vip(config, &before.addresses[k]))
-			link_remove_address(i->process->netlink, i->link.ifindex,
-					    &before.addresses[k]);
+			link_remove_address(i->process->netlink, &i->link, &before.addresses[k]);
 	}
 }
 

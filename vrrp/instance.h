@@ -3,7 +3,8 @@
  *
  * instance_refresh() looks at the interface and starts or stops the machine by what it finds: at
  * the start, at each netlink event and once a second. Everything else is an event for the machine,
- * whose actions are done at once; logging and messages come after them.
+ * whose actions are done at once. Logging and messages wait until no instance has anything to do: a
+ * log that is slow must not delay the next one's adverts.
  */
 #ifndef SLUICE_VRRP_INSTANCE_H
 #define SLUICE_VRRP_INSTANCE_H
@@ -15,15 +16,21 @@
 struct event;
 struct event_base;
 
+/* Of events: timers; everything else (libevent's default), which strangers' packets may keep busy;
+ * what can wait. */
+enum { PRIORITY_FIRST, PRIORITY_DEFAULT, PRIORITY_LAST, PRIORITY_COUNT };
+
 /* What the instances share: the process's. */
 struct vrrp_process {
 	struct event_base *loop;
+	struct event *late;  /* after all timers: instance_add_late() of all */
+	struct event *after; /* PRIORITY_LAST: instance_flush() of all */
 	struct channel *parent;
 	struct nl_sock *netlink;
 	int packet_socket;
-	bool ready;		   /* lb said so: machines may start */
-	is_virtual_fn *is_virtual; /* an address of any instance */
-	void *owner;
+	bool ready;			  /* lb said so: machines may start */
+	const struct ifaddrs *interfaces; /* as last read, for all; NULL = not known */
+	bool forwards_ipv6;		  /* likewise */
 };
 
 struct instance {
@@ -33,11 +40,17 @@ struct instance {
 	struct link link;
 	int fd; /* -1 = none */
 	struct event *readable, *timer;
+	bool adds_late;		  /* active, and its addresses are not there yet */
+	bool untold;		  /* the last change is neither logged nor told */
+	enum vrrp_role was;	  /* before it */
+	struct event *paced;	  /* the next frame of an announcement */
+	uint32_t announced;	  /* addresses that were, of n_addresses */
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
 	bool changed;		  /* between instance_change() and instance_changed() */
 	struct message_vrrp told; /* as the parent knows it */
 	uint64_t sent, received, bad[VRRP_VERDICT_COUNT];
+	int holder_error;    /* that kept it from starting */
 	uint32_t bad_logged; /* a bit for each kind that was logged */
 	uint8_t partner_priority;
 	struct addr partner;
@@ -49,7 +62,7 @@ struct instance {
 /* instance_new: not started yet; NULL when out of memory. */
 struct instance *instance_new(struct vrrp_process *process, const struct config_instance *config);
 void instance_free(struct instance *i);
-/* instance_refresh: see above. */
+/* instance_refresh: see above; by what process->interfaces has. */
 void instance_refresh(struct instance *i);
 /* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
 void instance_event(struct instance *i, enum vrrp_event event);
@@ -61,6 +74,11 @@ void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
+/* instance_add_late: the addresses of a takeover that was urgent (machine.h), after the frames of
+ * all instances. */
+void instance_add_late(struct instance *i);
+/* instance_flush: log and tell the last change of role, if that is not done yet. */
+void instance_flush(struct instance *i);
 /* instance_same: may config take the place of the instance's own without a new start? */
 bool instance_same(const struct instance *i, const struct config_instance *config);
 

@@ -6,13 +6,17 @@
 
 enum {
 	LINGER_MOST_MS = 2000,
-	ANSWER_LEAST_MS = 10, /* between two adverts that answer a worse active node's */
-	SPLIT_ANNOUNCE_MS = 1000,
+	ANSWER_LEAST_MS = 10,	  /* between two adverts that answer a worse active node's */
+	SPLIT_ANNOUNCE_MS = 1000, /* while a split goes on */
+	HANDOVER_LEAST_MS = 100,  /* adverts on the way while a node becomes active are no split */
+	OWNER = 255,
 };
 
-/* RFC 9568 6.1: Skew_Time and Active_Down_Interval, in milliseconds, rounded up. */
+/* RFC 9568 6.1, RFC 3768 6.1: Skew_Time and the down interval, in milliseconds, rounded up. */
 static uint64_t skew_ms(const struct vrrp_machine *m)
 {
+	if (m->version == 2)
+		return ((256ULL - m->priority) * 1000 + 255) / 256;
 	return ((256ULL - m->priority) * m->active_advert_cs * 10 + 255) / 256;
 }
 
@@ -20,6 +24,51 @@ static uint64_t down_ms(const struct vrrp_machine *m)
 {
 	return 3ULL * m->active_advert_cs * 10 + skew_ms(m);
 }
+
+/* ---- splits ---- */
+
+static void split_end(struct vrrp_machine *m)
+{
+	m->split_ms = vrrp_split_ms(m);
+	m->split_from_ms = m->split_heard_ms = 0;
+}
+
+bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_ms)
+{
+	return m->split_from_ms && now_ms - m->split_heard_ms < m->split_most_ms;
+}
+
+uint64_t vrrp_split_ms(const struct vrrp_machine *m)
+{
+	return m->split_ms + (m->split_from_ms ? m->split_heard_ms - m->split_from_ms + 1 : 0);
+}
+
+/* Another active node, that is to step back, was heard: it has told the switches otherwise. */
+static void split_heard(struct vrrp_machine *m, const struct vrrp_advert *advert, uint64_t now_ms,
+			struct vrrp_actions *a)
+{
+	uint64_t handover_ms = 10ULL * m->advert_cs;
+
+	if (!vrrp_is_split(m, now_ms))
+		split_end(m);
+	handover_ms = handover_ms > HANDOVER_LEAST_MS ? handover_ms : HANDOVER_LEAST_MS;
+	if (!m->split_from_ms && now_ms - m->active_ms >= handover_ms) {
+		m->split_from_ms = now_ms;
+		m->splits++;
+		m->announces = 1;
+		m->announce_ms = now_ms + m->garp.delay_ms;
+		a->announce = a->split = true;
+	} else if (m->announce_ms == 0 || m->announce_ms > now_ms + SPLIT_ANNOUNCE_MS) {
+		m->announces = 1;
+		m->announce_ms = now_ms + SPLIT_ANNOUNCE_MS;
+	}
+	if (m->split_from_ms) {
+		m->split_heard_ms = now_ms;
+		m->split_most_ms = 40ULL * advert->advert_cs + 1000;
+	}
+}
+
+/* ---- changes of role ---- */
 
 static void advertise(struct vrrp_machine *m, uint64_t now_ms, uint8_t priority,
 		      struct vrrp_actions *a)
@@ -30,14 +79,28 @@ static void advertise(struct vrrp_machine *m, uint64_t now_ms, uint8_t priority,
 	m->timer_ms = now_ms + 10ULL * m->advert_cs;
 }
 
+/* When is the next announcement due, after one now? */
+static void announced(struct vrrp_machine *m, uint64_t now_ms)
+{
+	uint64_t pause_ms = m->garp.refresh_ms;
+
+	if (m->announces < m->garp.count)
+		m->announces++;
+	if (m->announces < m->garp.count)
+		pause_ms = (uint64_t)m->garp.delay_ms * m->announces;
+	m->announce_ms = pause_ms ? now_ms + pause_ms : 0;
+}
+
 static void become_active(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a,
 			  const char *reason)
 {
 	m->role = VRRP_ACTIVE;
 	m->lingering = m->yielding = false;
 	m->better_since_ms = 0;
-	m->announces = 1;
-	m->announce_ms = now_ms + 1000;
+	m->resigned = false;
+	m->active_ms = now_ms;
+	m->announces = 0;
+	announced(m, now_ms);
 	a->add_addresses = true;
 	advertise(m, now_ms, m->priority, a);
 	a->announce = true;
@@ -49,6 +112,7 @@ static void become_backup(struct vrrp_machine *m, uint64_t now_ms, uint16_t adve
 {
 	if (m->role == VRRP_ACTIVE)
 		a->remove_addresses = true;
+	split_end(m);
 	m->role = VRRP_BACKUP;
 	m->active_advert_cs = advert_cs;
 	m->timer_ms = now_ms + down_ms(m);
@@ -61,6 +125,7 @@ static void become_init(struct vrrp_machine *m, struct vrrp_actions *a, const ch
 {
 	if (m->role == VRRP_ACTIVE || m->lingering)
 		a->remove_addresses = true;
+	split_end(m);
 	m->role = VRRP_INIT;
 	m->lingering = false;
 	m->timer_ms = m->announce_ms = 0;
@@ -75,6 +140,7 @@ static void resign(struct vrrp_machine *m, enum vrrp_role role, uint64_t now_ms,
 
 	m->active_advert_cs = m->advert_cs;
 	advertise(m, now_ms, 0, a);
+	split_end(m);
 	m->role = role;
 	m->lingering = true;
 	m->announce_ms = 0;
@@ -97,17 +163,18 @@ static void linger_end(struct vrrp_machine *m, struct vrrp_actions *a)
 /* May we let a worse active node's adverts pass, so that our timer runs out and we preempt it? */
 static bool may_preempt(struct vrrp_machine *m, uint64_t now_ms)
 {
-	if (!m->preempt || m->yielding)
+	if (m->yielding || (!m->preempt && m->priority != OWNER))
 		return false;
 	if (m->better_since_ms == 0)
 		m->better_since_ms = now_ms;
-	return now_ms - m->better_since_ms >= m->preempt_delay_ms;
+	return m->priority == OWNER || now_ms - m->better_since_ms >= m->preempt_delay_ms;
 }
 
 static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *advert,
 			     uint64_t now_ms, struct vrrp_actions *a)
 {
-	if (advert->priority == 0) {
+	m->resigned = advert->priority == 0;
+	if (m->resigned) {
 		m->timer_ms = now_ms + skew_ms(m);
 		return;
 	}
@@ -127,31 +194,28 @@ static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *a
 		      (advert->priority == m->priority &&
 		       memcmp(&advert->src, &m->primary, sizeof(advert->src)) > 0);
 
-	if (advert->priority != 0 && better) {
+	if (advert->priority != 0 && better && m->priority != OWNER) {
 		become_backup(m, now_ms, advert->advert_cs, a, "a better node is active");
 		return;
 	}
 	/* Answer at once, so that the other steps back; not more often than it makes sense. */
 	if (now_ms - m->sent_ms >= ANSWER_LEAST_MS)
 		advertise(m, now_ms, m->priority, a);
-	if (advert->priority != 0 &&
-	    (m->announce_ms == 0 || m->announce_ms > now_ms + SPLIT_ANNOUNCE_MS)) {
-		m->announce_ms =
-			now_ms + SPLIT_ANNOUNCE_MS; /* it has told the switches otherwise */
-		m->announces = 1;
-	}
+	if (advert->priority != 0)
+		split_heard(m, advert, now_ms, a);
 }
 
 static void timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a)
 {
 	if (m->announce_ms && now_ms >= m->announce_ms) {
 		a->announce = true;
-		m->announce_ms = ++m->announces >= 3 ? 0 : now_ms + 4000;
+		announced(m, now_ms);
 	}
 	if (!m->timer_ms || now_ms < m->timer_ms)
 		return;
 	switch (m->role) {
 	case VRRP_BACKUP:
+		a->urgent = !m->resigned && !m->better_since_ms;
 		become_active(m, now_ms, a,
 			      m->better_since_ms ? "preempts a worse node"
 						 : "the active node is not heard");
@@ -173,7 +237,7 @@ static void startup(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_
 	m->active_advert_cs = m->advert_cs;
 	if (event == VRRP_RESUME)
 		become_active(m, now_ms, a, "goes on after a restart of the process");
-	else if (m->priority == 255)
+	else if (m->priority == OWNER)
 		become_active(m, now_ms, a, "owns the addresses");
 	else
 		become_backup(m, now_ms, m->advert_cs, a, "started");

@@ -8,9 +8,20 @@
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
  *   priorities, as long as it hears it.
+ * - When the active node is dead, each packet that still goes there is lost, and our data plane
+ *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
+ * When it is alive (it resigned, or is preempted), it answers until then: the addresses come first.
  * - preempt_delay: how long a better node that came up waits before it preempts.
- * - An active node repeats its gratuitous ARPs after 1 s and 5 s, and when it learns that another
- *   one was active beside it.
+ * - An active node repeats its gratuitous ARPs as config_garp says.
+ * - A *split*: an active node that stays so hears another active one, longer than a handover takes.
+ *   It announces at once, and its repetitions begin anew; splits and their time are counted.
+ * - An owner (priority 255) never steps back, and preempts whatever "preempt" and "preempt_delay"
+ *   say (RFC 9568 6.1); only an operator's failover makes it yield. It hears the others for the
+ *   split's sake alone (RFC 9568 7.1 has an owner discard them).
+ * - Two adverts that answer another active node's are ANSWER_LEAST_MS apart at least.
+ *
+ * Times are whole milliseconds of a clock that is cut off, and waits are rounded up: nothing is
+ * done before its time; an advert leaves up to 1 ms late, a down timer runs out up to 1 ms late.
  */
 #ifndef SLUICE_VRRP_MACHINE_H
 #define SLUICE_VRRP_MACHINE_H
@@ -20,20 +31,30 @@
 
 struct vrrp_machine {
 	/* settings; may change at any time */
+	uint8_t version; /* 2: its skew does not depend on the interval; else 3 */
 	uint8_t priority;
 	uint16_t advert_cs;
 	bool preempt;
+	struct config_garp garp;
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
 	/* state */
 	enum vrrp_role role;
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
+	bool resigned;		  /* the active node said that it leaves: it still answers */
 	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
 	uint64_t announce_ms;	  /* when to announce again; 0 = never */
-	uint8_t announces;	  /* done so far */
+	uint32_t announces;	  /* done so far */
 	uint64_t better_since_ms; /* we could preempt since then; 0 = no */
 	uint64_t sent_ms;	  /* our last advert */
+	uint64_t active_ms;	  /* active since then */
+	uint64_t split_from_ms;	  /* the split that goes on, if any: first and last advert */
+	uint64_t split_heard_ms;  /* of another active node; 0 = none */
+	uint64_t split_most_ms;	  /* silence after which it is over */
+	/* counted */
+	uint32_t splits;
+	uint64_t split_ms; /* of those that are over */
 };
 
 enum vrrp_event {
@@ -51,13 +72,20 @@ struct vrrp_actions {
 	bool send;
 	uint8_t send_priority;
 	bool announce;
+	bool urgent; /* nobody answers for the addresses: they are added last */
 	bool remove_addresses;
+	bool split;	    /* one begins: to be shouted */
 	const char *reason; /* of a change of role; NULL = none changed */
 };
 
 /* vrrp_step: @advert only with VRRP_ADVERT: one that is good and has our vrid. */
 void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_advert *advert,
 	       uint64_t now_ms, struct vrrp_actions *ret_actions);
+
+/* vrrp_is_split: is another node active beside this one, as far as it was heard? */
+bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_ms);
+/* vrrp_split_ms: for how long that was, in all. */
+uint64_t vrrp_split_ms(const struct vrrp_machine *m);
 
 /* vrrp_due_ms: when the next VRRP_TIMER is due; 0 = never. */
 uint64_t vrrp_due_ms(const struct vrrp_machine *m);

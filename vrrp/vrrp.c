@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <ifaddrs.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
@@ -24,14 +25,17 @@
 #include "base/log.h"
 #include "vrrp/instance.h"
 
-enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50 };
+enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50, LOOK_MS = 20 };
 
 struct vrrp {
 	struct vrrp_process process;
 	struct instance *instances[CONFIG_INSTANCES];
 	uint32_t n_instances;
-	struct nl_sock *events; /* interfaces and addresses that change */
-	struct event *netlink_event, *second, *settle;
+	struct addr *virtual_addresses; /* of all instances, sorted */
+	size_t n_virtual;
+	struct ifaddrs *interfaces; /* for all instances: NULL = to be read */
+	struct nl_sock *events;	    /* interfaces and addresses that change */
+	struct event *netlink_event, *look, *second, *settle;
 	bool stopping;
 };
 
@@ -44,23 +48,58 @@ static struct instance *find(struct vrrp *v, const char *name)
 	return NULL;
 }
 
+static int addr_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct addr));
+}
+
 static bool is_virtual(void *owner, const struct addr *addr)
 {
 	const struct vrrp *v = owner;
 
-	for (uint32_t i = 0; i < v->n_instances; i++) {
+	return v->n_virtual &&
+	       bsearch(addr, v->virtual_addresses, v->n_virtual, sizeof(*addr), addr_compare);
+}
+
+/* Each of many instances looks at each address of its interface: a table makes that bearable. */
+static void virtual_addresses_collect(struct vrrp *v)
+{
+	size_t most = 1, n = 0;
+
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		most += v->instances[i]->config.n_addresses;
+	free(v->virtual_addresses);
+	v->virtual_addresses = calloc(most, sizeof(*v->virtual_addresses));
+	for (uint32_t i = 0; i < v->n_instances && v->virtual_addresses; i++) {
 		const struct config_instance *config = &v->instances[i]->config;
 
-		for (uint32_t k = 0; k < config->n_addresses; k++) {
-			if (memcmp(&config->addresses[k].addr, addr, sizeof(*addr)) == 0)
-				return true;
-		}
+		for (uint32_t k = 0; k < config->n_addresses; k++)
+			v->virtual_addresses[n++] = config->addresses[k].addr;
 	}
-	return false;
+	v->n_virtual = n;
+	if (n)
+		qsort(v->virtual_addresses, n, sizeof(*v->virtual_addresses), addr_compare);
+}
+
+static void interfaces_forget(struct vrrp *v)
+{
+	if (v->interfaces)
+		freeifaddrs(v->interfaces);
+	v->process.interfaces = v->interfaces = NULL;
+}
+
+static void interfaces_read(struct vrrp *v)
+{
+	if (!v->interfaces)
+		v->interfaces = link_snapshot(is_virtual, v);
+	v->process.interfaces = v->interfaces;
+	v->process.forwards_ipv6 = link_forwards_ipv6();
 }
 
 static void refresh_all(struct vrrp *v)
 {
+	interfaces_forget(v);
+	interfaces_read(v);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_refresh(v->instances[i]);
 }
@@ -146,6 +185,8 @@ static void config_take(struct vrrp *v, const struct config *c)
 		}
 		v->instances[v->n_instances++] = new;
 	}
+	virtual_addresses_collect(v);
+	interfaces_forget(v);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_changed(v->instances[i]);
 }
@@ -174,13 +215,16 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	interfaces_forget(v);
+	interfaces_read(v);
 	for (uint32_t i = 0; i < v->n_instances; i++) {
 		struct instance *in = v->instances[i];
 
 		if (in->fd >= 0)
 			continue;
-		if (link_read(&in->config, is_virtual, v, &in->link) == 0 && in->link.ifindex)
-			link_remove_addresses(v->process.netlink, in->link.ifindex, &in->config);
+		link_read(v->interfaces, &in->config, &in->link);
+		if (in->link.holder)
+			link_remove_addresses(v->process.netlink, &in->link, &in->config);
 	}
 }
 
@@ -201,9 +245,12 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (!i || i->fd >= 0 || v->process.ready)
 		return;
 	i->transitions = m->transitions;
+	i->machine.splits = m->splits;
+	i->machine.split_ms = m->split_ms;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
+	interfaces_read(v); /* once for all that resume */
 	instance_refresh(i);
 }
 
@@ -250,20 +297,80 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	refresh_all(v);
-	for (uint32_t i = 0; i < v->n_instances; i++)
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		instance_flush(v->instances[i]);
 		instance_tell(v->instances[i], false);
+	}
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 }
 
-/* Something about some interface changed: look at ours. What exactly is not worth parsing. */
-static void on_netlink(evutil_socket_t fd, short what, void *arg)
+static void on_late(evutil_socket_t fd, short what, void *arg)
 {
-	char bytes[16384];
 	struct vrrp *v = arg;
 
+	(void)fd;
 	(void)what;
-	for (int turn = 0; turn < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; turn++)
-		;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_add_late(v->instances[i]);
+}
+
+static void on_after(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_flush(v->instances[i]);
+}
+
+/* May it be that one of our interfaces is lost, or there? The rest can wait: most of it we did
+ * ourselves, an address after the other.
+ */
+static bool is_about_a_link(const struct vrrp *v, const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *m = NLMSG_DATA(h);
+
+	if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
+		return false;
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		int ifindex = v->instances[i]->link.ifindex;
+
+		if (ifindex == 0 || ifindex == m->ifi_index)
+			return true;
+	}
+	return false;
+}
+
+static void on_netlink(evutil_socket_t fd, short what, void *arg)
+{
+	_Alignas(struct nlmsghdr) char bytes[16384];
+	struct vrrp *v = arg;
+	bool now = false;
+	ssize_t n = 0;
+
+	(void)what;
+	for (int turn = 0; turn < 64 && (n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0;
+	     turn++) {
+		size_t left = (size_t)n;
+
+		for (const struct nlmsghdr *h = (const struct nlmsghdr *)bytes; NLMSG_OK(h, left);
+		     h = NLMSG_NEXT(h, left))
+			now = now || is_about_a_link(v, h);
+	}
+	now = now || (n < 0 && errno == ENOBUFS);
+	if (now && !v->stopping)
+		refresh_all(v);
+	else if (!v->stopping && !event_pending(v->look, EV_TIMEOUT, NULL))
+		event_add(v->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct vrrp *v = arg;
+
+	(void)fd;
+	(void)what;
 	if (!v->stopping)
 		refresh_all(v);
 }
@@ -315,13 +422,15 @@ static struct event_base *loop_new(void)
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	loop = event_base_new_with_config(config);
 	event_config_free(config);
+	if (loop && event_base_priority_init(loop, PRIORITY_COUNT) < 0) {
+		event_base_free(loop);
+		loop = NULL;
+	}
 	return loop;
 }
 
 static int vrrp_init(struct vrrp *v, int channel_fd)
 {
-	v->process.is_virtual = is_virtual;
-	v->process.owner = v;
 	v->process.loop = loop_new();
 	v->process.netlink = netlink_new(false);
 	v->process.packet_socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -332,9 +441,14 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 	v->netlink_event = event_new(v->process.loop, nl_socket_get_fd(v->events),
 				     EV_READ | EV_PERSIST, on_netlink, v);
 	v->second = event_new(v->process.loop, -1, 0, on_second, v);
+	v->look = event_new(v->process.loop, -1, 0, on_look, v);
 	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
-	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle)
+	v->process.late = event_new(v->process.loop, -1, 0, on_late, v);
+	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
+	if (!v->process.parent || !v->netlink_event || !v->look || !v->second || !v->settle ||
+	    !v->process.late || !v->process.after)
 		return -ENOMEM;
+	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 	return 0;
@@ -344,13 +458,21 @@ static void vrrp_fini(struct vrrp *v)
 {
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_free(v->instances[i]);
+	interfaces_forget(v);
+	free(v->virtual_addresses);
 	channel_free(v->process.parent);
 	if (v->netlink_event)
 		event_free(v->netlink_event);
+	if (v->look)
+		event_free(v->look);
 	if (v->second)
 		event_free(v->second);
 	if (v->settle)
 		event_free(v->settle);
+	if (v->process.late)
+		event_free(v->process.late);
+	if (v->process.after)
+		event_free(v->process.after);
 	nl_socket_free(v->events);
 	nl_socket_free(v->process.netlink);
 	if (v->process.packet_socket >= 0)

@@ -94,7 +94,8 @@ int lru_balancer(struct xdp_md *ctx)
 	int verdict = XDP_DROP;
 
 	if (parse((void *)(long)ctx->data, (void *)(long)ctx->data_end,
-		  (__u32)(ctx->data_end - ctx->data), (const volatile __u64 *)own_mac, &p) != NEXT)
+		  (__u32)(ctx->data_end - ctx->data), (const volatile __u64 *)own_mac, 0,
+		  &p) != NEXT)
 		return XDP_PASS;
 	service = service_find(&p);
 	if (!service) {

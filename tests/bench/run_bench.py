@@ -37,6 +37,8 @@ BENCHES = {
               ["--seconds", "10"], ["--seconds", "30"]),
     "failover": ("time without an answer when the active node goes, beside keepalived, in milliseconds",
                  ["--tries", "3"], ["--tries", "20"]),
+    "vrrp": ("adverts every 10 ms: how punctual; takeover of 1 and 64 addresses, 256 instances; beside keepalived",
+             ["--tries", "3", "--seconds", "5"], ["--tries", "20", "--seconds", "60"]),
     "rest": ("CPU of sluiced when nothing happens, in percent of one CPU",
              ["--seconds", "6"], ["--seconds", "20"]),
 }

@@ -77,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	if (n >= 6) /* it is for us: the rest is what is interesting */
 		memcpy(&own_mac, frame, 6);
 	memset(&quick, 0, sizeof(quick));
-	by_quick = parse(frame, frame + n, (__u32)n, (const volatile __u64 *)&own_mac, &quick);
+	by_quick =
+		parse(frame, frame + n, (__u32)n, (const volatile __u64 *)&own_mac, NULL, &quick);
 	by_closely = parse_closely(frame, frame + n, (__u32)n, &closely);
 	if (by_closely == LOOK_INSIDE)
 		by_closely = parse_quoted(frame, frame + n, &closely);

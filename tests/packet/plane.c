@@ -49,6 +49,8 @@ static int sizes_set(struct plane *plane, const struct plane_sizes *sizes)
 	int error;
 
 	memcpy((void *)skel->rodata->own_mac, frame_node_mac, sizeof(frame_node_mac));
+	if (sizes->features & FEATURE_VMAC)
+		memcpy((void *)skel->rodata->vrids, sizes->vrids, sizeof(sizes->vrids));
 	skel->rodata->ifindex = OWN_IFINDEX;
 	skel->rodata->slots = sizes->slots;
 	skel->rodata->embryo_mask = sizes->embryos - 1;

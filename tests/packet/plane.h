@@ -26,6 +26,7 @@ struct plane {
 struct plane_sizes {
 	uint32_t slots, flows, embryos;
 	uint32_t features; /* FEATURE_* */
+	uint32_t vrids[VRID_BITS / 32];
 };
 
 /* plane_permitted: may this process load BPF programs? Else ret_why says what is missing. */

@@ -262,6 +262,26 @@ static void test_new_mac_changes_only_the_backend(void **state)
 	world_free(w);
 }
 
+static void test_virtual_macs_are_of_the_program_of_their_interface(void **state)
+{
+	static const uint32_t none[VRID_BITS / 32], vrid_1[VRID_BITS / 32] = {1U << 1};
+	struct world *w = world_new();
+	struct config_instance *instance =
+		(struct config_instance *)(uintptr_t)config_instance(w->config, 0);
+
+	(void)state;
+	world_go(w);
+	assert_memory_equal(w->current->interfaces[0].vrids, none, sizeof(none));
+	instance->virtual_mac = true;
+	assert_string_equal(world_go(w), "program");
+	assert_memory_equal(w->current->interfaces[0].vrids, vrid_1, sizeof(vrid_1));
+	assert_string_equal(world_go(w), "");
+	strcpy(instance->interface, "eth1");
+	assert_string_equal(world_go(w), "program");
+	assert_memory_equal(w->current->interfaces[0].vrids, none, sizeof(none));
+	world_free(w);
+}
+
 static void test_interface_that_comes_back_is_attached_again(void **state)
 {
 	struct world *w = world_new();
@@ -510,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_flows_of_a_service_that_gets_another_pool_are_looked_up),
 		cmocka_unit_test(test_new_secret_takes_all_slots_into_transition),
 		cmocka_unit_test(test_new_mac_changes_only_the_backend),
+		cmocka_unit_test(test_virtual_macs_are_of_the_program_of_their_interface),
 		cmocka_unit_test(test_interface_that_comes_back_is_attached_again),
 		cmocka_unit_test(test_weight_zero_by_operator_gives_the_slots_back_later),
 		cmocka_unit_test(test_plan_tells_live_connections_concerned),

@@ -13,7 +13,10 @@
 
 static struct vrrp_machine machine(uint8_t priority)
 {
-	struct vrrp_machine m = {.priority = priority, .advert_cs = 100, .preempt = true};
+	struct vrrp_machine m = {.priority = priority,
+				 .advert_cs = 100,
+				 .preempt = true,
+				 .garp = {.count = 3, .delay_ms = 1000}};
 
 	addr_parse("192.0.2.1", &m.primary);
 	return m;
@@ -62,6 +65,40 @@ static void test_backup_takes_over_after_the_down_interval_and_not_before(void *
 	assert_true(a.add_addresses && a.send && a.send_priority == 100 && a.announce);
 	assert_false(a.remove_addresses);
 	assert_int_equal(vrrp_due_ms(&m), 5610);
+}
+
+/* Who still answers must not lose the traffic before the addresses are there. */
+static void test_addresses_come_last_only_when_nobody_answers_for_them(void **state)
+{
+	static const struct {
+		uint8_t priority, last; /* of the active node; its last advert */
+		bool urgent;
+	} rows[] = {{200, 200, true}, {200, 0, false}, {50, 50, false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vrrp_machine m = machine(100);
+		struct vrrp_actions a;
+
+		step(&m, VRRP_STARTUP, 1000);
+		hear(&m, rows[i].priority, "192.0.2.2", 1500);
+		hear(&m, rows[i].last, "192.0.2.2", 2000);
+		a = step(&m, VRRP_TIMER, vrrp_due_ms(&m));
+		assert_int_equal(m.role, VRRP_ACTIVE);
+		assert_true(a.add_addresses && a.announce);
+		assert_int_equal(a.urgent, rows[i].urgent);
+	}
+}
+
+static void test_node_that_resigned_and_died_later_is_dead(void **state)
+{
+	struct vrrp_machine m = machine(100);
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 1000);
+	hear(&m, 0, "192.0.2.2", 1500);
+	hear(&m, 200, "192.0.2.2", 1600);
+	assert_true(step(&m, VRRP_TIMER, vrrp_due_ms(&m)).urgent);
 }
 
 static void test_backup_adopts_the_interval_of_the_active_node(void **state)
@@ -274,6 +311,154 @@ static void test_announcements_are_repeated_and_end(void **state)
 	assert_int_equal(announced, 3);
 }
 
+static void test_announcements_follow_the_schedule(void **state)
+{
+	static const struct {
+		struct config_garp garp;
+		uint64_t at[6]; /* after the first */
+	} rows[] = {
+		{{.count = 3, .delay_ms = 1000}, {1000, 3000}},
+		{{.count = 4, .delay_ms = 10}, {10, 30, 60}},
+		{{.count = 1, .delay_ms = 1000}, {0}},
+		{{.count = 2, .delay_ms = 100, .refresh_ms = 5000}, {100, 5100, 10100, 15100}},
+		{{.count = 1, .delay_ms = 1000, .refresh_ms = 6000}, {6000, 12000, 18000}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vrrp_machine m = machine(200);
+		size_t n = 0;
+
+		m.garp = rows[i].garp;
+		assert_true(step(&m, VRRP_RESUME, 1).announce);
+		for (uint64_t t = 2; t < 20000; t++) {
+			if (step(&m, VRRP_TIMER, t).announce)
+				assert_int_equal(t - 1, rows[i].at[n++]);
+		}
+		assert_int_equal(rows[i].at[n], 0);
+	}
+}
+
+/* RFC 3768 6.1: skew = (256 - priority) / 256 s, whatever the interval. */
+static void test_version_2_skew_does_not_depend_on_the_interval(void **state)
+{
+	struct vrrp_machine m = machine(100);
+
+	(void)state;
+	m.version = 2;
+	m.advert_cs = 500;
+	step(&m, VRRP_STARTUP, 1000);
+	assert_int_equal(vrrp_due_ms(&m), 1000 + 15000 + 610);
+}
+
+/* RFC 9568 6.1: the owner always preempts; 7.1: nobody's advert makes it step back. */
+static void test_owner_never_waits_and_never_steps_back(void **state)
+{
+	struct vrrp_machine m = machine(255);
+	struct vrrp_actions a;
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 0);
+	a = hear(&m, 255, "192.0.2.9", 10000);
+	assert_true(m.role == VRRP_ACTIVE && a.send && a.split);
+	/* An operator made it so while it was a backup that may not preempt. */
+	m = machine(100);
+	m.preempt = false;
+	m.preempt_delay_ms = 3600000;
+	step(&m, VRRP_STARTUP, 0);
+	hear(&m, 200, "192.0.2.9", 1000);
+	m.priority = 255;
+	for (uint64_t t = 2000; t < 8000 && m.role != VRRP_ACTIVE; t += 1000) {
+		hear(&m, 200, "192.0.2.9", t);
+		step(&m, VRRP_TIMER, t + 999);
+	}
+	assert_int_equal(m.role, VRRP_ACTIVE);
+}
+
+static void test_operators_failover_makes_even_an_owner_yield(void **state)
+{
+	struct vrrp_machine m = machine(255);
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 0);
+	step(&m, VRRP_FAILOVER, 1000);
+	for (uint64_t t = 1100; t < 20000; t += 1000) {
+		hear(&m, 100, "192.0.2.9", t);
+		step(&m, VRRP_TIMER, t + 500);
+	}
+	assert_int_equal(m.role, VRRP_BACKUP);
+}
+
+static void test_split_is_announced_at_once_and_on_schedule_and_counted(void **state)
+{
+	struct vrrp_machine m = machine(200);
+	struct vrrp_actions a;
+	uint64_t announced[8] = {0};
+	size_t n = 0;
+
+	(void)state;
+	step(&m, VRRP_RESUME, 1000);
+	for (uint64_t t = 1001; t < 60000; t++)
+		step(&m, VRRP_TIMER, t);
+	a = hear(&m, 100, "192.0.2.9", 60000);
+	assert_true(a.split && a.announce && a.send && vrrp_is_split(&m, 60000));
+	assert_int_equal(vrrp_due_ms(&m), 61000);
+	for (uint64_t t = 60001; t < 80000; t++) {
+		a = step(&m, VRRP_TIMER, t);
+		if (a.announce && n < 8)
+			announced[n++] = t;
+		if (t == 60500)
+			assert_false(hear(&m, 100, "192.0.2.9", t).split); /* the same one */
+	}
+	assert_true(n == 2 && announced[0] == 61000 && announced[1] == 63000);
+	assert_false(vrrp_is_split(&m, 80000));
+	assert_int_equal(m.splits, 1);
+	assert_int_equal(vrrp_split_ms(&m), 501);
+	assert_true(hear(&m, 100, "192.0.2.9", 80000).split);
+	hear(&m, 201, "192.0.2.8", 80100);
+	assert_int_equal(m.role, VRRP_BACKUP);
+	assert_int_equal(m.splits, 2);
+	assert_int_equal(vrrp_split_ms(&m), 502);
+}
+
+/* The old active node's last adverts cross the first of the new one. */
+static void test_handover_is_no_split(void **state)
+{
+	struct vrrp_machine m = machine(200);
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 1000);
+	for (uint64_t t = 1500; m.role != VRRP_ACTIVE; t++) {
+		if (t % 1000 == 500)
+			hear(&m, 100, "192.0.2.9", t);
+		step(&m, VRRP_TIMER, t);
+	}
+	hear(&m, 100, "192.0.2.9", m.active_ms + 3);
+	assert_int_equal(m.splits, 0);
+}
+
+/* At 10 ms: down = 30 + 156 * 10 / 256 = 36.09 ms, rounded up, from the last good advert. */
+static void test_shortest_interval_is_kept(void **state)
+{
+	struct vrrp_machine m = machine(100);
+	struct vrrp_advert fast = heard(200, "192.0.2.2");
+	struct vrrp_actions a;
+	int sent = 0;
+
+	(void)state;
+	m.advert_cs = fast.advert_cs = 1;
+	step(&m, VRRP_STARTUP, 1000);
+	for (uint64_t t = 1005; t < 2000; t += 10) {
+		vrrp_step(&m, VRRP_ADVERT, &fast, t, &a);
+		for (uint64_t k = 0; k < 10; k++)
+			assert_false(step(&m, VRRP_TIMER, t + k).send);
+	}
+	assert_int_equal(vrrp_due_ms(&m), 1995 + 37);
+	for (uint64_t t = 2005; t < 3032; t++)
+		sent += step(&m, VRRP_TIMER, t).send;
+	assert_int_equal(sent, 100);
+}
+
 /* Two nodes on a wire that delays by up to 20 ms and loses one advert in ten: after start, a crash
  * of the better and its return there is one active node, and two only within a second of the crash
  * or the return.
@@ -331,6 +516,8 @@ static void test_two_nodes_agree_on_one_active_over_a_bad_wire(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_addresses_come_last_only_when_nobody_answers_for_them),
+		cmocka_unit_test(test_node_that_resigned_and_died_later_is_dead),
 		cmocka_unit_test(test_backup_takes_over_after_the_down_interval_and_not_before),
 		cmocka_unit_test(test_backup_adopts_the_interval_of_the_active_node),
 		cmocka_unit_test(test_priority_zero_shortens_the_wait_to_the_skew),
@@ -348,6 +535,13 @@ int main(void)
 		cmocka_unit_test(test_failover_without_a_partner_comes_back),
 		cmocka_unit_test(test_lost_link_ends_the_role_and_the_addresses),
 		cmocka_unit_test(test_announcements_are_repeated_and_end),
+		cmocka_unit_test(test_announcements_follow_the_schedule),
+		cmocka_unit_test(test_version_2_skew_does_not_depend_on_the_interval),
+		cmocka_unit_test(test_owner_never_waits_and_never_steps_back),
+		cmocka_unit_test(test_operators_failover_makes_even_an_owner_yield),
+		cmocka_unit_test(test_split_is_announced_at_once_and_on_schedule_and_counted),
+		cmocka_unit_test(test_handover_is_no_split),
+		cmocka_unit_test(test_shortest_interval_is_kept),
 		cmocka_unit_test(test_two_nodes_agree_on_one_active_over_a_bad_wire),
 	};
 
