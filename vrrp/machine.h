@@ -9,6 +9,9 @@
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
  *   priorities, as long as it hears it.
  * - preempt_delay: how long a better node that came up waits before it preempts.
+ * - A partner whose heartbeats are heard (vrrp/heart.h) is not taken over from because its adverts
+ *   are not (`withheld`); one that is dead, or says that it steps back, is at once, whatever the
+ *   interval.
  * - An active node repeats its gratuitous ARPs after 1 s and 5 s, and when it learns that another
  *   one was active beside it.
  */
@@ -18,6 +21,12 @@
 #include "base/message.h"
 #include "vrrp/packet.h"
 
+/* What is known of the active node beside its adverts. */
+enum vrrp_witness {
+	WITNESS_NONE,  /* nothing: the RFC's rules */
+	WITNESS_ALIVE, /* it is a partner, and lives */
+};
+
 struct vrrp_machine {
 	/* settings; may change at any time */
 	uint8_t priority;
@@ -25,8 +34,13 @@ struct vrrp_machine {
 	bool preempt;
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
+	/* of the partners, by the caller before each step */
+	enum vrrp_witness witness;
+	uint32_t rank_ms; /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
 	/* state */
 	enum vrrp_role role;
+	const char *heir;  /* takes over when the timer is due, as it was told why; else NULL */
+	uint64_t withheld; /* times that the timer was due and the active node a living partner */
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
 	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
@@ -44,6 +58,10 @@ enum vrrp_event {
 	VRRP_LINK_LOST,
 	VRRP_TIMER, /* timer_ms or announce_ms has come */
 	VRRP_ADVERT,
+	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead, or its processes are */
+	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */
+	VRRP_PARTNER_ACTIVE, /* a partner says so */
+	VRRP_STUCK,	     /* we did nothing for longer than our lease, and a partner is active */
 };
 
 struct vrrp_actions {
@@ -58,6 +76,9 @@ struct vrrp_actions {
 /* vrrp_step: @advert only with VRRP_ADVERT: one that is good and has our vrid. */
 void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_advert *advert,
 	       uint64_t now_ms, struct vrrp_actions *ret_actions);
+
+/* vrrp_down_ms: how long the active node's adverts may be missing. */
+uint64_t vrrp_down_ms(const struct vrrp_machine *m);
 
 /* vrrp_due_ms: when the next VRRP_TIMER is due; 0 = never. */
 uint64_t vrrp_due_ms(const struct vrrp_machine *m);
