@@ -17,8 +17,12 @@
 #define LEASES	   1024U
 #define LEASE_LIFE 0U
 
-/* ---- guarded: HASH, a VIP (16 bytes) -> __u32, the instance's lease ---- */
+/* ---- guarded: HASH, struct guard_vip_key -> __u32, the instance's lease ---- */
 #define GUARDED_MAX 65536U
+
+struct guard_vip_key {
+	__u32 addr[4]; /* IPv6, or ::ffff:a.b.c.d */
+};
 
 /* ---- pairs: HASH, struct guard_pair -> __u64, the partner's node ---- */
 #define GUARD_PAIRS 256U

@@ -109,7 +109,8 @@ static const struct heart_link *link_on(const struct hearts *h, const struct par
 					const char *interface)
 {
 	for (uint32_t i = 0; i < h->n_links; i++) {
-		if (strcmp(h->interfaces[i], interface) == 0 && p->heart.links[i].heard)
+		if (strcmp(h->interfaces[i], interface) == 0 && p->heart.links[i].heard &&
+		    !p->heart.links[i].blind)
 			return &p->heart.links[i];
 	}
 	return NULL;
@@ -211,6 +212,8 @@ static void ask(struct hearts *h, struct partner *p, uint64_t at_ns)
 
 		if (send_by(h, p, i, &q, sizeof(q)))
 			heart_asked(&p->heart, i, q.nonce, at_ns);
+		else
+			heart_unasked(&p->heart, i);
 	}
 	p->ask_ns = at_ns + (p->fast ? h->pace_ns : HEART_SLOW_MS * 1000000ULL);
 }
@@ -528,7 +531,7 @@ void heart_look(struct hearts *h)
 
 /* ---- shown ---- */
 
-void heart_rows(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m))
+void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m))
 {
 	for (uint32_t i = 0; i < h->n_partners; i++) {
 		const struct partner *p = &h->partners[i];

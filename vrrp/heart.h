@@ -54,7 +54,7 @@ void heart_read(struct hearts *h);
 enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface);
 /* heart_other_active: a partner that lives says that it is active. */
 bool heart_other_active(const struct hearts *h, uint64_t of);
-/* heart_rows: MESSAGE_PARTNER for each partner and link, by @tell. */
-void heart_rows(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m));
+/* heart_show: MESSAGE_PARTNER for each partner and link, by @tell. */
+void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m));
 
 #endif

@@ -148,6 +148,12 @@ void heart_asked(struct heart_partner *p, uint32_t link, uint64_t nonce, uint64_
 	l->open[l->next].sent_ns = now_ns;
 	l->next = (l->next + 1) % HEART_ASKED;
 	l->asked++;
+	l->blind = false;
+}
+
+void heart_unasked(struct heart_partner *p, uint32_t link)
+{
+	p->links[link].blind = true;
 }
 
 enum heart_verdict heart_answered(struct heart_partner *p, uint32_t link, const struct heart *h,
@@ -214,24 +220,23 @@ static uint32_t misses(const struct heart_link *l, uint64_t patience_ns, uint64_
 
 bool heart_link_fresh(const struct heart_link *link, const struct heart_pace *pace, uint64_t now_ns)
 {
-	return link->heard &&
-	       (now_ns - link->heard_ns < pace->dead_after_ns ||
-		misses(link, pace->dead_after_ns / PATIENCE_PARTS, now_ns) < HEART_MISSES);
+	if (!link->heard || now_ns - link->heard_ns < pace->dead_after_ns)
+		return link->heard;
+	return !link->blind &&
+	       misses(link, pace->dead_after_ns / PATIENCE_PARTS, now_ns) < HEART_MISSES;
 }
 
 enum partner_life heart_judge(const struct heart_partner *p, const struct heart_pace *pace,
 			      uint64_t now_ns)
 {
-	bool heard = false, fresh = false;
+	bool proof = false, fresh = false;
 
 	for (uint32_t i = 0; i < p->n_links; i++) {
-		heard |= p->links[i].heard;
+		proof |= p->links[i].heard && !p->links[i].blind;
 		fresh |= heart_link_fresh(&p->links[i], pace, now_ns);
 	}
-	if (!heard)
-		return PARTNER_UNKNOWN;
 	if (!fresh)
-		return PARTNER_DEAD;
+		return proof ? PARTNER_DEAD : PARTNER_UNKNOWN;
 	/* Heard by its process alone: its kernel has not been asked yet. */
 	for (uint32_t i = 0; i < p->n_links; i++) {
 		if (p->links[i].answered)

@@ -93,6 +93,7 @@ enum heart_verdict heart_open(const struct heart_key *key, const void *bytes, si
 
 struct heart_link {
 	bool heard; /* ever */
+	bool blind; /* the last question could not leave: its silence says nothing */
 	uint8_t flags;
 	uint64_t heard_ns;
 	uint64_t sequence; /* the last STATE's that came by it */
@@ -117,6 +118,8 @@ struct heart_pace {
 };
 
 void heart_asked(struct heart_partner *p, uint32_t link, uint64_t nonce, uint64_t now_ns);
+/* heart_unasked: it could not be sent. */
+void heart_unasked(struct heart_partner *p, uint32_t link);
 /* heart_answered, heart_stated: something GOOD of heart_open() came; GOOD: it counts. */
 enum heart_verdict heart_answered(struct heart_partner *p, uint32_t link, const struct heart *h,
 				  uint64_t now_ns);
@@ -131,8 +134,9 @@ uint64_t heart_to_session(const struct heart_partner *p);
 /* heart_link_fresh: something was heard of it just now, or it was not asked often enough since. */
 bool heart_link_fresh(const struct heart_link *link, const struct heart_pace *pace,
 		      uint64_t now_ns);
-/* heart_judge: call it after all that has come was read: a process that slept judges nothing by
- * what it did not read. GONE: its kernel answers that its processes are dead, or stuck.
+/* heart_judge: UNKNOWN: never heard, or it cannot be asked any more. Call it after all that has
+ * come was read: a process that slept judges nothing by what it did not read. GONE: its kernel
+ * answers that its processes are dead, or stuck.
  */
 enum partner_life heart_judge(const struct heart_partner *p, const struct heart_pace *pace,
 			      uint64_t now_ns);

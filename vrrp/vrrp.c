@@ -297,7 +297,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_tell(v->instances[i], false);
 	heart_look(v->process.heart);
-	heart_rows(v->process.heart, tell_partner);
+	heart_show(v->process.heart, tell_partner);
 	guard_look(v->process.guard);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 }
