@@ -266,6 +266,7 @@ struct message_partner {
 	uint64_t bad[HEART_KINDS_BAD];	 /* of this process, all links: vrrp/heartbeat.h */
 	uint64_t guard[GUARD_KINDS_BAD]; /* of the kernel: answered, and bad; bpf/abi_guard.h */
 	uint64_t arp, nd;		 /* not answered for want of a lease */
+	uint64_t closed;		 /* packets to addresses that accept none */
 };
 
 /* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */

@@ -17,8 +17,9 @@
 #define LEASES	   1024U
 #define LEASE_LIFE 0U
 
-/* ---- guarded: HASH, struct guard_vip_key -> __u32, the instance's lease ---- */
-#define GUARDED_MAX 65536U
+/* ---- guarded: HASH, struct guard_vip_key -> __u32, the instance's lease, and a bit ---- */
+#define GUARDED_MAX    65536U
+#define GUARDED_CLOSED 0x80000000U /* what is sent to it is not for this node (accept = false) */
 
 struct guard_vip_key {
 	__u32 addr[4]; /* IPv6, or ::ffff:a.b.c.d */
@@ -56,6 +57,7 @@ enum guard_count {
 	GUARD_UNSENT,	/* an answer that could not be written */
 	GUARD_ARP,	/* requests for a VIP that were not answered */
 	GUARD_ND,	/* likewise neighbour solicitations */
+	GUARD_CLOSED,	/* packets to a VIP that accepts none */
 	GUARD_COUNTS
 };
 

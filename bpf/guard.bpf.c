@@ -5,6 +5,9 @@
  * - An ARP request or neighbour solicitation for a guarded VIP is dropped unless the instance's
  *   lease runs and, where there are heartbeats, a process of ours holds their socket: the kernel of
  *   a node whose processes are dead has the VIP still, and would go on answering.
+ * - Whatever else is sent to a closed VIP (accept = false; RFC 9568 6.1) is dropped while its lease
+ *   runs, that is while this node is active; neighbour discovery is not (RFC 9568 6.1: IPv6).
+ *   Services do not get here. A backup may have to route such packets.
  * - A REQUEST between two configured addresses, of the right node and key, is sent back as ANSWER:
  *   of the same size, at once, whatever runs in user space. Anything else of the heartbeats' port
  *   goes up to the socket.
@@ -28,7 +31,9 @@
 #define IP_AT	      ((__u32)sizeof(struct ethhdr))
 #define MAPPED	      bpf_htonl(0xffff)
 #define FRAGMENT_BITS 0x3fff
+#define ND_FIRST      133
 #define ND_SOLICIT    135
+#define ND_LAST	      137
 #define ARP_REQUEST   1
 #define NEXT	      TC_ACT_UNSPEC
 
@@ -130,7 +135,16 @@ static __always_inline int may_answer(struct __sk_buff *skb, const __u32 vip[sta
 
 	if (!lease || !set)
 		return 1;
-	return lease_left_ns(*lease) > 0 && (!set->port || socket_held(skb, set->port));
+	return lease_left_ns(*lease & ~GUARDED_CLOSED) > 0 &&
+	       (!set->port || socket_held(skb, set->port));
+}
+
+/* is_closed: does this node have the address, for services alone? */
+static __always_inline int is_closed(const __u32 vip[static 4])
+{
+	const __u32 *lease = bpf_map_lookup_elem(&guarded, vip);
+
+	return lease && *lease & GUARDED_CLOSED && lease_left_ns(*lease & ~GUARDED_CLOSED) > 0;
 }
 
 static __always_inline int arp(struct __sk_buff *skb)
@@ -268,11 +282,14 @@ static __always_inline int ipv4(struct __sk_buff *skb)
 	struct guard_pair pair;
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, IP_AT, &ip, sizeof(ip)) || ip.protocol != IPPROTO_UDP ||
-	    ip.ihl != 5 || ip.frag_off & bpf_htons(FRAGMENT_BITS))
+	if (bpf_skb_load_bytes(skb, IP_AT, &ip, sizeof(ip)))
 		return NEXT;
 	map_address((__u32 *)pair.partner, ip.saddr);
 	map_address((__u32 *)pair.own, ip.daddr);
+	if (is_closed((__u32 *)pair.own))
+		return counted(GUARD_CLOSED, TC_ACT_SHOT);
+	if (ip.protocol != IPPROTO_UDP || ip.ihl != 5 || ip.frag_off & bpf_htons(FRAGMENT_BITS))
+		return NEXT;
 	return heartbeat(skb, &pair, IP_AT + offsetof(struct iphdr, saddr), 4, IP_AT + sizeof(ip));
 }
 
@@ -280,15 +297,20 @@ static __always_inline int ipv6(struct __sk_buff *skb)
 {
 	struct guard_pair pair;
 	struct ipv6hdr ip;
+	__u8 type;
 
 	if (bpf_skb_load_bytes(skb, IP_AT, &ip, sizeof(ip)))
 		return NEXT;
-	if (ip.nexthdr == IPPROTO_ICMPV6 && ip.hop_limit == 255)
-		return solicitation(skb, IP_AT + sizeof(ip));
-	if (ip.nexthdr != IPPROTO_UDP)
-		return NEXT;
 	__builtin_memcpy(pair.partner, &ip.saddr, 16);
 	__builtin_memcpy(pair.own, &ip.daddr, 16);
+	if (ip.nexthdr == IPPROTO_ICMPV6 && ip.hop_limit == 255 &&
+	    !bpf_skb_load_bytes(skb, IP_AT + sizeof(ip), &type, sizeof(type)) && type >= ND_FIRST &&
+	    type <= ND_LAST)
+		return solicitation(skb, IP_AT + sizeof(ip));
+	if (is_closed((__u32 *)pair.own))
+		return counted(GUARD_CLOSED, TC_ACT_SHOT);
+	if (ip.nexthdr != IPPROTO_UDP)
+		return NEXT;
 	return heartbeat(skb, &pair, IP_AT + offsetof(struct ipv6hdr, saddr), 16,
 			 IP_AT + sizeof(ip));
 }

@@ -75,4 +75,5 @@ void heart_counters(struct lb *lb,
 	row(rows, "arp_without_lease", m->arp, "ARP requests for a VIP that were not answered");
 	row(rows, "nd_without_lease", m->nd,
 	    "neighbour solicitations for a VIP that were not answered");
+	row(rows, "not_accepted", m->closed, "packets to a VIP that accepts none (accept = false)");
 }

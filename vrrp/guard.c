@@ -266,7 +266,7 @@ uint32_t guard_lease_find(const struct guard *g, const struct addr *vip)
 
 	if (!g || bpf_map_lookup_elem(g->maps[MAP_GUARDED], vip, &lease) < 0)
 		return 0;
-	return lease;
+	return lease & ~GUARDED_CLOSED;
 }
 
 void guard_vips(struct guard *g, const struct guard_vip *vips, uint32_t n)

@@ -31,7 +31,7 @@ uint32_t guard_lease_find(const struct guard *g, const struct addr *vip);
 /* The whole of it, in place of what was there. */
 struct guard_vip {
 	struct addr vip;
-	uint32_t lease;
+	uint32_t lease; /* or GUARDED_CLOSED */
 };
 void guard_vips(struct guard *g, const struct guard_vip *vips, uint32_t n);
 struct guard_partner {

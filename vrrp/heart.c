@@ -553,6 +553,7 @@ void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct m
 				m.guard[n] = guard_count(h->guard, n);
 			m.arp = guard_count(h->guard, GUARD_ARP);
 			m.nd = guard_count(h->guard, GUARD_ND);
+			m.closed = guard_count(h->guard, GUARD_CLOSED);
 			tell(h->owner, &m);
 		}
 	}

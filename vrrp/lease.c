@@ -37,10 +37,11 @@ static void vips_set(struct vrrp_process *process, struct instance *const *insta
 
 	for (uint32_t i = 0; vips && i < n; i++) {
 		const struct config_instance *config = &instances[i]->config;
+		bool closed = !config->accept && config->priority != 255;
+		uint32_t value = instances[i]->lease | (closed ? GUARDED_CLOSED : 0);
 
 		for (uint32_t k = 0; instances[i]->lease && k < config->n_addresses; k++)
-			vips[n_vips++] =
-				(struct guard_vip){config->addresses[k].addr, instances[i]->lease};
+			vips[n_vips++] = (struct guard_vip){config->addresses[k].addr, value};
 	}
 	if (vips)
 		guard_vips(process->guard, vips, n_vips);
