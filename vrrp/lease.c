@@ -30,6 +30,13 @@ void lease_give(struct instance *new, struct instance *const *instances, uint32_
 	new->lease = lease < LEASES ? lease : LEASE_LIFE;
 }
 
+/* How long a backup waits for our adverts (RFC 9568 6.1). */
+static uint64_t down_ms(const struct config_instance *config)
+{
+	return 30ULL * config->advert_cs +
+	       (256ULL - config->priority) * config->advert_cs * 10 / 256;
+}
+
 static void vips_set(struct vrrp_process *process, struct instance *const *instances, uint32_t n)
 {
 	struct guard_vip *vips = calloc((size_t)n * CONFIG_ADDRESSES + 1, sizeof(*vips));
@@ -51,15 +58,15 @@ static void vips_set(struct vrrp_process *process, struct instance *const *insta
 void lease_config(struct vrrp_process *process, const struct config *c,
 		  struct instance *const *instances, uint32_t n)
 {
-	uint64_t down_ms = UINT64_MAX / LEASE_DOWNS, lease_ms;
+	uint64_t least_ms = UINT64_MAX / LEASE_DOWNS, lease_ms;
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t of_this = vrrp_down_ms(&instances[i]->machine);
+		uint64_t of_this = down_ms(&instances[i]->config);
 
-		down_ms = of_this < down_ms ? of_this : down_ms;
+		least_ms = of_this < least_ms ? of_this : least_ms;
 		guard_interface(process->guard, instances[i]->config.interface);
 	}
-	lease_ms = n > 0 ? LEASE_DOWNS * down_ms : 0;
+	lease_ms = n > 0 ? LEASE_DOWNS * least_ms : 0;
 	lease_ms = lease_ms < LEASE_LEAST_MS ? LEASE_LEAST_MS : lease_ms;
 	process->lease_ns = lease_ms * 1000000;
 	vips_set(process, instances, n);

@@ -261,11 +261,6 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 	*ret_actions = a;
 }
 
-uint64_t vrrp_down_ms(const struct vrrp_machine *m)
-{
-	return down_ms(m);
-}
-
 uint64_t vrrp_due_ms(const struct vrrp_machine *m)
 {
 	if (m->timer_ms && m->announce_ms)

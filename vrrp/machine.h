@@ -77,9 +77,6 @@ struct vrrp_actions {
 void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_advert *advert,
 	       uint64_t now_ms, struct vrrp_actions *ret_actions);
 
-/* vrrp_down_ms: how long the active node's adverts may be missing. */
-uint64_t vrrp_down_ms(const struct vrrp_machine *m);
-
 /* vrrp_due_ms: when the next VRRP_TIMER is due; 0 = never. */
 uint64_t vrrp_due_ms(const struct vrrp_machine *m);
 
