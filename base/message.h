@@ -36,6 +36,8 @@ enum {
 	M(FAILOVER, struct message_failover)                                                       \
 	M(TRACK, struct message_track)                                                             \
 	M(SYNC, struct message_sync)                                                               \
+	M(HEART, struct message_heart)                                                             \
+	M(PARTNER, struct message_partner)                                                         \
 	M(RELOAD, struct message_reload)                                                           \
 	M(CANDIDATE, struct message_candidate)                                                     \
 	M(RELOADED, struct message_reloaded)                                                       \
@@ -248,6 +250,7 @@ struct message_vrrp {
 	uint32_t splits;   /* how often another node was active beside this one, and was heard */
 	uint32_t split;	   /* 1: one is now */
 	uint64_t split_ms; /* for how long, in all */
+	uint64_t withheld; /* times that it did not take over, as the partner lives */
 	char reason[VERDICT_TEXT]; /* of the last change */
 };
 
@@ -266,6 +269,36 @@ struct message_track {
  */
 struct message_sync {
 	uint32_t in_sync; /* 0 or 1 */
+};
+
+/* parent -> vrrp, before MESSAGE_CONFIG and when it changes: carries the socket of heartbeats,
+ * which the parent keeps, so that it is there as long as any of us; without one: there are none.
+ */
+struct message_heart {
+	uint32_t port;
+	uint8_t key[16]; /* from the secret, for this alone */
+};
+
+enum partner_life { PARTNER_UNKNOWN, PARTNER_ALIVE, PARTNER_GONE, PARTNER_DEAD };
+#define PARTNER_LIFE_NAMES                                                                         \
+	{                                                                                          \
+		"unknown", "alive", "gone", "dead"                                                 \
+	} /* gone: its kernel says that its processes are dead or stuck */
+enum { HEART_KINDS_BAD = 7, GUARD_KINDS_BAD = 5 };
+
+/* vrrp -> parent -> lb, every second: what is heard of a partner over a link. */
+struct message_partner {
+	char node[NAME_SIZE];
+	char interface[IFNAMSIZ];
+	uint32_t life;	/* enum partner_life: of the node, over all links */
+	uint32_t fresh; /* 1: it is heard over this link */
+	uint32_t rtt_us;
+	uint32_t link; /* its number in "links" */
+	uint64_t asked, answered;
+	uint64_t bad[HEART_KINDS_BAD];	 /* of this process, all links: vrrp/heartbeat.h */
+	uint64_t guard[GUARD_KINDS_BAD]; /* of the kernel: answered, and bad; bpf/abi_guard.h */
+	uint64_t arp, nd;		 /* not answered for want of a lease */
+	uint64_t closed;		 /* packets to addresses that accept none */
 };
 
 /* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */

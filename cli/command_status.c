@@ -58,6 +58,8 @@ static void page(const json_t *answer, bool degraded)
 	static const char *const vrrp[] = {"instance", "role",	 "priority", "since",
 					   "partner",  "reason", NULL};
 	static const char *const routes[] = {"vip", "announced", "since", "why", NULL};
+	static const char *const hearts[] = {"partner", "interface", "state",
+					     "link",	"rtt_us",    NULL};
 	static const char *const services[] = {"service",  "vip",  "port",  "pool",
 					       "backends", "live", "flows", NULL};
 	static const char *const backends[] = {"pool", "backend", "address", "state", "weight",
@@ -77,6 +79,7 @@ static void page(const json_t *answer, bool degraded)
 	problems(answer);
 	part(answer, "Virtual addresses", "vrrp", vrrp);
 	part(answer, "Routes", "routes", routes);
+	part(answer, "Partners", "heartbeats", hearts);
 	part(answer, "Services", "services", services);
 	part(answer, "Backends", "backends", backends);
 	part(answer, "Hooks", "hooks", hooks);

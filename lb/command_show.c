@@ -277,6 +277,7 @@ static json_t *vrrp(struct lb *lb)
 		set(row, "bad", I(m->adverts_bad));
 		set(row, "splits", I(m->splits));
 		set(row, "split_ms", I(m->split_ms));
+		set(row, "withheld", I(m->withheld));
 		set_text(row, "reason", m->reason);
 		json_array_append_new(rows, row);
 	}
@@ -353,6 +354,7 @@ static json_t *counters(struct lb *lb)
 		    "backends whose certificate expires within tls_warn_days, or has");
 	hook_counters(rows, lb);
 	vrrp_counters(rows, lb);
+	heart_counters(lb, counter_row, rows);
 	return rows;
 }
 
@@ -406,9 +408,10 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},  {"pools", pools},	    {"backends", backends},
-	     {"health", health_rows}, {"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},  {"config", config},   {"routes", route_rows}};
+} kinds[] = {{"services", services},	{"pools", pools},     {"backends", backends},
+	     {"health", health_rows},	{"hooks", hook_rows}, {"vrrp", vrrp},
+	     {"counters", counters},	{"config", config},   {"routes", route_rows},
+	     {"heartbeats", heart_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -436,7 +439,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, routes, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, heartbeats, routes, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

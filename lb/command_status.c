@@ -208,6 +208,7 @@ void command_status(struct client *client, const json_t *request)
 			   json_array_size(problems) > 0);
 	json_object_set_new(answer, "problems", problems);
 	json_object_set_new(answer, "vrrp", rows_of(lb, "vrrp"));
+	json_object_set_new(answer, "heartbeats", rows_of(lb, "heartbeats"));
 	json_object_set_new(answer, "routes", rows_of(lb, "routes"));
 	json_object_set_new(answer, "services", rows_of(lb, "services"));
 	json_object_set_new(answer, "backends", rows_of(lb, "backends"));

@@ -74,6 +74,13 @@ json_t *health_rows(struct lb *lb);
 bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
 /* health_expiring: backends whose certificate expires within their pool's tls_warn_days. */
 uint32_t health_expiring(const struct lb *lb);
+/* heart_rows, heart_counters: what is heard of partners, in command_heart.c. */
+json_t *heart_rows(struct lb *lb);
+void heart_counters(struct lb *lb,
+		    void (*row)(json_t *rows, const char *name, uint64_t value,
+				const char *meaning),
+		    json_t *rows);
+
 /* hook_rows: the array of "hooks", in command_hooks.c: what became of the operator's programs. New.
  */
 json_t *hook_rows(struct lb *lb);

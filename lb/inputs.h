@@ -14,6 +14,7 @@ int inputs_config(struct lb *lb, const struct config *config);
 /* inputs_key: the hash key from the secret's (HMAC-SHA256 with a label). 0 or -ENOMEM. */
 int inputs_key(struct lb *lb, const uint8_t key[static 32]);
 void inputs_health(struct lb *lb, const struct message_health *m);
+void inputs_partner(struct lb *lb, const struct message_partner *m);
 void inputs_vrrp(struct lb *lb, const struct message_vrrp *m);
 void inputs_tally(struct lb *lb, const struct message_tally *m);
 void inputs_process(struct lb *lb, const struct message_child *m);

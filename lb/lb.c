@@ -121,6 +121,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_VRRP:
 		inputs_vrrp(lb, payload);
 		break;
+	case MESSAGE_PARTNER:
+		inputs_partner(lb, payload);
+		break;
 	case MESSAGE_TALLY:
 		inputs_tally(lb, payload);
 		break;

@@ -157,8 +157,9 @@ struct lb {
 	uint64_t hash_key[HASH_KEY_WORDS];
 	int64_t since_s; /* CLOCK_REALTIME: when this process started */
 
-	struct lb_backend *backends;   /* config->n_backends */
-	struct lb_instance *instances; /* config->n_instances */
+	struct lb_backend *backends;				   /* config->n_backends */
+	struct lb_instance *instances;				   /* config->n_instances */
+	struct message_partner hearts[CONFIG_NODES][CONFIG_LINKS]; /* as vrrp told it */
 	struct lb_process processes[LB_PROCESSES];
 	struct message_tally hooks[CONFIG_HOOKS];	   /* config->n_hooks, as last told */
 	struct message_tally *heals;			   /* config->n_pools; of those that heal */

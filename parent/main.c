@@ -209,8 +209,11 @@ out:
 
 static int parent_run(const struct options *o)
 {
-	struct parent p = {
-		.config_path = o->config, .node = o->node, .debug = o->debug, .lock_fd = -1};
+	struct parent p = {.config_path = o->config,
+			   .node = o->node,
+			   .debug = o->debug,
+			   .heart_fd = -1,
+			   .lock_fd = -1};
 	int r;
 
 	log_init("parent", o->debug);
@@ -233,6 +236,7 @@ static int parent_run(const struct options *o)
 		r = p.lock_fd < 0 ? p.lock_fd : 0;
 	}
 	if (r == 0) {
+		heart_take(&p);
 		p.loop = event_base_new();
 		p.memory = memory_new();
 		r = p.loop && p.memory ? 0 : -ENOMEM;

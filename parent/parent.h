@@ -50,6 +50,8 @@ struct parent {
 	const char *config_path;
 	const char *node; /* NULL: the host's name */
 	bool debug;
+	int heart_fd;	     /* the socket of heartbeats; < 0: none */
+	uint16_t heart_port; /* that it is bound to, or should be; 0 = none */
 	int lock_fd; /* held by us and our children: a new parent waits until all are gone */
 	struct process processes[ROLE_COUNT];
 	struct memory *memory;
@@ -94,5 +96,12 @@ void reload_run(struct parent *p, uint32_t request);
 void reload_candidate(struct parent *p, uint32_t request, const char *path);
 /* reload_send_config: MESSAGE_CONFIG with the configuration in use. */
 void reload_send_config(struct parent *p, enum parent_role to);
+
+/* ---- heart.c ---- */
+
+/* heart_take: the socket that the configuration in use wants. */
+void heart_take(struct parent *p);
+/* heart_send: MESSAGE_HEART, before MESSAGE_CONFIG. */
+void heart_send(struct parent *p);
 
 #endif

@@ -84,6 +84,8 @@ void reload_send_config(struct parent *p, enum parent_role to)
 	}
 	if (to == ROLE_LB)
 		memcpy(m.key, p->key, sizeof(m.key));
+	if (to == ROLE_VRRP)
+		heart_send(p);
 	supervisor_send(p, to, MESSAGE_CONFIG, &m, fd);
 	close(fd);
 }
@@ -108,6 +110,7 @@ void reload_run(struct parent *p, uint32_t request)
 		p->config = config;
 		memcpy(p->key, key, sizeof(key));
 		p->generation++;
+		heart_take(p);
 		for (int role = 0; role < ROLE_COUNT; role++)
 			reload_send_config(p, role);
 		log_notice("configuration loaded: file=%s generation=%u", p->config_path,

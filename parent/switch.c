@@ -419,6 +419,18 @@ static bool track_of_vrrp(struct parent *p, const void *payload)
 	return track_pass(p, payload, ROLE_VRRP);
 }
 
+static bool partner_pass(struct parent *p, const void *payload)
+{
+	const struct message_partner *m = payload;
+
+	if (!terminated(m->node, sizeof(m->node)) ||
+	    !terminated(m->interface, sizeof(m->interface)) || m->life > PARTNER_DEAD ||
+	    m->fresh > 1 || m->link >= CONFIG_LINKS)
+		return false;
+	supervisor_send(p, ROLE_LB, MESSAGE_PARTNER, m, -1);
+	return true;
+}
+
 static bool sync_pass(struct parent *p, const void *payload)
 {
 	const struct message_sync *m = payload;
@@ -442,6 +454,7 @@ static const struct route {
 	{ROLE_PROGRAMS, MESSAGE_RAN, ran_pass},
 	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
+	{ROLE_VRRP, MESSAGE_PARTNER, partner_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},

@@ -31,7 +31,8 @@ void instance_tell(struct instance *i, bool always)
 				 .adverts_received = i->received,
 				 .splits = i->machine.splits,
 				 .split = vrrp_is_split(&i->machine, clock_ms()),
-				 .split_ms = vrrp_split_ms(&i->machine)};
+				 .split_ms = vrrp_split_ms(&i->machine),
+				 .withheld = i->machine.withheld};
 
 	memcpy(m.bad, i->bad, sizeof(m.bad));
 	for (int v = VRRP_GOOD + 1; v < VRRP_VERDICT_COUNT; v++)
@@ -137,6 +138,10 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	struct vrrp_process *p = i->process;
 	int add = 0, send = 0, announce = 0, drop = 0;
 
+	if (a->add_addresses)
+		guard_lease(p->guard, i->lease, clock_ms() * 1000000 + p->lease_ns);
+	if (a->remove_addresses)
+		guard_lease(p->guard, i->lease, 0); /* at once: a backup never answers */
 	if (a->add_addresses && !a->urgent)
 		add = link_add_addresses(p->netlink, &i->link, &i->config);
 	if (a->send && i->fd >= 0) {
@@ -172,6 +177,7 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	char text[INET6_ADDRSTRLEN];
 
 	instance_flush(i);
+	i->machine.witness = heart_witness(i->process->heart, i->beat, i->config.interface);
 	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
 	act(i, &a);
 	timer_set(i);
@@ -180,6 +186,8 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
 			i->config.name, addr_format(&advert->src, text), advert->priority,
 			i->machine.priority);
+	if (i->machine.role != before)
+		heart_tell(i->process->heart);
 	if (!a.reason)
 		return;
 	i->reason = a.reason;
@@ -226,6 +234,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		if (verdict != VRRP_GOOD && verdict != VRRP_ADDRESSES_DIFFER)
 			continue;
 		i->received++;
+		if (i->config.authentication == AUTHENTICATION_SYNC)
+			continue; /* the partners' STATE alone is believed */
 		i->partner = advert.src;
 		i->partner_priority = advert.priority;
 		step(i, VRRP_ADVERT, &advert);
@@ -246,6 +256,38 @@ void instance_event(struct instance *i, enum vrrp_event event)
 	if (event == VRRP_SHUTDOWN)
 		i->resigned = true;
 	step(i, event, NULL);
+}
+
+/* An advert by another way. */
+static void advert_by_state(struct instance *i, const struct heart_record *about)
+{
+	struct vrrp_advert advert = {.ttl = VRRP_TTL,
+				     .ipv6 = i->config.ipv6,
+				     .vrid = i->config.vrid,
+				     .priority = about->priority,
+				     .advert_cs = i->config.advert_cs};
+
+	memcpy(&advert.src, about->source, sizeof(advert.src));
+	i->partner = advert.src;
+	i->partner_priority = advert.priority;
+	step(i, VRRP_ADVERT, &advert);
+}
+
+void instance_partner(struct instance *i, enum vrrp_event event, const struct heart_record *about,
+		      uint32_t rank_ms)
+{
+	i->machine.rank_ms = rank_ms;
+	if (event == VRRP_PARTNER_ACTIVE && i->config.authentication == AUTHENTICATION_SYNC &&
+	    about->priority > 0)
+		advert_by_state(i, about);
+	step(i, event, NULL);
+}
+
+void instance_lease(struct instance *i)
+{
+	if (i->machine.role == VRRP_ACTIVE || i->machine.lingering)
+		guard_lease(i->process->guard, i->lease,
+			    clock_ms() * 1000000 + i->process->lease_ns);
 }
 
 /* ---- the interface ---- */
@@ -322,8 +364,10 @@ static void instance_start(struct instance *i)
 		return;
 	}
 	/* What a predecessor that was killed left there; a machine that starts adds its own. */
-	if (!i->resume)
+	if (!i->resume) {
+		guard_lease(i->process->guard, i->lease, 0);
 		link_remove_addresses(i->process->netlink, &i->link, &i->config);
+	}
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
 	i->resume = false;
 }

@@ -10,6 +10,7 @@
 #define SLUICE_VRRP_INSTANCE_H
 
 #include "base/channel.h"
+#include "vrrp/heart.h"
 #include "vrrp/link.h"
 #include "vrrp/machine.h"
 
@@ -31,6 +32,10 @@ struct vrrp_process {
 	bool ready;			  /* lb said so: machines may start */
 	const struct ifaddrs *interfaces; /* as last read, for all; NULL = not known */
 	bool forwards_ipv6;		  /* likewise */
+	struct guard *guard;		  /* NULL = none */
+	struct hearts *heart;
+	uint64_t lease_ns;  /* how long each lease runs */
+	uint64_t turned_ns; /* when they were last renewed */
 };
 
 struct instance {
@@ -38,7 +43,9 @@ struct instance {
 	struct config_instance config;
 	struct vrrp_machine machine;
 	struct link link;
-	int fd; /* -1 = none */
+	uint32_t lease; /* of the guard; 0 = none */
+	uint64_t beat;	/* its name for the partners */
+	int fd;		/* -1 = none */
 	struct event *readable, *timer;
 	bool adds_late;		  /* active, and its addresses are not there yet */
 	bool untold;		  /* the last change is neither logged nor told */
@@ -66,6 +73,11 @@ void instance_free(struct instance *i);
 void instance_refresh(struct instance *i);
 /* instance_event: VRRP_SHUTDOWN, VRRP_FAILOVER. */
 void instance_event(struct instance *i, enum vrrp_event event);
+/* instance_partner: what heart.h tells of a partner. */
+void instance_partner(struct instance *i, enum vrrp_event event, const struct heart_record *about,
+		      uint32_t rank_ms);
+/* instance_lease: renew it, as long as the instance has the addresses. */
+void instance_lease(struct instance *i);
 /* instance_change, instance_changed: a reload changed what can change without a new start:
  * priority, interval, addresses, ... First each instance gives up what it no longer has, then each
  * adds what is new, so that an address may move between two.

@@ -95,6 +95,7 @@ static void become_active(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_a
 			  const char *reason)
 {
 	m->role = VRRP_ACTIVE;
+	m->heir = NULL;
 	m->lingering = m->yielding = false;
 	m->better_since_ms = 0;
 	m->resigned = false;
@@ -114,6 +115,7 @@ static void become_backup(struct vrrp_machine *m, uint64_t now_ms, uint16_t adve
 		a->remove_addresses = true;
 	split_end(m);
 	m->role = VRRP_BACKUP;
+	m->heir = NULL;
 	m->active_advert_cs = advert_cs;
 	m->timer_ms = now_ms + down_ms(m);
 	m->announce_ms = 0;
@@ -127,6 +129,7 @@ static void become_init(struct vrrp_machine *m, struct vrrp_actions *a, const ch
 		a->remove_addresses = true;
 	split_end(m);
 	m->role = VRRP_INIT;
+	m->heir = NULL;
 	m->lingering = false;
 	m->timer_ms = m->announce_ms = 0;
 	a->reason = reason;
@@ -179,6 +182,7 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 		return;
 	}
 	linger_end(m, a);
+	m->heir = NULL;
 	if (advert->priority < m->priority && may_preempt(m, now_ms))
 		return;
 	if (advert->priority >= m->priority)
@@ -205,6 +209,43 @@ static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *a
 		split_heard(m, advert, now_ms, a);
 }
 
+/* take_over: where the active node is dead, nobody answers for the addresses until we do. */
+static void take_over(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a,
+		      const char *reason)
+{
+	a->urgent = !m->resigned && !m->better_since_ms;
+	become_active(m, now_ms, a, reason);
+}
+
+static void backup_timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a)
+{
+	if (m->heir) {
+		take_over(m, now_ms, a, m->heir);
+	} else if (m->better_since_ms) {
+		take_over(m, now_ms, a, "preempts a worse node");
+	} else if (m->witness == WITNESS_ALIVE) {
+		m->withheld++;
+		m->timer_ms = now_ms + down_ms(m);
+	} else {
+		take_over(m, now_ms, a, "the active node is not heard");
+	}
+}
+
+/* The active node goes: its place is ours, after the better candidates' time.
+ * @leaves: it says so, and answers until then
+ */
+static void inherit(struct vrrp_machine *m, uint64_t now_ms, bool leaves, struct vrrp_actions *a,
+		    const char *reason)
+{
+	if (m->role != VRRP_BACKUP)
+		return;
+	m->resigned = leaves;
+	m->heir = reason;
+	m->timer_ms = now_ms + m->rank_ms;
+	if (m->rank_ms == 0)
+		take_over(m, now_ms, a, reason);
+}
+
 static void timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *a)
 {
 	if (m->announce_ms && now_ms >= m->announce_ms) {
@@ -215,10 +256,7 @@ static void timer(struct vrrp_machine *m, uint64_t now_ms, struct vrrp_actions *
 		return;
 	switch (m->role) {
 	case VRRP_BACKUP:
-		a->urgent = !m->resigned && !m->better_since_ms;
-		become_active(m, now_ms, a,
-			      m->better_since_ms ? "preempts a worse node"
-						 : "the active node is not heard");
+		backup_timer(m, now_ms, a);
 		break;
 	case VRRP_ACTIVE:
 		advertise(m, now_ms, m->priority, a);
@@ -278,6 +316,21 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 			advert_as_backup(m, advert, now_ms, &a);
 		else if (advert->priority > 0)
 			linger_end(m, &a);
+		break;
+	case VRRP_PARTNER_DEAD:
+		inherit(m, now_ms, false, &a, "the partner is dead");
+		break;
+	case VRRP_PARTNER_LEAVES:
+		inherit(m, now_ms, true, &a, "the partner steps back");
+		break;
+	case VRRP_PARTNER_ACTIVE:
+		m->heir = NULL;
+		linger_end(m, &a);
+		break;
+	case VRRP_STUCK:
+		if (m->role == VRRP_ACTIVE)
+			become_backup(m, now_ms, m->advert_cs, &a,
+				      "was stuck, and the partner took over");
 	}
 	*ret_actions = a;
 }

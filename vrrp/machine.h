@@ -19,6 +19,9 @@
  *   say (RFC 9568 6.1); only an operator's failover makes it yield. It hears the others for the
  *   split's sake alone (RFC 9568 7.1 has an owner discard them).
  * - Two adverts that answer another active node's are ANSWER_LEAST_MS apart at least.
+ * - A partner whose heartbeats are heard (vrrp/heart.h) is not taken over from because its adverts
+ *   are not (`withheld`); one that is dead, or says that it steps back, is at once, whatever the
+ *   interval.
  *
  * Times are whole milliseconds of a clock that is cut off, and waits are rounded up: nothing is
  * done before its time; an advert leaves up to 1 ms late, a down timer runs out up to 1 ms late.
@@ -29,6 +32,12 @@
 #include "base/message.h"
 #include "vrrp/packet.h"
 
+/* What is known of the active node beside its adverts. */
+enum vrrp_witness {
+	WITNESS_NONE,  /* nothing: the RFC's rules */
+	WITNESS_ALIVE, /* it is a partner, and lives */
+};
+
 struct vrrp_machine {
 	/* settings; may change at any time */
 	uint8_t version; /* 2: its skew does not depend on the interval; else 3 */
@@ -38,8 +47,13 @@ struct vrrp_machine {
 	struct config_garp garp;
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
+	/* of the partners, by the caller before each step */
+	enum vrrp_witness witness;
+	uint32_t rank_ms; /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
 	/* state */
 	enum vrrp_role role;
+	const char *heir;  /* takes over when the timer is due, as it was told why; else NULL */
+	uint64_t withheld; /* times that the timer was due and the active node a living partner */
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
@@ -65,6 +79,10 @@ enum vrrp_event {
 	VRRP_LINK_LOST,
 	VRRP_TIMER, /* timer_ms or announce_ms has come */
 	VRRP_ADVERT,
+	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead, or its processes are */
+	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */
+	VRRP_PARTNER_ACTIVE, /* a partner says so */
+	VRRP_STUCK,	     /* we did nothing for longer than our lease, and a partner is active */
 };
 
 struct vrrp_actions {

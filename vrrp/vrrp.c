@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "vrrp/instance.h"
+#include "vrrp/lease.h"
 
 enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50, LOOK_MS = 20 };
 
@@ -183,10 +184,13 @@ static void config_take(struct vrrp *v, const struct config *c)
 			log_err("vrrp %s: not started: out of memory", config->name);
 			continue;
 		}
+		lease_give(new, v->instances, v->n_instances);
 		v->instances[v->n_instances++] = new;
 	}
 	virtual_addresses_collect(v);
 	interfaces_forget(v);
+	lease_config(&v->process, c, v->instances, v->n_instances);
+	heart_config(v->process.heart, c);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_changed(v->instances[i]);
 }
@@ -228,6 +232,42 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* ---- partners ---- */
+
+static uint32_t on_instances(void *owner, const struct heart_key *key, struct heart_instance *ret)
+{
+	const struct vrrp *v = owner;
+
+	return lease_records(key, v->instances, v->n_instances, ret);
+}
+
+static void on_partner(void *owner, uint64_t of, enum vrrp_event event,
+		       const struct heart_record *about, uint32_t rank_ms)
+{
+	const struct vrrp *v = owner;
+
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		if (v->instances[i]->beat == of)
+			instance_partner(v->instances[i], event, about, rank_ms);
+	}
+}
+
+static void on_turn(void *owner)
+{
+	struct vrrp *v = owner;
+
+	lease_turn(&v->process, v->instances, v->n_instances);
+}
+
+static void tell_partner(void *owner, const struct message_partner *m)
+{
+	const struct vrrp *v = owner;
+
+	channel_send(v->process.parent, MESSAGE_PARTNER, m, -1);
+}
+
+static const struct heart_ops heart_ops = {on_instances, on_partner, on_turn};
+
 /* ---- messages ---- */
 
 static void failover(struct vrrp *v, const struct message_failover *m)
@@ -262,12 +302,16 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_CONFIG:
 		config_message(v, fd);
 		break;
+	case MESSAGE_HEART:
+		heart_socket(v->process.heart, fd, payload);
+		return; /* the fd is its now */
 	case MESSAGE_VRRP:
 		resume(v, payload);
 		break;
 	case MESSAGE_READY:
 		v->process.ready = true;
 		refresh_all(v);
+		heart_speak(v->process.heart);
 		break;
 	case MESSAGE_FAILOVER:
 		failover(v, payload);
@@ -301,6 +345,9 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 		instance_flush(v->instances[i]);
 		instance_tell(v->instances[i], false);
 	}
+	heart_look(v->process.heart);
+	heart_show(v->process.heart, tell_partner);
+	guard_look(v->process.guard);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 }
 
@@ -445,8 +492,9 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
 	v->process.late = event_new(v->process.loop, -1, 0, on_late, v);
 	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
+	v->process.heart = heart_new(v->process.loop, v->process.guard, &heart_ops, v);
 	if (!v->process.parent || !v->netlink_event || !v->look || !v->second || !v->settle ||
-	    !v->process.late || !v->process.after)
+	    !v->process.late || !v->process.after || !v->process.heart)
 		return -ENOMEM;
 	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
@@ -460,6 +508,8 @@ static void vrrp_fini(struct vrrp *v)
 		instance_free(v->instances[i]);
 	interfaces_forget(v);
 	free(v->virtual_addresses);
+	heart_free(v->process.heart);
+	guard_close(v->process.guard, v->stopping);
 	channel_free(v->process.parent);
 	if (v->netlink_event)
 		event_free(v->netlink_event);
@@ -489,6 +539,7 @@ static int vrrp_run(int channel_fd)
 	int r;
 
 	realtime();
+	v.process.guard = guard_open(SLUICE_PIN_DIR);
 	r = child_confine(NULL, caps);
 	r = r < 0 ? r : vrrp_init(&v, channel_fd);
 	if (r == 0)

@@ -3,7 +3,7 @@
 # The includes of the code against the table "Folders, and who may include whom" of doc/architecture.md.
 cd "$1" || exit 1
 failed=0
-table=$(sed -n 's/^| \([a-z]*\) | .* | \([a-z][a-z./ ]*\) |$/\1 \2/p' doc/architecture.md)
+table=$(sed -n 's/^| \([a-z]*\) | .* | \([a-z][a-z_./ ]*\) |$/\1 \2/p' doc/architecture.md)
 [ "$(wc -l <<<"$table")" -ge 7 ] || { echo "the table was not found in doc/architecture.md"; exit 1; }
 while read -r folder allowed; do
 	[ -d "$folder" ] || continue # a row of another table

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* heart.c: see heart.h. */
+#include "vrrp/heart.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "bpf/siphash.h"
+
+enum { READS = 256, RANK_MS = 10 };
+
+struct partner {
+	struct heart_partner heart;
+	char name[NAME_SIZE];
+	uint64_t node;
+	struct addr at[CONFIG_LINKS];
+	struct sockaddr_in6 to[CONFIG_LINKS];
+	enum partner_life life;
+	bool fast;
+	uint64_t ask_ns;
+	uint32_t n_records;
+	struct heart_record records[CONFIG_INSTANCES];
+};
+
+struct hearts {
+	const struct heart_ops *ops;
+	void *owner;
+	struct guard *guard;
+	int fd;
+	struct event *readable, *timer;
+	struct heart_key key;
+	uint16_t port;
+	uint64_t node, session, sequence;
+	uint64_t nonce_key[2], nonces;
+	struct heart_pace pace;
+	uint64_t pace_ns, state_ns;
+	bool speaks;
+	char interfaces[CONFIG_LINKS][IFNAMSIZ];
+	uint32_t ifindex[CONFIG_LINKS];
+	struct addr own[CONFIG_LINKS];
+	uint32_t n_links, n_partners;
+	struct partner *partners; /* CONFIG_NODES */
+	uint64_t bad[HEART_VERDICT_COUNT];
+	uint32_t bad_logged;
+	struct heart_instance ours[CONFIG_INSTANCES];
+	uint32_t n_ours;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- who says what ---- */
+
+static void ours_look(struct hearts *h)
+{
+	h->n_ours = h->ops->instances(h->owner, &h->key, h->ours);
+}
+
+static const struct heart_instance *ours_find(const struct hearts *h, uint64_t of)
+{
+	for (uint32_t i = 0; i < h->n_ours; i++) {
+		if (h->ours[i].record.instance == of)
+			return &h->ours[i];
+	}
+	return NULL;
+}
+
+static const struct heart_record *record_find(const struct partner *p, uint64_t of)
+{
+	for (uint32_t i = 0; i < p->n_records; i++) {
+		if (p->records[i].instance == of)
+			return &p->records[i];
+	}
+	return NULL;
+}
+
+static bool says_active(const struct partner *p, uint64_t of)
+{
+	const struct heart_record *r = record_find(p, of);
+
+	return r && r->role == VRRP_ACTIVE;
+}
+
+bool heart_other_active(const struct hearts *h, uint64_t of)
+{
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		if (h->partners[i].life == PARTNER_ALIVE && says_active(&h->partners[i], of))
+			return true;
+	}
+	return false;
+}
+
+/* link_on: the link by that interface, where the partner was ever heard; or NULL. */
+static const struct heart_link *link_on(const struct hearts *h, const struct partner *p,
+					const char *interface)
+{
+	for (uint32_t i = 0; i < h->n_links; i++) {
+		if (strcmp(h->interfaces[i], interface) == 0 && p->heart.links[i].heard &&
+		    !p->heart.links[i].blind)
+			return &p->heart.links[i];
+	}
+	return NULL;
+}
+
+enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface)
+{
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		const struct partner *p = &h->partners[i];
+		const struct heart_link *link = link_on(h, p, interface);
+
+		if (p->life == PARTNER_ALIVE && says_active(p, of) &&
+		    (!link || heart_link_fresh(link, &h->pace, now_ns())))
+			return WITNESS_ALIVE;
+	}
+	return WITNESS_NONE;
+}
+
+/* rank_ms: the better candidates for the place of @but's, each with its time. */
+static uint32_t rank_ms(const struct hearts *h, const struct partner *but,
+			const struct heart_record *ours)
+{
+	uint32_t better = 0;
+
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		const struct partner *p = &h->partners[i];
+		const struct heart_record *r = record_find(p, ours->instance);
+
+		if (p != but && p->life == PARTNER_ALIVE && r && r->role == VRRP_BACKUP)
+			better += r->priority > ours->priority ||
+				  (r->priority == ours->priority &&
+				   memcmp(r->source, ours->source, sizeof(r->source)) > 0);
+	}
+	return better * RANK_MS;
+}
+
+static void event_tell(struct hearts *h, const struct partner *p, enum vrrp_event event,
+		       const struct heart_record *about)
+{
+	const struct heart_instance *ours = ours_find(h, about->instance);
+
+	if (ours)
+		h->ops->event(h->owner, about->instance, event, about,
+			      rank_ms(h, p, &ours->record));
+}
+
+/* is_fast: must a death be known in milliseconds? */
+static bool is_fast(const struct hearts *h, const struct partner *p)
+{
+	for (uint32_t i = 0; i < h->n_ours; i++) {
+		if (h->ours[i].record.role == VRRP_BACKUP &&
+		    says_active(p, h->ours[i].record.instance))
+			return true;
+	}
+	return false;
+}
+
+/* ---- out ---- */
+
+static bool send_by(const struct hearts *h, const struct partner *p, uint32_t link,
+		    const void *bytes, size_t n)
+{
+	struct sockaddr_in6 to = p->to[link];
+	struct in6_pktinfo info = {.ipi6_addr = h->own[link].in6, .ipi6_ifindex = h->ifindex[link]};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(info))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
+	struct msghdr msg = {.msg_name = &to,
+			     .msg_namelen = sizeof(to),
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.bytes,
+			     .msg_controllen = sizeof(control.bytes)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	if (IN6_IS_ADDR_LINKLOCAL(&to.sin6_addr))
+		to.sin6_scope_id = h->ifindex[link];
+	c->cmsg_level = IPPROTO_IPV6;
+	c->cmsg_type = IPV6_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(info));
+	memcpy(CMSG_DATA(c), &info, sizeof(info));
+	return h->ifindex[link] && sendmsg(h->fd, &msg, MSG_DONTWAIT) == (ssize_t)n;
+}
+
+static uint64_t nonce_next(struct hearts *h)
+{
+	__u64 n = ++h->nonces;
+
+	return siphash(h->nonce_key[0], h->nonce_key[1], &n, 1) | 1; /* 0 is none */
+}
+
+/* A question that could not leave is none: it says nothing of the partner. */
+static void ask(struct hearts *h, struct partner *p, uint64_t at_ns)
+{
+	for (uint32_t i = 0; i < h->n_links; i++) {
+		struct heart q = heart_question(&h->key, h->node, p->node, nonce_next(h));
+
+		if (send_by(h, p, i, &q, sizeof(q)))
+			heart_asked(&p->heart, i, q.nonce, at_ns);
+		else
+			heart_unasked(&p->heart, i);
+	}
+	p->ask_ns = at_ns + (p->fast ? h->pace_ns : HEART_SLOW_MS * 1000000ULL);
+}
+
+static void state_send(struct hearts *h, uint32_t first, uint32_t n)
+{
+	struct heart_state s = {.from = h->node, .session = h->session};
+
+	s.n_records = (uint8_t)n;
+	s.sequence = ++h->sequence;
+	for (uint32_t i = 0; i < n; i++)
+		s.records[i] = h->ours[first + i].record;
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		struct partner *p = &h->partners[i];
+		size_t bytes;
+
+		s.to = p->node;
+		s.to_session = heart_to_session(&p->heart);
+		bytes = heart_state_seal(&h->key, &s);
+		for (uint32_t link = 0; link < h->n_links; link++)
+			send_by(h, p, link, &s, bytes);
+	}
+}
+
+void heart_tell(struct hearts *h)
+{
+	uint32_t at = 0;
+
+	if (!h->speaks || h->fd < 0)
+		return;
+	ours_look(h);
+	do {
+		uint32_t n = h->n_ours - at;
+
+		n = n < HEART_RECORDS ? n : HEART_RECORDS;
+		state_send(h, at, n);
+		at += n;
+	} while (at < h->n_ours);
+	h->state_ns = now_ns() + HEART_STATE_MS * 1000000ULL;
+}
+
+void heart_speak(struct hearts *h)
+{
+	if (h->speaks)
+		return;
+	h->speaks = true;
+	heart_tell(h);
+}
+
+/* ---- in ---- */
+
+static void bad_note(struct hearts *h, enum heart_verdict verdict, const struct addr *from)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	h->bad[verdict]++;
+	if (h->bad_logged & 1U << verdict)
+		return; /* once a kind: a flood must not fill the log */
+	h->bad_logged |= 1U << verdict;
+	log_warning("heartbeat ignored: from=%s why=\"%s\"", addr_format(from, text),
+		    heart_verdict_text(verdict));
+}
+
+static void record_take(struct hearts *h, struct partner *p, const struct heart_record *r)
+{
+	struct heart_record *mine = NULL;
+	bool was_active = says_active(p, r->instance);
+
+	for (uint32_t i = 0; i < p->n_records; i++) {
+		if (p->records[i].instance == r->instance)
+			mine = &p->records[i];
+	}
+	if (!mine && p->n_records < CONFIG_INSTANCES && ours_find(h, r->instance))
+		mine = &p->records[p->n_records++];
+	if (!mine)
+		return;
+	*mine = *r;
+	if (r->role == VRRP_ACTIVE)
+		event_tell(h, p, VRRP_PARTNER_ACTIVE, r);
+	else if (was_active && !heart_other_active(h, r->instance))
+		event_tell(h, p, VRRP_PARTNER_LEAVES, r);
+}
+
+static void state_take(struct hearts *h, struct partner *p, uint32_t link,
+		       const struct heart_state *s, const struct addr *from, uint64_t at_ns)
+{
+	bool new = false;
+	enum heart_verdict verdict = heart_stated(&p->heart, link, s, h->session, at_ns, &new);
+
+	if (verdict != HEART_IS_GOOD)
+		bad_note(h, verdict, from);
+	if (!new)
+		return;
+	ours_look(h);
+	for (uint32_t i = 0; i < s->n_records; i++)
+		record_take(h, p, &s->records[i]);
+	if (!p->fast && is_fast(h, p)) {
+		p->fast = true;
+		p->ask_ns = 0;
+		event_active(h->timer, EV_TIMEOUT, 0);
+	}
+}
+
+/* Where the guard is not, or was taken away. */
+static void question_answer(struct hearts *h, struct partner *p, uint32_t link,
+			    const struct heart *question)
+{
+	struct heart answer = heart_reply(&h->key, question, HEART_SOCKET | HEART_LIVES, 0);
+
+	send_by(h, p, link, &answer, sizeof(answer));
+}
+
+static void packet_take(struct hearts *h, const struct addr *from, const void *bytes, size_t n)
+{
+	enum heart_verdict verdict = HEART_IS_STRANGER;
+	struct partner *p = NULL;
+	union heart_any any;
+	uint32_t link = 0;
+	uint64_t at_ns = now_ns();
+
+	for (uint32_t i = 0; !p && i < h->n_partners; i++) {
+		for (uint32_t k = 0; !p && k < h->n_links; k++) {
+			if (memcmp(&h->partners[i].at[k], from, sizeof(*from)) == 0) {
+				p = &h->partners[i];
+				link = k;
+			}
+		}
+	}
+	if (p)
+		verdict = heart_open(&h->key, bytes, n, p->node, h->node, &any);
+	if (verdict == HEART_IS_GOOD && any.heart.kind == HEART_ANSWER)
+		verdict = heart_answered(&p->heart, link, &any.heart, at_ns);
+	if (verdict != HEART_IS_GOOD)
+		bad_note(h, verdict, from);
+	else if (any.heart.kind == HEART_REQUEST)
+		question_answer(h, p, link, &any.heart);
+	else if (any.heart.kind == HEART_STATE)
+		state_take(h, p, link, &any.state, from, at_ns);
+}
+
+void heart_read(struct hearts *h)
+{
+	struct sockaddr_in6 sender = {0};
+	uint8_t bytes[HEART_MOST + 1];
+
+	for (int turn = 0; h->fd >= 0 && turn < READS; turn++) {
+		socklen_t size = sizeof(sender);
+		ssize_t n = recvfrom(h->fd, bytes, sizeof(bytes), MSG_DONTWAIT,
+				     (struct sockaddr *)&sender, &size);
+		struct addr from = {.in6 = sender.sin6_addr};
+
+		if (n < 0)
+			return;
+		packet_take(h, &from, bytes, (size_t)n);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	heart_read(arg);
+}
+
+/* ---- who lives ---- */
+
+/* Nothing of what it said holds any more. Silence proves its death only where it would have been
+ * heard: by a link on the instance's own interface, too.
+ */
+static void partner_lost(struct hearts *h, struct partner *p)
+{
+	for (uint32_t i = 0; i < p->n_records; i++) {
+		struct heart_record *r = &p->records[i];
+		const struct heart_instance *ours = ours_find(h, r->instance);
+		bool was_active = r->role == VRRP_ACTIVE;
+
+		r->role = VRRP_INIT;
+		if (was_active && ours &&
+		    (p->life == PARTNER_GONE || link_on(h, p, ours->interface)) &&
+		    !heart_other_active(h, r->instance))
+			event_tell(h, p, VRRP_PARTNER_DEAD, r);
+	}
+}
+
+static void partner_judge(struct hearts *h, struct partner *p, uint64_t at_ns)
+{
+	static const char *const names[] = PARTNER_LIFE_NAMES;
+	enum partner_life life = heart_judge(&p->heart, &h->pace, at_ns), before = p->life;
+
+	p->life = life;
+	if (life != before && (life == PARTNER_DEAD || life == PARTNER_GONE))
+		partner_lost(h, p);
+	if (life != before)
+		log_notice("partner %s %s: was=%s", p->name, names[life], names[before]);
+	p->fast = is_fast(h, p);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct hearts *h = arg;
+	uint64_t at_ns, wait_ns = HEART_SLOW_MS * 1000000ULL;
+
+	(void)fd;
+	(void)what;
+	heart_read(h); /* first of all: what slept with us is no silence */
+	h->ops->turn(h->owner);
+	at_ns = now_ns();
+	ours_look(h);
+	for (uint32_t i = 0; i < h->n_partners; i++)
+		partner_judge(h, &h->partners[i], at_ns);
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		struct partner *p = &h->partners[i];
+
+		if (at_ns >= p->ask_ns)
+			ask(h, p, at_ns);
+		if (p->fast)
+			wait_ns = h->pace_ns;
+	}
+	if (at_ns >= h->state_ns)
+		heart_tell(h);
+	event_add(h->timer, &(struct timeval){.tv_sec = (time_t)(wait_ns / 1000000000ULL),
+					      .tv_usec = (suseconds_t)(wait_ns / 1000 % 1000000)});
+}
+
+/* ---- configuration ---- */
+
+void heart_socket(struct hearts *h, int fd, const struct message_heart *m)
+{
+	uint8_t bytes[1];
+
+	if (h->readable)
+		event_free(h->readable);
+	h->readable = NULL;
+	if (h->fd >= 0)
+		close(h->fd);
+	h->fd = fd;
+	h->port = (uint16_t)m->port;
+	memcpy(h->key.word, m->key, sizeof(h->key.word));
+	if (fd < 0)
+		return;
+	/* For whoever had it before. */
+	for (int turn = 0; turn < 1 << 16 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) >= 0;)
+		turn++;
+	h->readable = event_new(event_get_base(h->timer), fd, EV_READ | EV_PERSIST, on_readable, h);
+	if (h->readable)
+		event_add(h->readable, NULL);
+}
+
+static void partner_set(struct hearts *h, struct partner *p, const struct config *c, uint32_t node)
+{
+	const struct partner was = *p;
+
+	*p = (struct partner){.node = heart_name(&h->key, c->nodes[node])};
+	memcpy(p->name, c->nodes[node], sizeof(p->name));
+	p->heart.n_links = h->n_links;
+	for (uint32_t i = 0; i < h->n_links; i++) {
+		p->at[i] = c->sync.links[i].addresses[node];
+		p->to[i] = (struct sockaddr_in6){.sin6_family = AF_INET6,
+						 .sin6_port = htons(h->port),
+						 .sin6_addr = p->at[i].in6};
+	}
+	if (was.node != p->node || memcmp(was.at, p->at, sizeof(p->at)) != 0)
+		return;
+	*p = was;
+	for (uint32_t i = 0; i < h->n_links; i++)
+		p->to[i].sin6_port = htons(h->port);
+}
+
+static void guard_tell(const struct hearts *h)
+{
+	struct guard_settings set = {
+		.key = {h->key.word[0], h->key.word[1]}, .node = h->node, .port = htons(h->port)};
+	struct guard_partner pairs[CONFIG_NODES * CONFIG_LINKS];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		for (uint32_t k = 0; k < h->n_links; k++) {
+			memcpy(pairs[n].pair.partner, &h->partners[i].at[k], 16);
+			memcpy(pairs[n].pair.own, &h->own[k], 16);
+			pairs[n++].node = h->partners[i].node;
+		}
+	}
+	guard_set(h->guard, &set);
+	guard_partners(h->guard, pairs, n);
+}
+
+void heart_config(struct hearts *h, const struct config *c)
+{
+	const struct config_sync *sync = &c->sync;
+	uint32_t n = 0;
+
+	h->node = heart_name(&h->key, c->node.name);
+	h->n_links = h->fd < 0 ? 0 : sync->n_links;
+	h->pace_ns = sync->heartbeat_ms * 1000000ULL;
+	h->pace.dead_after_ns = sync->dead_after_ms * 1000000ULL;
+	for (uint32_t i = 0; i < h->n_links; i++) {
+		memcpy(h->interfaces[i], sync->links[i].interface, sizeof(h->interfaces[i]));
+		h->own[i] = sync->links[i].addresses[c->node_index];
+		h->ifindex[i] = if_nametoindex(h->interfaces[i]);
+	}
+	for (uint32_t i = 0; h->n_links > 0 && i < c->n_nodes; i++) {
+		if (i != c->node_index)
+			partner_set(h, &h->partners[n++], c, i);
+	}
+	h->n_partners = n;
+	guard_tell(h);
+	event_active(h->timer, EV_TIMEOUT, 0);
+}
+
+void heart_look(struct hearts *h)
+{
+	for (uint32_t i = 0; i < h->n_links; i++)
+		h->ifindex[i] = if_nametoindex(h->interfaces[i]);
+}
+
+/* ---- shown ---- */
+
+void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m))
+{
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		const struct partner *p = &h->partners[i];
+
+		for (uint32_t k = 0; k < h->n_links; k++) {
+			const struct heart_link *l = &p->heart.links[k];
+			struct message_partner m = {.life = p->life,
+						    .fresh =
+							    heart_link_fresh(l, &h->pace, now_ns()),
+						    .rtt_us = l->rtt_us,
+						    .link = k,
+						    .asked = l->asked,
+						    .answered = l->answered};
+
+			memcpy(m.node, p->name, sizeof(m.node));
+			memcpy(m.interface, h->interfaces[k], sizeof(m.interface));
+			memcpy(m.bad, h->bad, sizeof(m.bad));
+			for (int n = 0; n < GUARD_KINDS_BAD; n++)
+				m.guard[n] = guard_count(h->guard, n);
+			m.arp = guard_count(h->guard, GUARD_ARP);
+			m.nd = guard_count(h->guard, GUARD_ND);
+			m.closed = guard_count(h->guard, GUARD_CLOSED);
+			tell(h->owner, &m);
+		}
+	}
+}
+
+/* ---- life ---- */
+
+struct hearts *heart_new(struct event_base *loop, struct guard *guard, const struct heart_ops *ops,
+			 void *owner)
+{
+	struct hearts *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->fd = -1;
+	h->ops = ops;
+	h->owner = owner;
+	h->guard = guard;
+	h->partners = calloc(CONFIG_NODES, sizeof(*h->partners));
+	h->timer = event_new(loop, -1, 0, on_timer, h);
+	if (!h->partners || !h->timer ||
+	    getrandom(&h->session, sizeof(h->session), 0) != sizeof(h->session) ||
+	    getrandom(h->nonce_key, sizeof(h->nonce_key), 0) != sizeof(h->nonce_key)) {
+		heart_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+void heart_free(struct hearts *h)
+{
+	if (!h)
+		return;
+	if (h->readable)
+		event_free(h->readable);
+	if (h->timer)
+		event_free(h->timer);
+	if (h->fd >= 0)
+		close(h->fd);
+	free(h->partners);
+	explicit_bzero(&h->key, sizeof(h->key));
+	free(h);
+}
