@@ -273,8 +273,13 @@ static void bad_note(struct hearts *h, enum heart_verdict verdict, const struct 
 	if (h->bad_logged & 1U << verdict)
 		return; /* once a kind: a flood must not fill the log */
 	h->bad_logged |= 1U << verdict;
-	log_warning("heartbeat ignored: from=%s why=\"%s\"", addr_format(from, text),
-		    heart_verdict_text(verdict));
+	addr_format(from, text);
+	if (verdict == HEART_IS_OLD) /* what a partner that was restarted says at first */
+		log_info("heartbeat ignored: from=%s why=\"%s\"", text,
+			 heart_verdict_text(verdict));
+	else
+		log_warning("heartbeat ignored: from=%s why=\"%s\"", text,
+			    heart_verdict_text(verdict));
 }
 
 static void record_take(struct hearts *h, struct partner *p, const struct heart_record *r)
