@@ -280,6 +280,20 @@ def test_with_authentication_by_sync_a_forged_advert_moves_nobody(lab):
     lab.interval_set("1s")
 
 
+def test_another_secret_and_another_port_on_one_node_first_is_no_death(lab):
+    transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    other = lab.config().replace("sync = {", "sync = { port = 6000;")
+    for change in (lambda node: lab.machines[node].write("/etc/sluice/secret", "another " * 8, mode="600"),
+                   lambda node: lab.config_write(other, [node])):
+        for node in lab.nodes:
+            change(node)
+            lab.sluice(node, "reload")
+            time.sleep(1)
+        lab.settled()
+    assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    lab.interval_set("1s")
+
+
 def test_a_stuck_vrrp_is_replaced_after_its_lease_and_one_node_owns(lab):
     lab.interval_set("100ms")
     pid = lab.pid("lb1", "vrrp")
