@@ -246,6 +246,15 @@ def test_forged_and_replayed_heartbeats_are_counted_and_change_nothing(lab):
     lab.settled()
 
 
+def test_a_guard_that_somebody_takes_away_is_no_death_and_is_put_back(lab):
+    transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    lab.lb1.run("for dev in eth0 eth1; do tc qdisc del dev $dev clsact; done")
+    wait_until(lambda: all("bpf" in lab.lb1.run(f"tc filter show dev {dev} ingress")
+                           for dev in ("eth0", "eth1")), 5, "the guard is back")
+    lab.settled()
+    assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+
+
 def advert_forge(lab, priority):
     """A resignation or a better node, as anybody on the link can send it (RFC 9568, checksum without
     pseudo-header)."""
