@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* guard.bpf.c: tc ingress: who may answer for a VIP, and an answer to the partner's question
- * whether this node lives. It sees what XDP passes up, so services pay nothing for it.
+/* guard.bpf.c: tc ingress (and egress): who may answer for a VIP, and an answer to the partner's
+ * question whether this node lives. It sees what XDP passes up, so services pay nothing for it.
  *
  * - An ARP request or neighbour solicitation for a guarded VIP is dropped unless the instance's
  *   lease runs and, where there are heartbeats, a process of ours holds their socket: the kernel of
@@ -147,26 +147,36 @@ static __always_inline int is_closed(const __u32 vip[static 4])
 	return lease && *lease & GUARDED_CLOSED && lease_left_ns(*lease & ~GUARDED_CLOSED) > 0;
 }
 
-static __always_inline int arp(struct __sk_buff *skb)
+struct arp {
+	__be16 hardware, protocol;
+	__u8 hardware_bytes, protocol_bytes;
+	__be16 operation;
+	__u8 sender_mac[6], sender[4], target_mac[6], target[4];
+} __attribute__((packed));
+
+/* arp_read: 1: a request that wants an answer. Gratuitous ones tell, nobody answers. */
+static __always_inline int arp_read(struct __sk_buff *skb, __be32 *ret_sender, __be32 *ret_target)
 {
-	struct {
-		__be16 hardware, protocol;
-		__u8 hardware_bytes, protocol_bytes;
-		__be16 operation;
-		__u8 sender_mac[6], sender[4], target_mac[6], target[4];
-	} __attribute__((packed)) a;
-	__u32 vip[4];
-	__be32 sender, target;
+	struct arp a;
 
 	if (bpf_skb_load_bytes(skb, IP_AT, &a, sizeof(a)) ||
 	    a.operation != bpf_htons(ARP_REQUEST) || a.protocol != bpf_htons(ETH_P_IP) ||
 	    a.protocol_bytes != 4 || a.hardware_bytes != 6)
+		return 0;
+	__builtin_memcpy(ret_sender, a.sender, 4);
+	__builtin_memcpy(ret_target, a.target, 4);
+	return *ret_sender != *ret_target;
+}
+
+/* arp: @of_target: in comes a question for a VIP; else out goes one that says where a VIP is. */
+static __always_inline int arp(struct __sk_buff *skb, int of_target)
+{
+	__be32 sender, target;
+	__u32 vip[4];
+
+	if (!arp_read(skb, &sender, &target))
 		return NEXT;
-	__builtin_memcpy(&sender, a.sender, 4);
-	__builtin_memcpy(&target, a.target, 4);
-	if (sender == target)
-		return NEXT; /* gratuitous: it tells, nobody answers */
-	map_address(vip, target);
+	map_address(vip, of_target ? target : sender);
 	return may_answer(skb, vip) ? NEXT : counted(GUARD_ARP, TC_ACT_SHOT);
 }
 
@@ -322,7 +332,7 @@ int guard(struct __sk_buff *skb)
 		return NEXT; /* of an interface above this one */
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_ARP):
-		return arp(skb);
+		return arp(skb, 1);
 	case bpf_htons(ETH_P_IP):
 		return ipv4(skb);
 	case bpf_htons(ETH_P_IPV6):
@@ -330,6 +340,16 @@ int guard(struct __sk_buff *skb)
 	default:
 		return NEXT;
 	}
+}
+
+/* guard_out: tc egress. A node whose processes are dead goes on forwarding, and its kernel asks for
+ * its neighbours' MACs in the name of the address that it answers from: they would learn that the
+ * VIP is here.
+ */
+SEC("tc")
+int guard_out(struct __sk_buff *skb)
+{
+	return skb->protocol == bpf_htons(ETH_P_ARP) ? arp(skb, 0) : NEXT;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

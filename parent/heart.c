@@ -19,17 +19,20 @@
 
 static const char label[] = "sluice heartbeat";
 
-/* socket_open: of both families, with the priority by which the kernel's guard knows it. */
+/* socket_open: of both families, with the priority by which the kernel's guard knows it. Another of
+ * root's may have the port, too: the one of the parent that this one follows.
+ */
 static int socket_open(uint16_t port)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int off = 0, priority = HEART_PRIORITY, r;
+	int off = 0, on = 1, priority = HEART_PRIORITY, r;
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
 	    bind(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
 		return fd;
 	r = -errno;

@@ -18,6 +18,10 @@
 
 enum { FILTER_PRIORITY = 0x51cf, FILTER_HANDLE = 1, INTERFACES = 64, PATH_BYTES = 256 };
 
+enum hook { HOOK_IN, HOOK_OUT, HOOKS };
+
+static const enum bpf_tc_attach_point points[HOOKS] = {BPF_TC_INGRESS, BPF_TC_EGRESS};
+
 enum guard_map { MAP_LEASES, MAP_GUARDED, MAP_PAIRS, MAP_SETTINGS, MAP_COUNTS, MAP_COUNT };
 
 static const char *const map_names[MAP_COUNT] = {"leases", "guarded", "pairs", "settings",
@@ -32,7 +36,7 @@ struct interface {
 
 struct guard {
 	char dir[PATH_BYTES];
-	int program, maps[MAP_COUNT];
+	int programs[HOOKS], maps[MAP_COUNT];
 	uint64_t *leases, *counts;
 	struct guard_settings *settings;
 	struct interface interfaces[INTERFACES];
@@ -99,8 +103,9 @@ static int guard_load(struct guard *g)
 	if (r == 0)
 		r = maps_take(g, maps);
 	if (r == 0) {
-		g->program = dup(bpf_program__fd(skel->progs.guard));
-		r = g->program < 0 ? -errno : 0;
+		g->programs[HOOK_IN] = dup(bpf_program__fd(skel->progs.guard));
+		g->programs[HOOK_OUT] = dup(bpf_program__fd(skel->progs.guard_out));
+		r = g->programs[HOOK_IN] < 0 || g->programs[HOOK_OUT] < 0 ? -EMFILE : 0;
 	}
 	guard_bpf__destroy(skel);
 	if (r < 0)
@@ -118,7 +123,7 @@ struct guard *guard_open(const char *base)
 
 	if (!g)
 		return NULL;
-	g->program = -1;
+	g->programs[HOOK_IN] = g->programs[HOOK_OUT] = -1;
 	for (int i = 0; i < MAP_COUNT; i++)
 		g->maps[i] = -1;
 	snprintf(g->dir, sizeof(g->dir), "%.150s/guard_v%d", base, GUARD_VERSION);
@@ -138,46 +143,60 @@ struct guard *guard_open(const char *base)
 
 /* ---- the filters ---- */
 
-static struct bpf_tc_hook hook_of(uint32_t ifindex)
+static struct bpf_tc_hook hook_of(uint32_t ifindex, enum hook hook)
 {
 	return (struct bpf_tc_hook){.sz = sizeof(struct bpf_tc_hook),
 				    .ifindex = (int)ifindex,
-				    .attach_point = BPF_TC_INGRESS};
+				    .attach_point = points[hook]};
 }
 
 /* libbpf prints what the kernel answers, even if it was to be expected. */
 static bool is_attached(uint32_t ifindex)
 {
-	struct bpf_tc_hook hook = hook_of(ifindex);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
 	libbpf_print_fn_t print = libbpf_set_print(NULL);
-	int r = bpf_tc_query(&hook, &opts);
+	int r = 0;
 
+	for (int i = 0; r == 0 && i < HOOKS; i++) {
+		struct bpf_tc_hook hook = hook_of(ifindex, i);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE,
+			    .priority = FILTER_PRIORITY);
+
+		r = bpf_tc_query(&hook, &opts);
+	}
 	libbpf_set_print(print);
 	return r == 0;
 }
 
 static int filter_attach(const struct guard *g, uint32_t ifindex)
 {
-	struct bpf_tc_hook hook = hook_of(ifindex);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
-		    .flags = BPF_TC_F_REPLACE, .prog_fd = g->program);
 	libbpf_print_fn_t print = libbpf_set_print(NULL);
-	int r = bpf_tc_hook_create(&hook);
+	int r = 0;
 
-	if (r == 0 || r == -EEXIST)
-		r = bpf_tc_attach(&hook, &opts);
+	for (int i = 0; r == 0 && i < HOOKS; i++) {
+		struct bpf_tc_hook hook = hook_of(ifindex, i);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+			    .flags = BPF_TC_F_REPLACE, .prog_fd = g->programs[i]);
+
+		r = bpf_tc_hook_create(&hook);
+		if (r == 0 || r == -EEXIST)
+			r = bpf_tc_attach(&hook, &opts);
+	}
 	libbpf_set_print(print);
 	return r;
 }
 
 static void filter_detach(struct interface *in)
 {
-	struct bpf_tc_hook hook = hook_of(in->ifindex);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+	libbpf_print_fn_t print = libbpf_set_print(NULL);
 
-	if (in->ifindex && is_attached(in->ifindex))
+	for (int i = 0; in->ifindex && i < HOOKS; i++) {
+		struct bpf_tc_hook hook = hook_of(in->ifindex, i);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE,
+			    .priority = FILTER_PRIORITY);
+
 		bpf_tc_detach(&hook, &opts);
+	}
+	libbpf_set_print(print);
 	in->ifindex = 0;
 }
 
@@ -189,7 +208,7 @@ static void interface_attach(const struct guard *g, struct interface *in)
 	in->ifindex = r == 0 ? ifindex : 0;
 	if (r < 0 && r != in->error)
 		log_warning(
-			"interface %s: no guard at tc ingress: error=\"%s\"; are sch_ingress and cls_bpf there (modprobe sch_ingress cls_bpf)?",
+			"interface %s: no guard at tc: error=\"%s\"; are sch_ingress and cls_bpf there (modprobe sch_ingress cls_bpf)?",
 			in->name, strerror(-r));
 	in->error = r;
 }
@@ -241,8 +260,7 @@ void guard_look(struct guard *g)
 		if (ifindex && ifindex == in->ifindex && is_attached(ifindex))
 			continue;
 		if (ifindex && ifindex == in->ifindex)
-			log_warning("interface %s: somebody took the guard away at tc ingress",
-				    in->name);
+			log_warning("interface %s: somebody took the guard away at tc", in->name);
 		interface_attach(g, in);
 	}
 }
@@ -361,7 +379,9 @@ void guard_close(struct guard *g, bool remove)
 		if (g->maps[i] >= 0)
 			close(g->maps[i]);
 	}
-	if (g->program >= 0)
-		close(g->program);
+	for (int i = 0; i < HOOKS; i++) {
+		if (g->programs[i] >= 0)
+			close(g->programs[i]);
+	}
 	free(g);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* guard.h: bpf/guard.bpf.c at tc ingress of the interfaces of instances and of "sync": its maps and
- * where it is attached.
+/* guard.h: bpf/guard.bpf.c at tc ingress and egress of the interfaces of instances and of "sync":
+ * its maps and where it is attached.
  *
  * It is loaded with root's powers, before vrrp confines itself; after that its descriptors are
  * enough: maps are written through mmap or by descriptor, filters are attached by netlink. Maps are

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* heart.c: see heart.h. */
-#include "vrrp/heart.h"
+#include "vrrp/heart_own.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,156 +16,14 @@
 #include "base/log.h"
 #include "bpf/siphash.h"
 
-enum { READS = 256, RANK_MS = 10 };
+enum { READS = 256 };
 
-struct partner {
-	struct heart_partner heart;
-	char name[NAME_SIZE];
-	uint64_t node;
-	struct addr at[CONFIG_LINKS];
-	struct sockaddr_in6 to[CONFIG_LINKS];
-	enum partner_life life;
-	bool fast;
-	uint64_t ask_ns;
-	uint32_t n_records;
-	struct heart_record records[CONFIG_INSTANCES];
-};
-
-struct hearts {
-	const struct heart_ops *ops;
-	void *owner;
-	struct guard *guard;
-	int fd;
-	struct event *readable, *timer;
-	struct heart_key key;
-	uint16_t port;
-	uint64_t node, session, sequence;
-	uint64_t nonce_key[2], nonces;
-	struct heart_pace pace;
-	uint64_t pace_ns, state_ns;
-	bool speaks;
-	char interfaces[CONFIG_LINKS][IFNAMSIZ];
-	uint32_t ifindex[CONFIG_LINKS];
-	struct addr own[CONFIG_LINKS];
-	uint32_t n_links, n_partners;
-	struct partner *partners; /* CONFIG_NODES */
-	uint64_t bad[HEART_VERDICT_COUNT];
-	uint32_t bad_logged;
-	struct heart_instance ours[CONFIG_INSTANCES];
-	uint32_t n_ours;
-};
-
-static uint64_t now_ns(void)
+uint64_t heart_now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
-/* ---- who says what ---- */
-
-static void ours_look(struct hearts *h)
-{
-	h->n_ours = h->ops->instances(h->owner, &h->key, h->ours);
-}
-
-static const struct heart_instance *ours_find(const struct hearts *h, uint64_t of)
-{
-	for (uint32_t i = 0; i < h->n_ours; i++) {
-		if (h->ours[i].record.instance == of)
-			return &h->ours[i];
-	}
-	return NULL;
-}
-
-static const struct heart_record *record_find(const struct partner *p, uint64_t of)
-{
-	for (uint32_t i = 0; i < p->n_records; i++) {
-		if (p->records[i].instance == of)
-			return &p->records[i];
-	}
-	return NULL;
-}
-
-static bool says_active(const struct partner *p, uint64_t of)
-{
-	const struct heart_record *r = record_find(p, of);
-
-	return r && r->role == VRRP_ACTIVE;
-}
-
-bool heart_other_active(const struct hearts *h, uint64_t of)
-{
-	for (uint32_t i = 0; i < h->n_partners; i++) {
-		if (h->partners[i].life == PARTNER_ALIVE && says_active(&h->partners[i], of))
-			return true;
-	}
-	return false;
-}
-
-/* link_on: the link by that interface, where the partner was ever heard; or NULL. */
-static const struct heart_link *link_on(const struct hearts *h, const struct partner *p,
-					const char *interface)
-{
-	for (uint32_t i = 0; i < h->n_links; i++) {
-		if (strcmp(h->interfaces[i], interface) == 0 && p->heart.links[i].heard &&
-		    !p->heart.links[i].blind)
-			return &p->heart.links[i];
-	}
-	return NULL;
-}
-
-enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface)
-{
-	for (uint32_t i = 0; i < h->n_partners; i++) {
-		const struct partner *p = &h->partners[i];
-		const struct heart_link *link = link_on(h, p, interface);
-
-		if (p->life == PARTNER_ALIVE && says_active(p, of) &&
-		    (!link || heart_link_fresh(link, &h->pace, now_ns())))
-			return WITNESS_ALIVE;
-	}
-	return WITNESS_NONE;
-}
-
-/* rank_ms: the better candidates for the place of @but's, each with its time. */
-static uint32_t rank_ms(const struct hearts *h, const struct partner *but,
-			const struct heart_record *ours)
-{
-	uint32_t better = 0;
-
-	for (uint32_t i = 0; i < h->n_partners; i++) {
-		const struct partner *p = &h->partners[i];
-		const struct heart_record *r = record_find(p, ours->instance);
-
-		if (p != but && p->life == PARTNER_ALIVE && r && r->role == VRRP_BACKUP)
-			better += r->priority > ours->priority ||
-				  (r->priority == ours->priority &&
-				   memcmp(r->source, ours->source, sizeof(r->source)) > 0);
-	}
-	return better * RANK_MS;
-}
-
-static void event_tell(struct hearts *h, const struct partner *p, enum vrrp_event event,
-		       const struct heart_record *about)
-{
-	const struct heart_instance *ours = ours_find(h, about->instance);
-
-	if (ours)
-		h->ops->event(h->owner, about->instance, event, about,
-			      rank_ms(h, p, &ours->record));
-}
-
-/* is_fast: must a death be known in milliseconds? */
-static bool is_fast(const struct hearts *h, const struct partner *p)
-{
-	for (uint32_t i = 0; i < h->n_ours; i++) {
-		if (h->ours[i].record.role == VRRP_BACKUP &&
-		    says_active(p, h->ours[i].record.instance))
-			return true;
-	}
-	return false;
 }
 
 /* ---- out ---- */
@@ -218,9 +76,9 @@ static void ask(struct hearts *h, struct partner *p, uint64_t at_ns)
 	p->ask_ns = at_ns + (p->fast ? h->pace_ns : HEART_SLOW_MS * 1000000ULL);
 }
 
-static void state_send(struct hearts *h, uint32_t first, uint32_t n)
+static void state_send(struct hearts *h, uint32_t first, uint32_t n, uint8_t flags)
 {
-	struct heart_state s = {.from = h->node, .session = h->session};
+	struct heart_state s = {.flags = flags, .from = h->node, .session = h->session};
 
 	s.n_records = (uint8_t)n;
 	s.sequence = ++h->sequence;
@@ -244,23 +102,23 @@ void heart_tell(struct hearts *h)
 
 	if (!h->speaks || h->fd < 0)
 		return;
-	ours_look(h);
+	said_look(h);
 	do {
 		uint32_t n = h->n_ours - at;
 
 		n = n < HEART_RECORDS ? n : HEART_RECORDS;
-		state_send(h, at, n);
+		state_send(h, at, n, 0);
 		at += n;
 	} while (at < h->n_ours);
-	h->state_ns = now_ns() + HEART_STATE_MS * 1000000ULL;
+	h->state_ns = heart_now_ns() + HEART_STATE_MS * 1000000ULL;
 }
 
 void heart_speak(struct hearts *h)
 {
-	if (h->speaks)
-		return;
-	h->speaks = true;
-	heart_tell(h);
+	if (!h->speaks) {
+		h->speaks = true;
+		heart_tell(h);
+	}
 }
 
 /* ---- in ---- */
@@ -273,28 +131,33 @@ static void bad_note(struct hearts *h, enum heart_verdict verdict, const struct 
 	if (h->bad_logged & 1U << verdict)
 		return; /* once a kind: a flood must not fill the log */
 	h->bad_logged |= 1U << verdict;
-	log_warning("heartbeat ignored: from=%s why=\"%s\"", addr_format(from, text),
-		    heart_verdict_text(verdict));
+	addr_format(from, text);
+	if (verdict == HEART_IS_OLD) /* what a partner that was restarted says at first */
+		log_info("heartbeat ignored: from=%s why=\"%s\"", text,
+			 heart_verdict_text(verdict));
+	else
+		log_warning("heartbeat ignored: from=%s why=\"%s\"", text,
+			    heart_verdict_text(verdict));
 }
 
 static void record_take(struct hearts *h, struct partner *p, const struct heart_record *r)
 {
 	struct heart_record *mine = NULL;
-	bool was_active = says_active(p, r->instance);
+	bool was_active = said_active(p, r->instance);
 
 	for (uint32_t i = 0; i < p->n_records; i++) {
 		if (p->records[i].instance == r->instance)
 			mine = &p->records[i];
 	}
-	if (!mine && p->n_records < CONFIG_INSTANCES && ours_find(h, r->instance))
+	if (!mine && p->n_records < CONFIG_INSTANCES && said_find(h, r->instance))
 		mine = &p->records[p->n_records++];
 	if (!mine)
 		return;
 	*mine = *r;
 	if (r->role == VRRP_ACTIVE)
-		event_tell(h, p, VRRP_PARTNER_ACTIVE, r);
+		said_event(h, p, VRRP_PARTNER_ACTIVE, r);
 	else if (was_active && !heart_other_active(h, r->instance))
-		event_tell(h, p, VRRP_PARTNER_LEAVES, r);
+		said_event(h, p, VRRP_PARTNER_LEAVES, r);
 }
 
 static void state_take(struct hearts *h, struct partner *p, uint32_t link,
@@ -307,10 +170,14 @@ static void state_take(struct hearts *h, struct partner *p, uint32_t link,
 		bad_note(h, verdict, from);
 	if (!new)
 		return;
-	ours_look(h);
+	if (s->flags & HEART_FAREWELL) {
+		heart_forget(&p->heart);
+		p->n_records = 0;
+	}
+	said_look(h);
 	for (uint32_t i = 0; i < s->n_records; i++)
 		record_take(h, p, &s->records[i]);
-	if (!p->fast && is_fast(h, p)) {
+	if (!p->fast && said_fast(h, p)) {
 		p->fast = true;
 		p->ask_ns = 0;
 		event_active(h->timer, EV_TIMEOUT, 0);
@@ -332,7 +199,7 @@ static void packet_take(struct hearts *h, const struct addr *from, const void *b
 	struct partner *p = NULL;
 	union heart_any any;
 	uint32_t link = 0;
-	uint64_t at_ns = now_ns();
+	uint64_t at_ns = heart_now_ns();
 
 	for (uint32_t i = 0; !p && i < h->n_partners; i++) {
 		for (uint32_t k = 0; !p && k < h->n_links; k++) {
@@ -387,14 +254,14 @@ static void partner_lost(struct hearts *h, struct partner *p)
 {
 	for (uint32_t i = 0; i < p->n_records; i++) {
 		struct heart_record *r = &p->records[i];
-		const struct heart_instance *ours = ours_find(h, r->instance);
+		const struct heart_instance *ours = said_find(h, r->instance);
 		bool was_active = r->role == VRRP_ACTIVE;
 
 		r->role = VRRP_INIT;
 		if (was_active && ours &&
-		    (p->life == PARTNER_GONE || link_on(h, p, ours->interface)) &&
+		    (p->life == PARTNER_GONE || said_link(h, p, ours->interface)) &&
 		    !heart_other_active(h, r->instance))
-			event_tell(h, p, VRRP_PARTNER_DEAD, r);
+			said_event(h, p, VRRP_PARTNER_DEAD, r);
 	}
 }
 
@@ -408,7 +275,7 @@ static void partner_judge(struct hearts *h, struct partner *p, uint64_t at_ns)
 		partner_lost(h, p);
 	if (life != before)
 		log_notice("partner %s %s: was=%s", p->name, names[life], names[before]);
-	p->fast = is_fast(h, p);
+	p->fast = said_fast(h, p);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -420,8 +287,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	heart_read(h); /* first of all: what slept with us is no silence */
 	h->ops->turn(h->owner);
-	at_ns = now_ns();
-	ours_look(h);
+	at_ns = heart_now_ns();
+	said_look(h);
 	for (uint32_t i = 0; i < h->n_partners; i++)
 		partner_judge(h, &h->partners[i], at_ns);
 	for (uint32_t i = 0; i < h->n_partners; i++) {
@@ -444,6 +311,11 @@ void heart_socket(struct hearts *h, int fd, const struct message_heart *m)
 {
 	uint8_t bytes[1];
 
+	/* Partners that have the old key and port would hear a death. Twice: one may be lost. */
+	for (int i = 0; i < 2 && h->fd >= 0 &&
+			(m->port != h->port || memcmp(h->key.word, m->key, sizeof(m->key)) != 0);
+	     i++)
+		state_send(h, 0, 0, HEART_FAREWELL);
 	if (h->readable)
 		event_free(h->readable);
 	h->readable = NULL;
@@ -538,13 +410,13 @@ void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct m
 
 		for (uint32_t k = 0; k < h->n_links; k++) {
 			const struct heart_link *l = &p->heart.links[k];
-			struct message_partner m = {.life = p->life,
-						    .fresh =
-							    heart_link_fresh(l, &h->pace, now_ns()),
-						    .rtt_us = l->rtt_us,
-						    .link = k,
-						    .asked = l->asked,
-						    .answered = l->answered};
+			struct message_partner m = {
+				.life = p->life,
+				.fresh = heart_link_fresh(l, &h->pace, heart_now_ns()),
+				.rtt_us = l->rtt_us,
+				.link = k,
+				.asked = l->asked,
+				.answered = l->answered};
 
 			memcpy(m.node, p->name, sizeof(m.node));
 			memcpy(m.interface, h->interfaces[k], sizeof(m.interface));

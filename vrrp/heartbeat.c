@@ -79,7 +79,6 @@ size_t heart_state_seal(const struct heart_key *key, struct heart_state *state)
 	state->magic = HEART_MAGIC;
 	state->version = HEART_VERSION;
 	state->kind = HEART_STATE;
-	state->pad = 0;
 	word = hash(key, state, n);
 	memcpy((uint8_t *)state + n, &word, sizeof(word));
 	return n + sizeof(word);
@@ -205,6 +204,12 @@ enum heart_verdict heart_stated(struct heart_partner *p, uint32_t link, const st
 	if (*ret_new)
 		p->sequence = s->sequence;
 	return HEART_IS_GOOD;
+}
+
+void heart_forget(struct heart_partner *p)
+{
+	for (uint32_t i = 0; i < p->n_links; i++)
+		p->links[i].heard = false;
 }
 
 /* misses: questions since the last word that had time enough to be answered. */

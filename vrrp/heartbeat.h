@@ -59,9 +59,12 @@ struct heart_record { /* of an instance */
 };
 _Static_assert(sizeof(struct heart_record) == 32, "heart_record");
 
+/* STATE: what comes will have another key or port: forget me, until I am heard again. */
+enum { HEART_FAREWELL = 1 };
+
 struct heart_state {
 	uint32_t magic;
-	uint8_t version, kind, n_records, pad;
+	uint8_t version, kind, n_records, flags;
 	uint64_t from, to;
 	uint64_t session, to_session;
 	uint64_t sequence;
@@ -128,6 +131,8 @@ enum heart_verdict heart_answered(struct heart_partner *p, uint32_t link, const 
  */
 enum heart_verdict heart_stated(struct heart_partner *p, uint32_t link, const struct heart_state *s,
 				uint64_t own, uint64_t now_ns, bool *ret_new);
+/* heart_forget: nothing is known of it any more; its silence says nothing. */
+void heart_forget(struct heart_partner *p);
 /* heart_to_session: whom a STATE to it has to name. */
 uint64_t heart_to_session(const struct heart_partner *p);
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two nodes of ours, which know of each other by heartbeats over two links: what kills a node costs
 milliseconds at an interval of a second, and what only looks like a death costs nothing."""
-import os
-import re
 import socket
 import struct
 import threading
@@ -246,6 +244,63 @@ def test_forged_and_replayed_heartbeats_are_counted_and_change_nothing(lab):
     wait_until(lambda: lab.counter("lb2", "heartbeats_foreign") >= before["foreign"] + 3, 5, "counted")
     assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
     lab.settled()
+
+
+def test_a_guard_that_somebody_takes_away_is_no_death_and_is_put_back(lab):
+    transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    lab.lb1.run("for dev in eth0 eth1; do tc qdisc del dev $dev clsact; done")
+    wait_until(lambda: all("bpf" in lab.lb1.run(f"tc filter show dev {dev} ingress")
+                           for dev in ("eth0", "eth1")), 5, "the guard is back")
+    lab.settled()
+    assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+
+
+def advert_forge(lab, priority):
+    """A resignation or a better node, as anybody on the link can send it (RFC 9568, checksum without
+    pseudo-header)."""
+    body = struct.pack("!BBBBHH", 0x31, 51, priority, 1, 100, 0) + socket.inet_aton(VIP)
+    total = sum(struct.unpack(f"!{len(body) // 2}H", body))
+    total = (total & 0xFFFF) + (total >> 16)
+    body = body[:6] + struct.pack("!H", ~total & 0xFFFF) + body[8:]
+    with lab.router.network():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.77.0.1"))
+    for _ in range(5):
+        sock.sendto(body, ("224.0.0.18", 0))
+        time.sleep(0.02)
+    sock.close()
+
+
+def test_with_authentication_by_sync_a_forged_advert_moves_nobody(lab):
+    lab.config_write(lab.config().replace("vrid = 51;", 'vrid = 51; authentication = "sync";'))
+    for node in lab.nodes:
+        lab.sluice(node, "reload")
+    received = lab.show("lb1", "vrrp")[0]["received"]
+    transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    advert_forge(lab, 254)
+    advert_forge(lab, 0)
+    wait_until(lambda: lab.show("lb1", "vrrp")[0]["received"] >= received + 10, 5, "they were received")
+    time.sleep(4)  # longer than a down interval: the partner's STATE alone keeps lb2 backup
+    assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    _, lost = takeover(lab, lambda: lab.sluice("lb1", "failover"), wait_s=0.5)
+    assert lost <= 1, f"{lost} lost"
+    takeover(lab, lambda: lab.sluice("lb2", "failover"), "lb1", wait_s=0.5)
+    lab.interval_set("1s")
+
+
+def test_another_secret_and_another_port_on_one_node_first_is_no_death(lab):
+    transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    other = lab.config().replace("sync = {", "sync = { port = 6000;")
+    for change in (lambda node: lab.machines[node].write("/etc/sluice/secret", "another " * 8, mode="600"),
+                   lambda node: lab.config_write(other, [node])):
+        for node in lab.nodes:
+            change(node)
+            lab.sluice(node, "reload")
+            time.sleep(1)
+        lab.settled()
+    assert transitions == [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]
+    lab.interval_set("1s")
 
 
 def test_a_stuck_vrrp_is_replaced_after_its_lease_and_one_node_owns(lab):

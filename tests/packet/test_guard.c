@@ -207,6 +207,25 @@ static void test_what_is_not_asked_for_a_vip_passes_without_a_lease(void **state
 	assert_int_equal(run(s, &rows[0]), NEXT);
 }
 
+static void test_nobody_is_told_where_a_vip_is_without_a_lease(void **state)
+{
+	struct site *s = *state;
+	struct wire rows[] = {
+		arp_of(1, vip4, partner4), /* a question in the VIP's name */
+		arp_of(1, vip4, vip4),	   /* gratuitous: vrrp's own */
+		arp_of(1, own4, partner4),
+		arp_of(2, vip4, partner4),
+	};
+
+	s->fd = bpf_program__fd(s->skel->progs.guard_out);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(run(s, &rows[i]), NEXT);
+	lease_set(s, LEASE, 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(run(s, &rows[i]), i == 0 ? TC_ACT_SHOT : NEXT);
+	assert_int_equal(count_of(s, GUARD_ARP), 1);
+}
+
 static void test_without_heartbeats_the_lease_alone_counts(void **state)
 {
 	struct site *s = *state;
@@ -376,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_vip_is_answered_for_only_with_a_lease_and_a_live_process),
 		TEST(test_what_is_not_asked_for_a_vip_passes_without_a_lease),
+		TEST(test_nobody_is_told_where_a_vip_is_without_a_lease),
 		TEST(test_without_heartbeats_the_lease_alone_counts),
 		TEST(test_a_question_is_sent_back_as_an_answer),
 		TEST(test_what_is_wrong_with_a_question_is_counted_by_kind),

@@ -223,6 +223,19 @@ static void test_a_link_of_ours_that_is_down_says_nothing(void **state)
 	assert_int_equal(heart_judge(&q, &pace, 1100 * MS), PARTNER_UNKNOWN);
 }
 
+static void test_a_partner_that_took_its_leave_is_not_dead(void **state)
+{
+	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
+
+	(void)state;
+	heart_forget(&p);
+	for (uint64_t at = 1005; at < 1100; at += 5) {
+		heart_asked(&p, 0, at, at * MS);
+		heart_asked(&p, 1, at, at * MS);
+		assert_int_equal(heart_judge(&p, &pace, at * MS), PARTNER_UNKNOWN);
+	}
+}
+
 static void test_our_own_sleep_is_no_death(void **state)
 {
 	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
@@ -263,6 +276,7 @@ int main(void)
 			test_silence_of_every_link_is_a_death_after_its_time_and_not_before),
 		cmocka_unit_test(test_one_link_that_answers_is_life),
 		cmocka_unit_test(test_a_link_of_ours_that_is_down_says_nothing),
+		cmocka_unit_test(test_a_partner_that_took_its_leave_is_not_dead),
 		cmocka_unit_test(test_our_own_sleep_is_no_death),
 		cmocka_unit_test(test_a_kernel_without_its_processes_is_gone),
 	};

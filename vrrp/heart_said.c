@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* heart_said.c: what the partners say of the instances, and ours beside it. See heart_own.h. */
+#include <string.h>
+
+#include "vrrp/heart_own.h"
+
+enum { RANK_MS = 10 };
+
+void said_look(struct hearts *h)
+{
+	h->n_ours = h->ops->instances(h->owner, &h->key, h->ours);
+}
+
+const struct heart_instance *said_find(const struct hearts *h, uint64_t of)
+{
+	for (uint32_t i = 0; i < h->n_ours; i++) {
+		if (h->ours[i].record.instance == of)
+			return &h->ours[i];
+	}
+	return NULL;
+}
+
+static const struct heart_record *record_find(const struct partner *p, uint64_t of)
+{
+	for (uint32_t i = 0; i < p->n_records; i++) {
+		if (p->records[i].instance == of)
+			return &p->records[i];
+	}
+	return NULL;
+}
+
+bool said_active(const struct partner *p, uint64_t of)
+{
+	const struct heart_record *r = record_find(p, of);
+
+	return r && r->role == VRRP_ACTIVE;
+}
+
+bool heart_other_active(const struct hearts *h, uint64_t of)
+{
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		if (h->partners[i].life == PARTNER_ALIVE && said_active(&h->partners[i], of))
+			return true;
+	}
+	return false;
+}
+
+const struct heart_link *said_link(const struct hearts *h, const struct partner *p,
+				   const char *interface)
+{
+	for (uint32_t i = 0; i < h->n_links; i++) {
+		if (strcmp(h->interfaces[i], interface) == 0 && p->heart.links[i].heard &&
+		    !p->heart.links[i].blind)
+			return &p->heart.links[i];
+	}
+	return NULL;
+}
+
+enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface)
+{
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		const struct partner *p = &h->partners[i];
+		const struct heart_link *link = said_link(h, p, interface);
+
+		if (p->life == PARTNER_ALIVE && said_active(p, of) &&
+		    (!link || heart_link_fresh(link, &h->pace, heart_now_ns())))
+			return WITNESS_ALIVE;
+	}
+	return WITNESS_NONE;
+}
+
+/* rank_ms: the better candidates for the place of @but's, each with its time. */
+static uint32_t rank_ms(const struct hearts *h, const struct partner *but,
+			const struct heart_record *ours)
+{
+	uint32_t better = 0;
+
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		const struct partner *p = &h->partners[i];
+		const struct heart_record *r = record_find(p, ours->instance);
+
+		if (p != but && p->life == PARTNER_ALIVE && r && r->role == VRRP_BACKUP)
+			better += r->priority > ours->priority ||
+				  (r->priority == ours->priority &&
+				   memcmp(r->source, ours->source, sizeof(r->source)) > 0);
+	}
+	return better * RANK_MS;
+}
+
+void said_event(struct hearts *h, const struct partner *p, enum vrrp_event event,
+		const struct heart_record *about)
+{
+	const struct heart_instance *ours = said_find(h, about->instance);
+
+	if (ours)
+		h->ops->event(h->owner, about->instance, event, about,
+			      rank_ms(h, p, &ours->record));
+}
+
+bool said_fast(const struct hearts *h, const struct partner *p)
+{
+	for (uint32_t i = 0; i < h->n_ours; i++) {
+		if (h->ours[i].record.role == VRRP_BACKUP &&
+		    said_active(p, h->ours[i].record.instance))
+			return true;
+	}
+	return false;
+}
