@@ -220,6 +220,10 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 		count_reset(t->backend);
 		backend_reset(s, t);
 	}
+	if (t->flags & TRANSLATION_IMPORTED && s->flags & TCP_FLAG_ACK && s->p.kind != PACKET_RST) {
+		__sync_fetch_and_and(&t->flags, ~TRANSLATION_IMPORTED);
+		t->server_next = s->seq;
+	}
 	if (s->p.kind == PACKET_FIN)
 		track_fin(s, t, TRANSLATION_BACKEND_FIN, t->server_next);
 	if (s->flags & TCP_FLAG_ACK && s->p.kind != PACKET_RST &&
