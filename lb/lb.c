@@ -21,6 +21,7 @@
 #include "lb/flows.h"
 #include "lb/inputs.h"
 #include "lb/operator.h"
+#include "lb/partner.h"
 #include "lb/plane.h"
 #include "lb/prod.h"
 #include "lb/reconciler.h"
@@ -74,6 +75,8 @@ static void config_message(struct lb *lb, const struct message_config *m, int fd
 		return;
 	}
 	lb->generation = m->generation;
+	partner_key(lb, m->key);
+	partner_configure(lb);
 	lb_reconcile_now(lb, "configuration"); /* what it cannot do: requests_reloaded() */
 }
 
@@ -251,9 +254,10 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
+	lb->partner = partner_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->partner ||
 	    !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
@@ -277,6 +281,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
+	partner_free(lb->partner);
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);

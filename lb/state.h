@@ -28,6 +28,7 @@ struct event;
 struct event_base;
 struct flow_sweep;
 struct neighbours;
+struct partner;
 struct plane;
 struct prod;
 struct reconciler;
@@ -53,6 +54,11 @@ struct operator_entry {
 	enum operator_state state;
 	int32_t weight;	 /* 0 .. CONFIG_WEIGHT, or WEIGHT_NONE */
 	int64_t since_s; /* CLOCK_REALTIME, of the state; 0 = not known */
+	/* Who said it, and when: the last word wins on all nodes. CLOCK_REALTIME, but later than
+	 * all that was known then; 0 = without partners.
+	 */
+	int64_t changed_ms;
+	uint64_t node; /* sync_node() of its name */
 };
 
 /* ---- the way to a backend ---- */
@@ -163,6 +169,7 @@ struct lb {
 	struct lb_interface interfaces[CONFIG_INTERFACES]; /* of config->node */
 	struct operator_entry *operators;		   /* all rows, in no order */
 	uint32_t n_operators;
+	bool operators_unkept; /* the file does not have all of them yet */
 
 	bool adopted;  /* the data plane of a process before us was taken over */
 	bool served;   /* it was, or READY was sent once: connections may have come this way */
@@ -183,6 +190,7 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
+	struct partner *partner;  /* what the other nodes are told, and tell */
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;
