@@ -18,6 +18,7 @@
 #include "lb/balance.h"
 #include "lb/flows.h"
 #include "lb/operator.h"
+#include "lb/partner_flows.h"
 #include "lb/reconciler.h"
 #include "lb/syn_watch.h"
 #include "lb/uses.h"
@@ -155,6 +156,8 @@ static int plan_for(struct lb *lb, const struct inputs *in, struct table_cache *
 	uint64_t *live = live_by_number(lb);
 	struct plan_facts facts = {.now_s = clock_now_s(),
 				   .unserved = !lb->served,
+				   .words = in->config == lb->config ? partner_slots_words(lb)
+								     : NULL,
 				   .flows = flow_sweep_facts(lb->sweep),
 				   .live = live,
 				   .flooded = in->config == lb->config && lb->syn_watch
@@ -319,6 +322,8 @@ static int plan_carry_out(struct lb *lb, const struct inputs *in, const char *wh
 	sweep_tell(lb, &plan);
 	error = plan_apply(&plan, lb->plane, lb->current, on_problem, lb);
 	outcome_take(lb, &plan);
+	partner_flows_applied(lb);
+	partner_slots_applied(lb, &plan);
 	uses_tell(r->uses, lb->config, lb->backends);
 	if (error < 0) {
 		log_err("plan not applied to its end: why=%s done=%zu of=%zu error=%s", why,

@@ -29,6 +29,8 @@ struct event_base;
 struct flow_sweep;
 struct neighbours;
 struct partner;
+struct partner_flows;
+struct partner_slots;
 struct plane;
 struct prod;
 struct reconciler;
@@ -190,9 +192,11 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
-	struct partner *partner;  /* what the other nodes are told, and tell */
-	struct request *requests; /* questions to the parent that have no answer yet */
-	uint32_t last_request;	  /* its number */
+	struct partner *partner;	     /* what the other nodes are told, and tell */
+	struct partner_slots *partner_slots; /* of it: slots in transition */
+	struct partner_flows *partner_flows; /* and flows */
+	struct request *requests;	     /* questions to the parent that have no answer yet */
+	uint32_t last_request;		     /* its number */
 	struct control *control;
 	struct trace *trace; /* the one that runs, or NULL */
 };

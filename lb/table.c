@@ -70,8 +70,8 @@ static struct slot slot_next(struct slot s, uint32_t i, uint16_t owner,
 	return s;
 }
 
-/* By a partner's word. While that holds the time of the transition does not begin to pass: the flows
- * of previous owners were seen there, not here.
+/* By a partner's word. While that holds the time of the transition does not begin to pass: the
+ * flows of previous owners were seen there, not here.
  */
 static struct slot slot_by_word(struct slot s, uint16_t word, uint32_t now_s)
 {
