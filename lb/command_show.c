@@ -319,6 +319,7 @@ static json_t *counters(struct lb *lb)
 	counter_row(rows, "tls_expiring", health_expiring(lb),
 		    "backends whose certificate expires within tls_warn_days, or has");
 	hook_counters(rows, lb);
+	sync_counters(rows, lb);
 	return rows;
 }
 
@@ -374,7 +375,7 @@ static const struct {
 	json_t *(*rows)(struct lb *lb);
 } kinds[] = {{"services", services},  {"pools", pools},	    {"backends", backends},
 	     {"health", health_rows}, {"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},  {"config", config}};
+	     {"counters", counters},  {"config", config},   {"sync", sync_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -402,7 +403,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, sync, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

@@ -22,6 +22,7 @@ struct vrrp_process {
 	struct nl_sock *netlink;
 	int packet_socket;
 	bool ready;		   /* lb said so: machines may start */
+	bool synced, in_sync;	   /* are there partners to be in sync with? is it? */
 	is_virtual_fn *is_virtual; /* an address of any instance */
 	void *owner;
 };
@@ -59,6 +60,8 @@ void instance_event(struct instance *i, enum vrrp_event event);
  */
 void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
+/* instance_sync: process->in_sync changed. */
+void instance_sync(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
 /* instance_same: may config take the place of the instance's own without a new start? */

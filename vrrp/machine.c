@@ -97,7 +97,7 @@ static void linger_end(struct vrrp_machine *m, struct vrrp_actions *a)
 /* May we let a worse active node's adverts pass, so that our timer runs out and we preempt it? */
 static bool may_preempt(struct vrrp_machine *m, uint64_t now_ms)
 {
-	if (!m->preempt || m->yielding)
+	if (!m->preempt || m->yielding || m->behind)
 		return false;
 	if (m->better_since_ms == 0)
 		m->better_since_ms = now_ms;

@@ -8,6 +8,7 @@
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
  *   priorities, as long as it hears it.
+ * - A node that is *behind* (does not know what its partners know) likewise.
  * - preempt_delay: how long a better node that came up waits before it preempts.
  * - An active node repeats its gratuitous ARPs after 1 s and 5 s, and when it learns that another
  *   one was active beside it.
@@ -23,6 +24,7 @@ struct vrrp_machine {
 	uint8_t priority;
 	uint16_t advert_cs;
 	bool preempt;
+	bool behind; /* not in sync with partners */
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
 	/* state */
