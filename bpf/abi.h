@@ -391,6 +391,7 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
  */
 #define EXCEPTION_FLOW	      1U /* it began elsewhere than at the previous owner of its slot */
 #define EXCEPTION_TRANSLATION 2U /* it was confirmed, learned its numbers, or ended */
+#define EXCEPTION_NASCENT     3U /* TCP: the backend has answered; may be lost */
 
 struct exception {
 	struct flow_key key;

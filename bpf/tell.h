@@ -19,7 +19,7 @@ static __always_inline void exception_tell(const struct flow_key *key, __u16 wha
 
 	if (!(features & FEATURE_SYNC) || dry_run())
 		return;
-	if (!bpf_ringbuf_output(&exceptions, &e, sizeof(e), 0))
+	if (!bpf_ringbuf_output(&exceptions, &e, sizeof(e), 0) || what == EXCEPTION_NASCENT)
 		return;
 	lost = bpf_map_lookup_elem(&exceptions_lost, &zero);
 	if (lost)

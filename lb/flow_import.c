@@ -103,3 +103,10 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &t->back);
 	return r;
 }
+
+int nascent_import(const struct plane *plane, const struct flow_key *key,
+		   const struct translation *t)
+{
+	int r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, BPF_ANY);
+	return r < 0 ? r : bpf_map_update_elem(plane->maps[MAP_NASCENT], key, t, BPF_ANY);
+}

@@ -16,5 +16,8 @@ int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struc
 /* translation_import: likewise, with its flow. */
 int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 		       const struct flow_key *key, const struct translation *t, bool ours);
+/* nascent_import: one whose handshake is not over; a flood may churn it. */
+int nascent_import(const struct plane *plane, const struct flow_key *key,
+		   const struct translation *t);
 
 #endif

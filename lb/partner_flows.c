@@ -34,11 +34,13 @@ enum {
 	TRANSLATION_BYTES = 94,
 	FLOWS_A_PART = 4096,
 	TRANSLATIONS_A_PART = 2048,
+	NASCENT_A_SECOND = 5000,	      /* more are a flood, whose nascent ones are no loss */
 	ALL_AGAIN_S = 2 * PASS_MS / 1000 + 5, /* in it there is a whole pass */
 };
 
 /* Of a translation's flags, what is the connection's. */
 #define TRANSLATION_FINS (TRANSLATION_CLIENT_FIN | TRANSLATION_BACKEND_FIN)
+#define FLAG_NASCENT	 0x80000000U /* on the wire: its handshake is not over */
 #define FLAGS_TOLD                                                                                 \
 	(TRANSLATION_ANSWERED | TRANSLATION_FINS | TRANSLATION_CLOSING | TRANSLATION_PROXY |       \
 	 TRANSLATION_ACKNOWLEDGED | TRANSLATION_COOKIE | TRANSLATION_WAITING)
@@ -54,7 +56,8 @@ struct partner_flows {
 	struct partner_flow_counts counts;
 	uint64_t lost; /* as last read */
 	uint32_t all_until_s;
-	bool stale; /* keys and index are of other backends */
+	uint32_t nascent_s, nascents; /* how many were told in that second */
+	bool stale;		      /* keys and index are of other backends */
 	uint64_t keys[BACKEND_NONE + 1];
 	struct named index[CURRENT_BACKENDS]; /* of those used, ordered */
 	uint32_t n_index;
@@ -158,7 +161,7 @@ static int flow_say(struct lb *lb, uint32_t peer, const struct flow_key *key, co
 }
 
 static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *key,
-			   const struct translation *t)
+			   const struct translation *t, uint32_t more_flags)
 {
 	const struct current_service *s = service_of(lb, key);
 	const struct flow f = {.backend = t->backend,
@@ -172,7 +175,7 @@ static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *
 	memcpy(bytes + 50, t->back.dst, 16);
 	memcpy(bytes + 66, &t->back.dport, 2);
 	memcpy(bytes + 68, &t->back.sport, 2);
-	sync_put32(bytes + 70, t->flags & FLAGS_TOLD);
+	sync_put32(bytes + 70, (t->flags & FLAGS_TOLD) | more_flags);
 	sync_put32(bytes + 74, t->client_isn);
 	sync_put32(bytes + 78, t->client_next);
 	sync_put32(bytes + 82, t->server_next);
@@ -183,6 +186,17 @@ static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *
 }
 
 /* ---- the ring ---- */
+
+static bool nascent_is_told(struct lb *lb)
+{
+	struct partner_flows *p = lb->partner_flows;
+
+	if (p->nascent_s != clock_now_s()) {
+		p->nascent_s = clock_now_s();
+		p->nascents = 0;
+	}
+	return p->nascents++ < NASCENT_A_SECOND;
+}
 
 static int on_exception(void *owner, void *record, size_t n)
 {
@@ -195,7 +209,11 @@ static int on_exception(void *owner, void *record, size_t n)
 		return 0;
 	if (e->what == EXCEPTION_TRANSLATION) {
 		if (bpf_map_lookup_elem(lb->plane->maps[MAP_TRANSLATIONS], &e->key, &t) == 0)
-			translation_say(lb, PARTNER_ALL, &e->key, &t);
+			translation_say(lb, PARTNER_ALL, &e->key, &t, 0);
+	} else if (e->what == EXCEPTION_NASCENT) {
+		if (nascent_is_told(lb) &&
+		    bpf_map_lookup_elem(lb->plane->maps[MAP_NASCENT], &e->key, &t) == 0)
+			translation_say(lb, PARTNER_ALL, &e->key, &t, FLAG_NASCENT);
 	} else if (bpf_map_lookup_elem(lb->plane->maps[MAP_FLOWS], &e->key, &f) == 0) {
 		flow_say(lb, PARTNER_ALL, &e->key, &f);
 	}
@@ -325,7 +343,7 @@ void partner_translation_seen(struct lb *lb, const struct flow_key *key,
 
 	if (!is_ours_to_say(lb, service_of(lb, key)) || !is_due(lb, key, &f, last_s))
 		return;
-	translation_say(lb, PARTNER_ALL, key, t);
+	translation_say(lb, PARTNER_ALL, key, t, 0);
 	lb->partner_flows->counts.repeated++;
 }
 
@@ -397,7 +415,7 @@ static bool translations_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 
 		if (!is_ours_to_say(lb, service_of(lb, key)))
 			continue;
-		if (translation_say(lb, peer, key, &p->batch.translations.values[i]) < 0)
+		if (translation_say(lb, peer, key, &p->batch.translations.values[i], 0) < 0)
 			return false;
 		p->counts.repeated++;
 	}
@@ -483,7 +501,10 @@ static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *byte
 	memcpy(&t.back.sport, bytes + 68, 2);
 	memcpy(t.vip, bytes + 16, 16);
 	memcpy(&t.vip_port, bytes + 34, 2);
-	outcome_count(lb, translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
+	if (sync_get32(bytes + 70) & FLAG_NASCENT)
+		outcome_count(lb, nascent_import(lb->plane, &h.key, &t));
+	else
+		outcome_count(lb, translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
 }
 
 const struct partner_kind partner_flow_kind = {

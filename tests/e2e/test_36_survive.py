@@ -68,7 +68,8 @@ class Load:
         self.lab, self.host = lab, host
         self.crowds = [crowd.Crowd(lab.client, host, SESSIONS)]
         self.talkers = [Talkers(lab.client, host, 20)]
-        self.newcomers = crowd.Newcomers(lab.client, host)
+        self.newcomers = crowd.Newcomers(lab.client, host, timeout_s=5)
+        self.crashes = 0
 
     def more(self):
         """Opened while slots are in transition: only the active node saw them begin."""
@@ -81,16 +82,18 @@ class Load:
         wait_until(lambda: all(t.answers > n + 5 for t, n in zip(self.talkers, talked)) or
                    any(t.broken for t in self.talkers), 20, "the talkers go on")
         broken, moved = sum(b for b, _ in lost), sum(m for _, m in lost)
-        failed = [error for t in self.talkers for error in t.broken] + self.newcomers.failed
+        failed = [error for t in self.talkers for error in t.broken]
         wrong = sum(t.wrong for t in self.talkers)
         crowd.tell(f"{what}, {self.host}: idle {sum(len(c.sockets) for c in self.crowds)} broken {broken} "
                    f"moved {moved}; answers {sum(t.answers for t in self.talkers)} wrong {wrong}; new "
-                   f"{self.newcomers.good}; failed {len(failed)}; slowest answer "
+                   f"{self.newcomers.good}; failed {len(failed)}, new ones {len(self.newcomers.failed)}; slowest answer "
                    f"{max(t.slowest_s for t in self.talkers) * 1000:.0f} ms, newcomer "
                    f"{self.newcomers.slowest_s * 1000:.0f} ms")
         for t in self.talkers:
             t.slowest_s = 0.0
         self.newcomers.slowest_s = 0.0
+        # a crash may meet the one that is in its handshake then, which no node can have told
+        assert len(self.newcomers.failed) <= self.crashes, self.newcomers.failed
         assert (broken, moved, wrong, failed) == (0, 0, 0, []), (what, broken, moved, wrong, failed[:5])
 
     def end(self):
@@ -130,7 +133,9 @@ class Pair(Site):
             self.sluice(node, "reload")
         self.in_sync()
 
-    def crash(self, node):
+    def crash(self, node, loads):
+        for load in loads:
+            load.crashes += 1
         self.switch.run(f"ip link set p-{node} down")
         self.machines[node].kill("sluiced", "KILL")
 
@@ -166,7 +171,7 @@ def test_no_connection_is_lost_with_a_node_while_the_tables_change(lab):
     each(loads, "more")
     each(loads, "check", "before")
     time.sleep(0.1)
-    lab.crash("lb1")
+    lab.crash("lb1", loads)
     lab.active_is("lb2")
     each(loads, "check", "lb1 crashed")
 
@@ -187,7 +192,7 @@ def test_no_connection_is_lost_with_a_node_while_the_tables_change(lab):
     lab.sluice("lb2", "weight", "mx2", "100")
     each(loads, "more")
     time.sleep(0.1)
-    lab.crash("lb2")
+    lab.crash("lb2", loads)
     lab.active_is("lb1")
     each(loads, "check", "lb2 crashed")
     lab.revive("lb2")

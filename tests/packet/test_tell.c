@@ -166,8 +166,9 @@ static void test_translation_is_told_when_it_is_confirmed_and_when_it_ends(void 
 	assert_int_equal(hear(p).n, 0);
 	seen = open_flow(p, &syn4);
 	heard = hear(p);
-	assert_int_equal(heard.n, 1);
-	assert_int_equal(heard.events[0].what, EXCEPTION_TRANSLATION);
+	assert_int_equal(heard.n, 2);
+	assert_int_equal(heard.events[0].what, EXCEPTION_NASCENT);
+	assert_int_equal(heard.events[1].what, EXCEPTION_TRANSLATION);
 	d = segment_of(syn4, TCP_ACK | TCP_FIN, CLIENT_ISN + 1, SERVER_ISN + 1);
 	in(p, &d);
 	assert_int_equal(hear(p).n, 0);
