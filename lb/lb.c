@@ -254,11 +254,10 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
-	lb->partner = partner_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->partner ||
-	    !parts->ready_look)
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
+	    partner_new(lb) < 0 || !parts->ready_look)
 		return -ENOMEM;
 	r = operators_load(lb);
 	if (r < 0)
@@ -281,7 +280,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
-	partner_free(lb->partner);
+	partner_free(lb);
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);

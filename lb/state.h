@@ -29,6 +29,7 @@ struct event_base;
 struct flow_sweep;
 struct neighbours;
 struct partner;
+struct partner_live;
 struct plane;
 struct prod;
 struct reconciler;
@@ -190,9 +191,10 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
-	struct partner *partner;  /* what the other nodes are told, and tell */
-	struct request *requests; /* questions to the parent that have no answer yet */
-	uint32_t last_request;	  /* its number */
+	struct partner *partner;   /* what the other nodes are told, and tell */
+	struct partner_live *live; /* what they say of live connections; NULL: there are none */
+	struct request *requests;  /* questions to the parent that have no answer yet */
+	uint32_t last_request;	   /* its number */
 	struct control *control;
 	struct trace *trace; /* the one that runs, or NULL */
 };
