@@ -266,13 +266,12 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->clock = clock_writer_new(lb->loop, lb->plane);
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
-	lb->partner = partner_new(lb);
 	lb->partner_slots = partner_slots_new(lb);
 	lb->partner_flows = partner_flows_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
-	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->partner ||
-	    !lb->partner_slots || !lb->partner_flows || !parts->ready_look)
+	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance ||
+	    !lb->partner_slots || !lb->partner_flows || partner_new(lb) < 0 || !parts->ready_look)
 		return -ENOMEM;
 	flow_sweep_watch(lb->sweep, on_seen);
 	translation_sweep_watch(lb->translations, on_translation_seen, lb);
@@ -297,7 +296,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
-	partner_free(lb->partner);
+	partner_free(lb);
 	partner_slots_free(lb->partner_slots);
 	partner_flows_free(lb->partner_flows);
 	balance_free(lb->balance);

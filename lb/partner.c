@@ -297,32 +297,40 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	in_sync_look(lb);
 }
 
-struct partner *partner_new(struct lb *lb)
+int partner_new(struct lb *lb)
 {
 	struct partner *p = calloc(1, sizeof(*p));
 
 	if (!p)
-		return NULL;
+		return -ENOMEM;
+	lb->partner = p;
 	p->sync = sync_new(lb->loop, &ops, lb);
 	p->tick = event_new(lb->loop, -1, EV_PERSIST, on_tick, lb);
 	if (!p->sync || !p->tick) {
-		partner_free(p);
-		return NULL;
+		partner_free(lb);
+		return -ENOMEM;
 	}
 	event_add(p->tick, &(struct timeval){.tv_usec = PARTNER_TICK_MS * 1000});
-	return p;
+	return 0;
 }
 
-void partner_free(struct partner *p)
+void partner_free(struct lb *lb)
 {
+	struct partner *p = lb->partner;
+
 	if (!p)
 		return;
 	sync_free(p->sync);
 	if (p->tick)
 		event_free(p->tick);
+	for (size_t i = 0; i < KINDS; i++) {
+		if (kinds[i]->fini)
+			kinds[i]->fini(lb);
+	}
 	free(p->keys);
 	explicit_bzero(p->secret, sizeof(p->secret));
 	free(p);
+	lb->partner = NULL;
 }
 
 void partner_key(struct lb *lb, const uint8_t secret[static 32])
@@ -347,6 +355,10 @@ void partner_configure(struct lb *lb)
 				       .secret_print = secret_print(p->secret)};
 	snprintf(p->own.version, sizeof(p->own.version), "%s", SLUICE_VERSION);
 	keys_make(lb);
+	for (size_t i = 0; i < KINDS; i++) {
+		if (kinds[i]->configure)
+			kinds[i]->configure(lb);
+	}
 	if (sync_configure(p->sync, lb->config, p->secret) < 0)
 		log_err("partners are not told of anything: out of memory");
 	for (uint32_t i = 0; i < CONFIG_NODES; i++) {

@@ -50,13 +50,17 @@ struct partner_kind {
 	void (*down)(struct lb *lb, uint32_t peer);
 	/* Every PARTNER_TICK_MS. May be NULL. */
 	void (*tick)(struct lb *lb);
+	/* lb->config is a new one; each partner is then asked for everything. May be NULL. */
+	void (*configure)(struct lb *lb);
+	/* The process ends. May be NULL. */
+	void (*fini)(struct lb *lb);
 };
 
 enum { PARTNER_TICK_MS = 500 };
 
-/* partner_new: NULL: out of memory. */
-struct partner *partner_new(struct lb *lb);
-void partner_free(struct partner *partner);
+/* partner_new: as lb->partner. 0 or -ENOMEM. */
+int partner_new(struct lb *lb);
+void partner_free(struct lb *lb);
 /* partner_key: the secret, as MESSAGE_CONFIG brings it; before partner_configure(). */
 void partner_key(struct lb *lb, const uint8_t secret[static 32]);
 /* partner_configure: lb->config is a new one. */

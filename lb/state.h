@@ -30,6 +30,7 @@ struct flow_sweep;
 struct neighbours;
 struct partner;
 struct partner_flows;
+struct partner_live;
 struct partner_slots;
 struct plane;
 struct prod;
@@ -192,9 +193,10 @@ struct lb {
 	struct clock_writer *clock;
 	struct reconciler *reconciler;
 	struct balance *balance;
-	struct partner *partner;	     /* what the other nodes are told, and tell */
-	struct partner_slots *partner_slots; /* of it: slots in transition */
-	struct partner_flows *partner_flows; /* and flows */
+	struct partner *partner;   /* what the other nodes are told, and tell */
+	struct partner_live *live; /* what they say of live connections; NULL: there are none */
+	struct partner_slots *partner_slots; /* and of slots in transition */
+	struct partner_flows *partner_flows; /* and of flows */
 	struct request *requests;	     /* questions to the parent that have no answer yet */
 	uint32_t last_request;		     /* its number */
 	struct control *control;

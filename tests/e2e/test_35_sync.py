@@ -73,18 +73,18 @@ def test_drain_and_weight_said_on_one_node_are_done_on_both(lab):
     lab.sluice("lb1", "drain", "mx1")
     same(lab, "smtp", "mx1", state="drain")
     same(lab, "imap6", "mx1", state="drain")
-    lab.sluice("lb2", "weight", "smtp/mx2", "7")
+    lab.sluice("lb2", "weight", "mx2", "--pool", "smtp", "7")
     same(lab, "smtp", "mx2", weight=7)
     lab.sluice("lb2", "undrain", "mx1")
     same(lab, "smtp", "mx1", state="up")
-    lab.sluice("lb1", "weight", "smtp/mx2", "default")
+    lab.sluice("lb1", "weight", "mx2", "--pool", "smtp", "default")
     same(lab, "smtp", "mx2", weight=100)
 
 
 def test_words_said_on_both_at_once_end_the_same(lab):
     for turn in range(3):
-        both = [threading.Thread(target=lab.sluice, args=("lb1", "weight", "http/mx3", str(10 + turn))),
-                threading.Thread(target=lab.sluice, args=("lb2", "weight", "http/mx3", str(20 + turn)))]
+        both = [threading.Thread(target=lab.sluice, args=("lb1", "weight", "mx3", "--pool", "http", str(10 + turn))),
+                threading.Thread(target=lab.sluice, args=("lb2", "weight", "mx3", "--pool", "http", str(20 + turn)))]
         for thread in both:
             thread.start()
         for thread in both:
@@ -92,24 +92,24 @@ def test_words_said_on_both_at_once_end_the_same(lab):
         time.sleep(0.3)
         wait_until(lambda: lab.row("lb1", "http", "mx3")["weight"] == lab.row("lb2", "http", "mx3")["weight"]
                    in (10 + turn, 20 + turn), 5, "one weight on both")
-    lab.sluice("lb1", "weight", "http/mx3", "default")
+    lab.sluice("lb1", "weight", "mx3", "--pool", "http", "default")
     same(lab, "http", "mx3", weight=100)
 
 
 def test_node_that_comes_back_is_given_everything(lab):
-    lab.sluice("lb1", "drain", "imap/mx2")
+    lab.sluice("lb1", "drain", "mx2", "--pool", "imap")
     same(lab, "imap", "mx2", state="drain")
     lab.sluice_stop("lb2")
     wait_until(lambda: not lab.peer("lb1")["up"], 10, "lb2 is missed")
     assert [p for p in lab.problems("lb1") if "partner lb2 is not heard" in p]
-    lab.sluice("lb1", "undrain", "imap/mx2")
-    lab.sluice("lb1", "weight", "imap/mx1", "42")
+    lab.sluice("lb1", "undrain", "mx2", "--pool", "imap")
+    lab.sluice("lb1", "weight", "mx1", "--pool", "imap", "42")
     lab.sluice_start("lb2")
     lab.all_up("lb2")
     lab.in_sync()
     same(lab, "imap", "mx2", state="up")
     same(lab, "imap", "mx1", weight=42)
-    lab.sluice("lb2", "weight", "imap/mx1", "default")
+    lab.sluice("lb2", "weight", "mx1", "--pool", "imap", "default")
     same(lab, "imap", "mx1", weight=100)
 
 
@@ -118,9 +118,9 @@ def test_lb_that_was_killed_is_in_sync_again(lab):
     time.sleep(0.2)
     wait_until(lambda: lab.show("lb1", "sync"), 10, "lb is back")
     lab.in_sync()
-    lab.sluice("lb2", "drain", "pop3/mx1")
+    lab.sluice("lb2", "drain", "mx1", "--pool", "pop3")
     same(lab, "pop3", "mx1", state="drain")
-    lab.sluice("lb2", "undrain", "pop3/mx1")
+    lab.sluice("lb2", "undrain", "mx1", "--pool", "pop3")
     same(lab, "pop3", "mx1", state="up")
 
 
@@ -128,12 +128,12 @@ def test_link_that_was_pulled_is_gone_round(lab):
     lab.in_sync()
     for dev in ("eth1",):
         lab.lb1.run(f"ip link set {dev} down")
-        lab.sluice("lb1", "drain", "smtp/mx3")
+        lab.sluice("lb1", "drain", "mx3", "--pool", "smtp")
         same(lab, "smtp", "mx3", state="drain")
         wait_until(lambda: [p for p in lab.problems("lb2") if f"sync link at {dev}" in p], 5, "told")
         assert lab.peer("lb2")["up"]
         lab.lb1.run(f"ip link set {dev} up && ip -6 addr replace fd99::2/64 dev eth1 nodad")
-        lab.sluice("lb2", "undrain", "smtp/mx3")
+        lab.sluice("lb2", "undrain", "mx3", "--pool", "smtp")
         same(lab, "smtp", "mx3", state="up")
         wait_until(lambda: not [p for p in lab.problems("lb2") if "sync link" in p], 5, "link is back")
 
@@ -155,9 +155,9 @@ def test_new_secret_is_taken_without_losing_each_other(lab):
     for node in lab.nodes:
         lab.machines[node].write("/etc/sluice/secret", "another secret, of 32 bytes at the least\n", mode="600")
         lab.sluice(node, "reload")
-        lab.sluice("lb1", "weight", "smtp/mx2", "33")
+        lab.sluice("lb1", "weight", "mx2", "--pool", "smtp", "33")
         same(lab, "smtp", "mx2", weight=33)
-        lab.sluice("lb2", "weight", "smtp/mx2", "default")
+        lab.sluice("lb2", "weight", "mx2", "--pool", "smtp", "default")
         same(lab, "smtp", "mx2", weight=100)
     time.sleep(1)
     assert lab.peer("lb1")["since"] == since
@@ -204,9 +204,9 @@ def test_forged_and_replayed_packets_are_counted_and_change_nothing(lab):
     noted = []
     heard.start()
     time.sleep(0.5)
-    lab.sluice("lb2", "drain", "http/mx1")
+    lab.sluice("lb2", "drain", "mx1", "--pool", "http")
     same(lab, "http", "mx1", state="drain")
-    lab.sluice("lb2", "undrain", "http/mx1")
+    lab.sluice("lb2", "undrain", "mx1", "--pool", "http")
     same(lab, "http", "mx1", state="up")
     heard.join()
     assert len(noted) > 5
