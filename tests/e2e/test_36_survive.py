@@ -92,7 +92,7 @@ class Load:
         for t in self.talkers:
             t.slowest_s = 0.0
         self.newcomers.slowest_s = 0.0
-        # a crash may meet the one that is in its handshake then, which no node can have told
+        # a failover, planned or not, may meet the one that is in its handshake: see doc/architecture.md, "Not kept"
         assert len(self.newcomers.failed) <= self.crashes, self.newcomers.failed
         assert (broken, moved, wrong, failed) == (0, 0, 0, []), (what, broken, moved, wrong, failed[:5])
 
