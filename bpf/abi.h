@@ -385,6 +385,23 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
 #define TRACE_RING_BYTES (1U << 20)
 #define TRACE_WAKE_BYTES (1U << 18) /* that wait before user space is woken */
 
+/* ---- exceptions: RINGBUF of struct exception: what a partner does not know by itself ----
+ *
+ * With FEATURE_SYNC only. exceptions_lost: PERCPU_ARRAY of one __u64: the ring was full.
+ */
+#define EXCEPTION_FLOW	      1U /* it began elsewhere than at the previous owner of its slot */
+#define EXCEPTION_TRANSLATION 2U /* it was confirmed, learned its numbers, or ended */
+#define EXCEPTION_NASCENT     3U /* TCP: the backend has answered; may be lost */
+
+struct exception {
+	struct flow_key key;
+	__u16 what; /* EXCEPTION_* */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct exception) == 24, "exception");
+
+#define EXCEPTIONS_BYTES (1U << 20)
+
 /* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ----
  */
 
@@ -395,6 +412,7 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
 			      */
 #define FEATURE_VIPS   0x4U  /* what no service wants is not always passed up */
 #define FEATURE_PROBES 0x10U /* backends are probed through VIPs: see abi_probe.h */
+#define FEATURE_SYNC   0x40U /* partners are to be told of flows */
 #define FEATURE_VMAC   0x20U /* frames for the MACs of virtual routers are for us, too */
 
 /* A bit for each virtual router of the interface: those of IPv4 by their VRID, then those of IPv6.

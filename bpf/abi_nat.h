@@ -52,6 +52,7 @@ _Static_assert(sizeof(struct nat_pool) == 168, "nat_pool");
 #define TRANSLATION_COOKIE	 0x40U	/* opened by a SYN cookie: the client knows another ISN */
 #define TRANSLATION_WAITING	 0x80U	/* for the backend's SYN-ACK; only with COOKIE */
 #define TRANSLATION_UNCOUNTED	 0x100U /* `flows` was full: its age is `seen` */
+#define TRANSLATION_IMPORTED	 0x200U /* a partner's: the numbers may have gone on since */
 
 struct translation {
 	struct tuple back; /* what the backend sends: src and sport are its own */

@@ -182,6 +182,7 @@ __noinline int cookie_answered(struct xdp_md *ctx, struct scratch *s, struct tra
 		t->server_next = s->seq + 1;
 		if (__sync_fetch_and_and(&t->flags, ~TRANSLATION_WAITING) & TRANSLATION_WAITING)
 			count_waiting(t->backend, -1);
+		exception_tell(&s->key, EXCEPTION_TRANSLATION);
 	}
 	text.seq = t->client_isn + 1;
 	text.ack = s->seq + 1;

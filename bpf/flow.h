@@ -15,6 +15,7 @@
 #include "bpf/count.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/tell.h"
 
 #define FLOW_EXISTS -17 /* -EEXIST of an insert: another CPU was first */
 #define FLOW_FULL   -7	/* -E2BIG */
@@ -128,6 +129,8 @@ static __always_inline void flow_insert(const struct pick *k, const struct flow_
 	if (!error) {
 		k->embryo->tag = 0;
 		count_opened(k->service, backend);
+		if (k->transition && backend != k->previous)
+			exception_tell(key, EXCEPTION_FLOW);
 	} else if (error != FLOW_EXISTS) {
 		count_reason(REASON_FLOW_TABLE_FULL);
 	}

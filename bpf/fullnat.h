@@ -214,11 +214,16 @@ static __always_inline void backend_marks(struct scratch *s, struct translation 
 	}
 	if (s->flags & TCP_FLAG_SYN && !track_is_kept(s, t)) {
 		t->server_next = s->seq + 1;
-		__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED);
+		if (!(__sync_fetch_and_or(&t->flags, TRANSLATION_ANSWERED) & TRANSLATION_ANSWERED))
+			exception_tell(&s->key, EXCEPTION_NASCENT);
 	}
 	if (s->p.kind == PACKET_RST) {
 		count_reset(t->backend);
 		backend_reset(s, t);
+	}
+	if (t->flags & TRANSLATION_IMPORTED && s->flags & TCP_FLAG_ACK && s->p.kind != PACKET_RST) {
+		__sync_fetch_and_and(&t->flags, ~TRANSLATION_IMPORTED);
+		t->server_next = s->seq;
 	}
 	if (s->p.kind == PACKET_FIN)
 		track_fin(s, t, TRANSLATION_BACKEND_FIN, t->server_next);

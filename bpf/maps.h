@@ -121,6 +121,18 @@ struct {
 	__type(value, __u64);
 } reasons SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EXCEPTIONS_BYTES);
+} exceptions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} exceptions_lost SEC(".maps");
+
 /* Of an instance that tells of its packets; the program in service is loaded without these. */
 
 struct {

@@ -194,8 +194,10 @@ __noinline int proxy_back(struct xdp_md *ctx, struct scratch *s, struct translat
 	change.sack_all = t->flags & TRANSLATION_ACKNOWLEDGED;
 	if (!segment_patch(ctx, s, s->seq, proxy_down(s, t, s->ack)))
 		return 0;
-	if (!change.sack_all && (__s32)(s->ack - first - less) >= 0 && !dry_run())
+	if (!change.sack_all && (__s32)(s->ack - first - less) >= 0 && !dry_run()) {
 		__sync_fetch_and_or(&t->flags, TRANSLATION_ACKNOWLEDGED);
+		exception_tell(&s->key, EXCEPTION_TRANSLATION);
+	}
 	return options_edit(ctx, s, &change);
 }
 

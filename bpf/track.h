@@ -11,6 +11,7 @@
 #define SLUICE_BPF_TRACK_H
 
 #include "bpf/tcp.h"
+#include "bpf/tell.h"
 
 #define PORT_TRIES	 16
 #define CONFIRM_WINDOW	 (1U << 20) /* bytes that a server may have sent before the first ACK */
@@ -155,8 +156,11 @@ static __always_inline void track_unlive(struct scratch *s, const struct transla
 /* track_close: it has ended. */
 static __always_inline void track_close(struct scratch *s, struct translation *t)
 {
-	if (!(__sync_fetch_and_or(&t->flags, TRANSLATION_CLOSING) & TRANSLATION_CLOSING))
-		track_unlive(s, t);
+	if (__sync_fetch_and_or(&t->flags, TRANSLATION_CLOSING) & TRANSLATION_CLOSING)
+		return;
+	track_unlive(s, t);
+	if (track_is_kept(s, t))
+		exception_tell(&s->key, EXCEPTION_TRANSLATION);
 }
 
 /* track_near: may a segment with the number @n be of the connection? @next: what the other side
@@ -178,11 +182,11 @@ static __always_inline void track_reset(struct scratch *s, struct translation *t
 		track_unlive(s, t);
 }
 
-/* track_fin: of one side; the second one ends it. */
+/* track_fin: of one side; the second one ends it. What a partner knew of the numbers may be old. */
 static __always_inline void track_fin(struct scratch *s, struct translation *t, __u32 fin,
 				      __u32 next)
 {
-	if (track_near(s->seq, next))
+	if (track_near(s->seq, next) || t->flags & TRANSLATION_IMPORTED)
 		__sync_fetch_and_or(&t->flags, fin);
 	if ((t->flags & TRANSLATION_FINS) == TRANSLATION_FINS)
 		track_close(s, t);
@@ -232,6 +236,7 @@ __noinline int track_keep(struct scratch *s)
 	t = bpf_map_lookup_elem(&translations, &s->key);
 	if (t)
 		track_count(s, t);
+	exception_tell(&s->key, EXCEPTION_TRANSLATION);
 	bpf_map_delete_elem(&nascent, &s->key);
 	bpf_map_delete_elem(&claims, &s->back);
 	return NEXT;

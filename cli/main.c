@@ -17,7 +17,7 @@ static const struct command commands[] = {
 	 "Exits with 4 when anything is.\n\nExample: sluice status\n",
 	 cli_status},
 	{"show",
-	 "services|pools|backends|health|hooks|vrrp|heartbeats|routes|counters|config\n"
+	 "services|pools|backends|health|hooks|vrrp|sync|heartbeats|routes|counters|config\n"
 	 "       sluice show flows [--backend NAME] [--client ADDR[/BITS]] [--service NAME] [--limit N]",
 	 1, 1,
 	 "One kind of thing, with all there is to tell.\n\n"

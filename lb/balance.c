@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "lb/feedback.h"
+#include "lb/partner_live.h"
 #include "lb/reconcile.h"
 #include "lb/share.h"
 
@@ -39,6 +40,12 @@ static bool starts_step(struct lb *lb)
 
 /* ---- limits ---- */
 
+/* On all nodes that have the traffic. */
+static uint64_t live_of(struct lb *lb, uint32_t i)
+{
+	return lb_live(lb, i) + partner_live_sum(lb, i);
+}
+
 static bool limits_step(struct lb *lb)
 {
 	bool changed = false;
@@ -46,8 +53,10 @@ static bool limits_step(struct lb *lb)
 	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
 		uint32_t limit = config_backend(lb->config, i)->max_connections;
 		struct lb_backend *b = &lb->backends[i];
-		bool full = limit > 0 && limit_reached(b->full, lb_live(lb, i), limit);
+		bool full = limit > 0 && limit_reached(b->full, live_of(lb, i), limit);
 
+		if (partner_leads(lb, config_backend(lb->config, i)->pool))
+			continue;
 		changed = changed || full != b->full;
 		b->full = full;
 	}
@@ -74,7 +83,7 @@ static bool pool_feed(struct lb *lb, const struct config_pool *pool)
 			.gives = b[i].gives,
 			.claims = b[i].claims};
 		if (rows[i].takes_part)
-			rows[i].live = lb_live(lb, pool->first_backend + i);
+			rows[i].live = live_of(lb, pool->first_backend + i);
 	}
 	changed = feedback_round(rows, pool->n_backends);
 	for (uint32_t i = 0; i < pool->n_backends; i++) {
@@ -95,7 +104,8 @@ static bool feedback_step(struct lb *lb)
 		return false;
 	lb->balance->fed_ms = now_ms;
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
-		changed = pool_feed(lb, config_pool(lb->config, i)) || changed;
+		changed = (!partner_leads(lb, i) && pool_feed(lb, config_pool(lb->config, i))) ||
+			  changed;
 	return changed;
 }
 

@@ -11,6 +11,7 @@
 #include "base/child.h"
 #include "base/log.h"
 #include "lb/control.h"
+#include "lb/partner_live.h"
 #include "lb/reconcile.h"
 
 static const char *text_of(const json_t *request, const char *key)
@@ -203,7 +204,7 @@ static uint64_t waiting_live(struct waiting *w, uint32_t *ret_found)
 
 	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
 		if (meant(lb, i, w->backend, w->pool[0] ? w->pool : NULL)) {
-			live += lb_live(lb, i);
+			live += lb_live(lb, i) + partner_live_sum(lb, i);
 			found++;
 		}
 	}

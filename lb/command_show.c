@@ -355,6 +355,7 @@ static json_t *counters(struct lb *lb)
 	hook_counters(rows, lb);
 	vrrp_counters(rows, lb);
 	heart_counters(lb, counter_row, rows);
+	sync_counters(rows, lb);
 	return rows;
 }
 
@@ -408,10 +409,10 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},	{"pools", pools},     {"backends", backends},
-	     {"health", health_rows},	{"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},	{"config", config},   {"routes", route_rows},
-	     {"heartbeats", heart_rows}};
+} kinds[] = {{"services", services},	 {"pools", pools},     {"backends", backends},
+	     {"health", health_rows},	 {"hooks", hook_rows}, {"vrrp", vrrp},
+	     {"counters", counters},	 {"config", config},   {"routes", route_rows},
+	     {"heartbeats", heart_rows}, {"sync", sync_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -439,7 +440,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, heartbeats, routes, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, sync, heartbeats, routes, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

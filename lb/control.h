@@ -86,6 +86,10 @@ void heart_counters(struct lb *lb,
 json_t *hook_rows(struct lb *lb);
 /* hook_problems: of each hook that does not tell what it should. */
 void hook_problems(json_t *problems, const struct lb *lb);
+/* sync_rows: the array of "sync", in command_sync.c: the partners, and the links to them. New. */
+json_t *sync_rows(struct lb *lb);
+void sync_problems(json_t *problems, struct lb *lb);
+void sync_counters(json_t *rows, const struct lb *lb);
 /* hook_sums: of all hooks, and of all pools that heal. */
 void hook_sums(const struct lb *lb, struct message_tally *ret_hooks,
 	       struct message_tally *ret_heals);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/words.h"
+
 struct current *current_new(void)
 {
 	return calloc(1, sizeof(struct current)); /* zero pages until they are used */
@@ -101,4 +103,13 @@ uint32_t current_index_find(const struct current_index *index, const struct curr
 			high = middle;
 	}
 	return BACKEND_NONE;
+}
+
+void current_keys(const struct current *c, uint64_t *ret_keys)
+{
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		const struct current_backend *b = &c->backends[i];
+
+		ret_keys[i] = b->used ? word_key(b->pool_name, b->name, b->plane.addr) : 0;
+	}
 }

@@ -37,6 +37,7 @@ struct current_pool {
 	uint32_t idle_timeout_s;
 	struct nat_pool nat; /* as in the map */
 	uint64_t version;    /* of the wanted owners that the table was made from; 0 = not known */
+	uint64_t words;	     /* words.serial of a partner's word that the table knows; 0 = none */
 	bool unsettle;	     /* flows may have come to any slot: the next table has to say so */
 	struct table table;
 };
@@ -91,6 +92,8 @@ void current_free(struct current *c);
 /* current_find_pool, current_find_interface: the number, or -ENOENT. */
 int current_find_pool(const struct current *c, const char *name);
 int current_find_interface(const struct current *c, const char *name);
+/* current_keys: word_key() of each backend, by number; 0 of those that are not used. */
+void current_keys(const struct current *c, uint64_t *ret_keys);
 
 /* The used backends, ordered by pool, name and address, to find one by those. */
 struct current_index {

@@ -31,6 +31,7 @@ struct flow_sweep {
 	const struct current *current;
 	flow_pass_fn *on_pass;
 	flow_lost_fn *on_lost;
+	flow_seen_fn *on_seen; /* NULL = nobody watches */
 	void *owner;
 	struct event *timer;
 	struct pass *running, *done; /* done->... is what facts point to */
@@ -43,6 +44,7 @@ struct flow_sweep {
 	struct flow_facts facts;
 	int64_t correction[CURRENT_BACKENDS];
 	uint64_t expired[CURRENT_BACKENDS];
+	uint64_t imported[CURRENT_BACKENDS]; /* opened by a partner's word; may go down */
 	struct flow_key keys[SWEEP_BATCH];
 	struct flow flows[SWEEP_BATCH];
 };
@@ -148,6 +150,8 @@ static void foreign_mark(struct flow_sweep *w, const struct flow_key *key, const
 	uint32_t pool, at;
 	const struct slot *slot = slot_find(w, key, &pool, &at);
 
+	if (w->on_seen)
+		w->on_seen(w->owner, key, f, slot, flow_sweep_last_s(w));
 	if (!slot || !w->running->foreign[pool] || at >= w->running->slots ||
 	    w->current->pools[pool].table.n != w->running->slots)
 		return;
@@ -223,8 +227,8 @@ static void counters_each(struct flow_sweep *w, counters_fn *take, void *arg)
 
 static uint64_t live_of(const struct flow_sweep *w, uint32_t number, const struct backend_stats *s)
 {
-	int64_t live =
-		(int64_t)(s->opened - s->closed - w->expired[number]) + w->correction[number];
+	int64_t live = (int64_t)(s->opened + w->imported[number] - s->closed - w->expired[number]) +
+		       w->correction[number];
 
 	return live > 0 ? (uint64_t)live : 0;
 }
@@ -235,7 +239,7 @@ static void began_set(struct flow_sweep *w, void *arg, uint32_t i, const struct 
 {
 	struct pass *p = arg;
 
-	p->began[i].opened = s->opened;
+	p->began[i].opened = s->opened + w->imported[i];
 	p->began[i].closed = s->closed + w->expired[i];
 }
 
@@ -262,12 +266,12 @@ static void correction_set(struct flow_sweep *w, void *arg, uint32_t i,
 			   const struct backend_stats *s)
 {
 	const struct pass *p = arg;
-	uint64_t closed = s->closed + w->expired[i];
+	uint64_t opened = s->opened + w->imported[i], closed = s->closed + w->expired[i];
 
 	if ((w->any_done || !w->adopted) &&
-	    (s->opened != p->began[i].opened || closed != p->began[i].closed))
+	    (opened != p->began[i].opened || closed != p->began[i].closed))
 		return;
-	w->correction[i] = (int64_t)p->live[i] - (int64_t)(s->opened - closed);
+	w->correction[i] = (int64_t)p->live[i] - (int64_t)(opened - closed);
 }
 
 static void pass_end(struct flow_sweep *w)
@@ -392,7 +396,22 @@ const struct flow_facts *flow_sweep_facts(const struct flow_sweep *w)
 void flow_sweep_new_backend(struct flow_sweep *w, uint32_t number)
 {
 	w->correction[number] = 0;
-	w->expired[number] = 0;
+	w->expired[number] = w->imported[number] = 0;
+}
+
+void flow_sweep_watch(struct flow_sweep *w, flow_seen_fn *on_seen)
+{
+	w->on_seen = on_seen;
+}
+
+void flow_sweep_imported(struct flow_sweep *w, uint32_t number, int live)
+{
+	w->imported[number] += (uint64_t)(int64_t)live;
+}
+
+uint32_t flow_sweep_last_s(const struct flow_sweep *w)
+{
+	return w->any_done ? w->done->started_s : 0;
 }
 
 uint64_t flow_sweep_live(const struct flow_sweep *w, uint32_t number)

@@ -24,6 +24,12 @@ typedef void flow_pass_fn(void *owner);
 typedef void flow_lost_fn(void *owner, const struct tuple *flow,
 			  const struct current_service *service);
 
+/* Called for each flow that a pass leaves; @slot: its own, NULL = none; @last_s: when the last
+ * whole pass began, 0 = there was none.
+ */
+typedef void flow_seen_fn(void *owner, const struct flow_key *key, const struct flow *f,
+			  const struct slot *slot, uint32_t last_s);
+
 /* flow_silent_s: for how long it has sent nothing, in steps of EPOCH_SECONDS. */
 uint32_t flow_silent_s(const struct flow *f, uint32_t now_s);
 
@@ -32,6 +38,10 @@ struct flow_sweep *flow_sweep_new(struct event_base *loop, const struct plane *p
 				  const struct current *current, flow_pass_fn *on_pass,
 				  flow_lost_fn *on_lost, void *owner);
 void flow_sweep_free(struct flow_sweep *sweep);
+void flow_sweep_watch(struct flow_sweep *sweep, flow_seen_fn *on_seen);
+/* flow_sweep_imported: user space put @live live flows into the table, -1: took one. */
+void flow_sweep_imported(struct flow_sweep *sweep, uint32_t number, int live);
+uint32_t flow_sweep_last_s(const struct flow_sweep *sweep);
 /* flow_sweep_soon: begin a pass now, or, when one is running, as soon as it ends. */
 void flow_sweep_soon(struct flow_sweep *sweep);
 /* flow_sweep_restart: the table may be another one: what the pass under way saw is no whole pass.

@@ -22,6 +22,7 @@
 #include "lb/flows.h"
 #include "lb/inputs.h"
 #include "lb/operator.h"
+#include "lb/partner_flows.h"
 #include "lb/plane.h"
 #include "lb/prod_again.h"
 #include "lb/reconciler.h"
@@ -75,6 +76,8 @@ static void config_message(struct lb *lb, const struct message_config *m, int fd
 		return;
 	}
 	lb->generation = m->generation;
+	partner_key(lb, m->key);
+	partner_configure(lb);
 	lb_reconcile_now(lb, "configuration"); /* what it cannot do: requests_reloaded() */
 }
 
@@ -214,6 +217,18 @@ static void on_lost(void *owner, const struct tuple *flow, const struct current_
 		prod_again_add(lb->prod_again, flow);
 }
 
+static void on_seen(void *owner, const struct flow_key *key, const struct flow *f,
+		    const struct slot *slot, uint32_t last_s)
+{
+	partner_flows_seen(owner, key, f, slot, last_s);
+}
+
+static void on_translation_seen(void *owner, const struct flow_key *key,
+				const struct translation *t, uint32_t last_s)
+{
+	partner_translation_seen(owner, key, t, last_s);
+}
+
 /* ---- life ---- */
 
 static int operators_load(struct lb *lb)
@@ -266,11 +281,16 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->balance = balance_new(lb);
 	lb->prod_again = prod_again_new(lb->loop, lb->prod);
 	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
+	lb->partner_slots = partner_slots_new(lb);
+	lb->partner_flows = partner_flows_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
 	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->announcer ||
-	    !lb->prod_again || !parts->ready_look)
+	    !lb->prod_again || !lb->partner_slots || !lb->partner_flows || partner_new(lb) < 0 ||
+	    !parts->ready_look)
 		return -ENOMEM;
+	flow_sweep_watch(lb->sweep, on_seen);
+	translation_sweep_watch(lb->translations, on_translation_seen, lb);
 	r = operators_load(lb);
 	if (r < 0)
 		return r;
@@ -293,6 +313,9 @@ static void parts_free(struct lb_process_parts *parts)
 	if (parts->ready_look)
 		event_free(parts->ready_look);
 	announcer_free(lb->announcer);
+	partner_free(lb);
+	partner_slots_free(lb->partner_slots);
+	partner_flows_free(lb->partner_flows);
 	balance_free(lb->balance);
 	reconciler_free(lb->reconciler);
 	clock_writer_free(lb->clock);

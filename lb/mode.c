@@ -103,6 +103,9 @@ uint32_t mode_features(const struct config *c)
 {
 	uint32_t features = c->no_service == NO_SERVICE_PASS ? 0 : FEATURE_VIPS;
 
+	if (c->sync.n_links > 0)
+		features |= FEATURE_SYNC;
+
 	for (uint32_t i = 0; i < c->n_pools; i++)
 		features |= modes[config_pool(c, i)->mode].features;
 	for (uint32_t i = 0; i < c->n_services; i++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* operator.c: see operator.h. The file is JSON, so that it can be read, and mended, by hand:
  * {"version": 1, "backends": [{"pool": "mx", "backend": "mx2", "state": "drain", "weight": 50,
- * "since": 1700000000}]}
+ * "since": 1700000000, "changed_ms": 1700000000123, "node": "1f0e2d3c4b5a6978"}]}
+ * changed_ms and node: only where there are partners; an entry that ends something is kept there.
  */
 #include "lb/operator.h"
 
@@ -43,6 +44,19 @@ static bool state_read(const json_t *row, enum operator_state *ret)
 	return false;
 }
 
+/* Of a version without partners: said when it began. */
+static bool changed_read(const json_t *row, struct operator_entry *e)
+{
+	const json_t *changed = json_object_get(row, "changed_ms");
+	const char *node = json_string_value(json_object_get(row, "node"));
+
+	if (changed && (!json_is_integer(changed) || json_integer_value(changed) < 0))
+		return false;
+	e->changed_ms = changed ? json_integer_value(changed) : e->since_s * 1000;
+	e->node = node ? strtoull(node, NULL, 16) : 0;
+	return true;
+}
+
 static bool entry_read(const json_t *row, struct operator_entry *ret)
 {
 	const json_t *weight = json_object_get(row, "weight");
@@ -61,6 +75,8 @@ static bool entry_read(const json_t *row, struct operator_entry *ret)
 	if (since && (!json_is_integer(since) || json_integer_value(since) < 0))
 		return false;
 	e.since_s = json_integer_value(since);
+	if (!changed_read(row, &e))
+		return false;
 	*ret = e;
 	return true;
 }
@@ -126,6 +142,15 @@ int operator_load(const char *path, struct operator_entry **ret_entries, uint32_
 
 /* ---- writing ---- */
 
+static void changed_write(json_t *row, const struct operator_entry *e)
+{
+	char node[17];
+
+	snprintf(node, sizeof(node), "%016llx", (unsigned long long)e->node);
+	json_object_set_new(row, "changed_ms", json_integer(e->changed_ms));
+	json_object_set_new(row, "node", json_string(node));
+}
+
 static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
 {
 	json_t *rows = json_array();
@@ -134,7 +159,7 @@ static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
 		const struct operator_entry *e = &entries[i];
 		json_t *row;
 
-		if (e->state == OPERATOR_ENABLED && e->weight == WEIGHT_NONE)
+		if (e->state == OPERATOR_ENABLED && e->weight == WEIGHT_NONE && e->node == 0)
 			continue;
 		row = json_pack("{s:s, s:s, s:s}", "pool", e->pool, "backend", e->backend, "state",
 				state_names[e->state]);
@@ -142,6 +167,8 @@ static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
 			json_object_set_new(row, "weight", json_integer(e->weight));
 		if (row && e->since_s > 0)
 			json_object_set_new(row, "since", json_integer(e->since_s));
+		if (row && e->node)
+			changed_write(row, e);
 		if (json_array_append_new(rows, row) < 0) {
 			json_decref(rows);
 			return NULL;

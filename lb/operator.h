@@ -16,7 +16,7 @@ enum { OPERATOR_ENTRIES_MOST = CONFIG_BACKENDS, OPERATOR_FILE_MOST = 16 << 20 };
 int operator_load(const char *path, struct operator_entry **ret_entries, uint32_t *ret_n);
 
 /* operator_save: replace the file, whole or not at all (written beside it, synced, renamed).
- * Entries that say nothing (enabled, WEIGHT_NONE) are left out. 0 or -errno.
+ * Entries that say nothing (enabled, WEIGHT_NONE, no node) are left out. 0 or -errno.
  */
 int operator_save(const char *path, const struct operator_entry *entries, uint32_t n);
 

@@ -152,12 +152,20 @@ static uint64_t live_moved(const struct diff *d, const struct table *old, const 
 	return live;
 }
 
+static uint64_t words_serial(const struct diff *d, uint32_t number)
+{
+	const struct words *words = pool_words(d, number);
+
+	return words ? words->serial : 0;
+}
+
 static bool table_may_differ(const struct diff *d, const struct current_pool *have, uint32_t number,
 			     const struct desired_pool *want)
 {
 	return memcmp(&have->nat, &want->nat, sizeof(want->nat)) != 0 || !have->used ||
 	       d->slots_differ || d->unsettle[number] || have->version != want->version ||
-	       have->table.n_transition > 0 || have->idle_timeout_s != want->conf->idle_timeout_s;
+	       have->table.n_transition > 0 || have->words != words_serial(d, number) ||
+	       have->idle_timeout_s != want->conf->idle_timeout_s;
 }
 
 /* NULL when the sweep was of tables of another size. */
@@ -187,11 +195,17 @@ static int table_compare(struct diff *d, uint32_t i)
 	struct table_change change;
 	struct table table;
 	struct step *s;
+	uint16_t *words;
 	int r;
 
 	if (!table_may_differ(d, have, number, want))
 		return 0;
+	r = words_apply(d, number, &wish, &words);
+	if (r < 0)
+		return r;
+	wish.words = words;
 	r = table_next(&have->table, &wish, &table, &change);
+	free(words);
 	if (r < 0)
 		return r;
 	s = step_add(d, have->used ? STEP_TABLE : STEP_POOL_ADD, number);
@@ -202,6 +216,7 @@ static int table_compare(struct diff *d, uint32_t i)
 	s->pool = (struct current_pool){.used = true,
 					.idle_timeout_s = want->conf->idle_timeout_s,
 					.version = want->version,
+					.words = words_serial(d, number),
 					.nat = want->nat,
 					.table = table};
 	memcpy(s->pool.name, want->conf->name, sizeof(s->pool.name));
@@ -438,6 +453,7 @@ static void diff_fini(struct diff *d)
 	free(d->kept_services);
 	free(d->alive);
 	free(d->unsettle);
+	free(d->keys);
 }
 
 static int backends_gain(struct diff *d)

@@ -11,6 +11,7 @@
 #include "lb/current.h"
 #include "lb/desired.h"
 #include "lb/reconcile.h"
+#include "lb/words.h"
 
 /* In the order in which they are applied; but settings and programs that can do less than services
  * still need come after these (plan_program.c).
@@ -74,7 +75,8 @@ struct plan_facts {
 	const struct flow_facts *flows; /* NULL = no whole pass yet */
 	const uint64_t *live;		/* connections by backend number; NULL = not asked */
 	const uint8_t *flooded;		/* by service id: too many SYNs; NULL = none */
-	bool unserved; /* this node has not served anybody yet: see struct table_wish */
+	bool unserved;		   /* this node has not served anybody yet: see struct table_wish */
+	const struct words *words; /* by pool number; NULL = no partner has the traffic */
 };
 
 /* plan_build: 0, -ENOMEM, or -ENOSPC when the numbers of backends, pools or services do not suffice

@@ -20,6 +20,7 @@ struct diff {
 	uint8_t *kept_services;
 	uint8_t *alive;	      /* by backend number, as it will be */
 	uint8_t *unsettle;    /* by pool number */
+	uint64_t *keys;	      /* by backend number; NULL = not asked for yet */
 	struct settings wide; /* the wanted ones, but able to do what services need now */
 	bool settings_differ; /* from the wide ones */
 	bool slots_differ;
@@ -37,6 +38,16 @@ uint32_t number_free(const uint8_t *taken, uint32_t most, uint32_t from);
 
 /* step_add: a step at the plan's end, with nothing in it yet; NULL: out of memory. */
 struct step *step_add(struct diff *d, enum step_kind kind, uint32_t number);
+
+/* ---- plan_words.c ---- */
+
+/* pool_words: what a partner says of pool @number; NULL = nothing. */
+const struct words *pool_words(const struct diff *d, uint32_t number);
+/* words_apply: that, if it is of the owners that are wished. 0 or -ENOMEM; the caller frees
+ * *ret_words, which may be NULL.
+ */
+int words_apply(struct diff *d, uint32_t number, const struct table_wish *wish,
+		uint16_t **ret_words);
 
 /* ---- plan_program.c; stages of plan_build() return 0 or -errno ---- */
 

@@ -43,6 +43,8 @@ const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_NASCENT] = "nascent",
 	[MAP_CLAIMS] = "claims",
 	[MAP_PROBE_RETURNS] = "probe_returns",
+	[MAP_EXCEPTIONS] = "exceptions",
+	[MAP_EXCEPTIONS_LOST] = "exceptions_lost",
 	[MAP_NAMES] = "names",
 	[MAP_PROBE_VIPS] = "probe_vips",
 };

@@ -37,6 +37,8 @@ enum plane_map {
 	MAP_NASCENT,
 	MAP_CLAIMS,
 	MAP_PROBE_RETURNS,
+	MAP_EXCEPTIONS,
+	MAP_EXCEPTIONS_LOST,
 	MAP_NAMES,	/* ours */
 	MAP_PROBE_VIPS, /* of the program of tc egress */
 	MAP_COUNT

@@ -19,6 +19,7 @@
 #include "lb/balance.h"
 #include "lb/flows.h"
 #include "lb/operator.h"
+#include "lb/partner_flows.h"
 #include "lb/reconciler.h"
 #include "lb/syn_watch.h"
 #include "lb/uses.h"
@@ -156,6 +157,8 @@ static int plan_for(struct lb *lb, const struct inputs *in, struct table_cache *
 	uint64_t *live = live_by_number(lb);
 	struct plan_facts facts = {.now_s = clock_now_s(),
 				   .unserved = !lb->served,
+				   .words = in->config == lb->config ? partner_slots_words(lb)
+								     : NULL,
 				   .flows = flow_sweep_facts(lb->sweep),
 				   .live = live,
 				   .flooded = in->config == lb->config && lb->syn_watch
@@ -320,6 +323,8 @@ static int plan_carry_out(struct lb *lb, const struct inputs *in, const char *wh
 	sweep_tell(lb, &plan);
 	error = plan_apply(&plan, lb->plane, lb->current, on_problem, lb);
 	outcome_take(lb, &plan);
+	partner_flows_applied(lb);
+	partner_slots_applied(lb, &plan);
 	uses_tell(r->uses, lb->config, lb->backends);
 	if (error < 0) {
 		log_err("plan not applied to its end: why=%s done=%zu of=%zu error=%s", why,
@@ -474,90 +479,6 @@ int lb_plan(struct lb *lb, const struct config *candidate, struct plan_rows *ret
 	}
 	free(backends);
 	return r;
-}
-
-/* ---- the operator ---- */
-
-static struct operator_entry *operator_find(struct lb *lb, uint32_t i)
-{
-	const struct config_backend *b = config_backend(lb->config, i);
-	const char *pool = config_pool(lb->config, b->pool)->name;
-
-	for (uint32_t k = 0; k < lb->n_operators; k++) {
-		if (strcmp(lb->operators[k].backend, b->name) == 0 &&
-		    strcmp(lb->operators[k].pool, pool) == 0)
-			return &lb->operators[k];
-	}
-	return NULL;
-}
-
-void operators_take(struct lb *lb)
-{
-	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
-		const struct operator_entry *e = operator_find(lb, i);
-
-		lb->backends[i].by_operator = e ? e->state : OPERATOR_ENABLED;
-		lb->backends[i].by_operator_since_s = e ? e->since_s : 0;
-		lb->backends[i].weight = e ? e->weight : WEIGHT_NONE;
-	}
-}
-
-/* operator_tell: programs heals nobody whom the operator holds. */
-static void operator_tell(struct lb *lb, uint32_t i)
-{
-	const struct config_backend *b = config_backend(lb->config, i);
-	struct message_operator m = {.held = lb->backends[i].by_operator != OPERATOR_ENABLED};
-
-	memcpy(m.pool, config_pool(lb->config, b->pool)->name, sizeof(m.pool));
-	memcpy(m.backend, b->name, sizeof(m.backend));
-	if (lb->channel)
-		channel_send(lb->channel, MESSAGE_OPERATOR, &m, -1);
-}
-
-void operators_tell(struct lb *lb)
-{
-	for (uint32_t i = 0; i < lb->config->n_backends; i++) {
-		if (lb->backends[i].by_operator != OPERATOR_ENABLED)
-			operator_tell(lb, i);
-	}
-}
-
-int lb_set_operator(struct lb *lb, uint32_t i, enum operator_state state, int32_t weight)
-{
-	static const char *const names[] = OPERATOR_NAMES;
-	const struct config_backend *b = config_backend(lb->config, i);
-	struct operator_entry *e = operator_find(lb, i), before;
-	int r;
-
-	if (!e) {
-		struct operator_entry *more =
-			realloc(lb->operators, (lb->n_operators + 1) * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		lb->operators = more;
-		e = &more[lb->n_operators++];
-		*e = (struct operator_entry){.weight = WEIGHT_NONE};
-		memcpy(e->pool, config_pool(lb->config, b->pool)->name, sizeof(e->pool));
-		memcpy(e->backend, b->name, sizeof(e->backend));
-	}
-	before = *e;
-	if (e->state != state)
-		e->since_s = time(NULL);
-	e->state = state;
-	e->weight = weight;
-	r = operator_save(OPERATOR_FILE, lb->operators, lb->n_operators);
-	if (r < 0) {
-		*e = before;
-		return r;
-	}
-	log_notice("operator: backend=%s pool=%s state=%s weight=%d", e->backend, e->pool,
-		   names[state], weight);
-	lb->backends[i].by_operator = state;
-	lb->backends[i].by_operator_since_s = e->since_s;
-	lb->backends[i].weight = weight;
-	operator_tell(lb, i);
-	return lb_reconcile_now(lb, "operator") < 0 ? 1 : 0;
 }
 
 int lb_detach(struct lb *lb)

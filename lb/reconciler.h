@@ -20,5 +20,8 @@ void reconciler_refused(struct reconciler *r, int error);
 void operators_take(struct lb *lb);
 /* operators_tell: tell the parent whom the operator holds; likewise. */
 void operators_tell(struct lb *lb);
+/* operator_take: another node's word, if it is the later one (else false); kept soon. */
+bool operator_take(struct lb *lb, const struct operator_entry *said);
+void operators_keep(struct lb *lb);
 
 #endif

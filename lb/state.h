@@ -29,6 +29,10 @@ struct event;
 struct event_base;
 struct flow_sweep;
 struct neighbours;
+struct partner;
+struct partner_flows;
+struct partner_live;
+struct partner_slots;
 struct plane;
 struct prod;
 struct prod_again;
@@ -55,6 +59,11 @@ struct operator_entry {
 	enum operator_state state;
 	int32_t weight;	 /* 0 .. CONFIG_WEIGHT, or WEIGHT_NONE */
 	int64_t since_s; /* CLOCK_REALTIME, of the state; 0 = not known */
+	/* Who said it, and when: the last word wins on all nodes. CLOCK_REALTIME, but later than
+	 * all that was known then; 0 = without partners.
+	 */
+	int64_t changed_ms;
+	uint64_t node; /* sync_node() of its name */
 };
 
 /* ---- the way to a backend ---- */
@@ -166,6 +175,7 @@ struct lb {
 	struct lb_interface interfaces[CONFIG_INTERFACES]; /* of config->node */
 	struct operator_entry *operators;		   /* all rows, in no order */
 	uint32_t n_operators;
+	bool operators_unkept; /* the file does not have all of them yet */
 
 	bool adopted;  /* the data plane of a process before us was taken over */
 	bool served;   /* it was, or READY was sent once: connections may have come this way */
@@ -188,8 +198,12 @@ struct lb {
 	struct reconciler *reconciler;
 	struct balance *balance;
 	struct announcer *announcer;
-	struct request *requests; /* questions to the parent that have no answer yet */
-	uint32_t last_request;	  /* its number */
+	struct partner *partner;   /* what the other nodes are told, and tell */
+	struct partner_live *live; /* what they say of live connections; NULL: there are none */
+	struct partner_slots *partner_slots; /* and of slots in transition */
+	struct partner_flows *partner_flows; /* and of flows */
+	struct request *requests;	     /* questions to the parent that have no answer yet */
+	uint32_t last_request;		     /* its number */
 	struct control *control;
 	struct trace *trace; /* the one that runs, or NULL */
 };

@@ -70,6 +70,24 @@ static struct slot slot_next(struct slot s, uint32_t i, uint16_t owner,
 	return s;
 }
 
+/* By a partner's word. While that holds the time of the transition does not begin to pass: the
+ * flows of previous owners were seen there, not here.
+ */
+static struct slot slot_by_word(struct slot s, uint16_t word, uint32_t now_s)
+{
+	bool known = s.owner & SLOT_TRANSITION && s.previous == word;
+
+	if (word == WORD_SETTLED)
+		return (struct slot){.owner = s.owner & SLOT_BACKEND,
+				     .previous = BACKEND_NONE,
+				     .between = BACKEND_NONE};
+	s.owner |= SLOT_TRANSITION;
+	s.previous = word;
+	s.between = known ? s.between : BETWEEN_MANY;
+	s.since_s = now_s;
+	return s;
+}
+
 static void table_count(struct table *t, uint32_t idle_timeout_s)
 {
 	uint32_t settles_s;
@@ -101,11 +119,14 @@ int table_next(const struct table *old, const struct table_wish *wish, struct ta
 
 		if (!fresh)
 			was = old->slots[i];
-		if (!fresh && was.owner == owner && !wish->unsettle) {
+		if (!fresh && was.owner == owner && !wish->unsettle &&
+		    (!wish->words || wish->words[i] == WORD_SETTLED)) {
 			t.slots[i] = was; /* settled, and stays: nearly all of them */
 			continue;
 		}
 		t.slots[i] = slot_next(was, i, owner, wish);
+		if (wish->words)
+			t.slots[i] = slot_by_word(t.slots[i], wish->words[i], wish->now_s);
 		if (fresh || owner != (was.owner & SLOT_BACKEND))
 			change.moved++;
 		else if (was.owner != t.slots[i].owner)

@@ -33,6 +33,9 @@ struct table {
 	struct slot *slots;
 };
 
+/* A partner's word about a slot: it is settled there; else the previous owner there. */
+#define WORD_SETTLED 0xffffU
+
 /* What a table is to become. */
 struct table_wish {
 	uint32_t n;
@@ -54,6 +57,10 @@ struct table_wish {
 	 * moment.
 	 */
 	bool unserved;
+	/* The word of a partner that has the traffic, and whose owners are the same, about each
+	 * slot: it knows which flows there are, we do not. NULL = none.
+	 */
+	const uint16_t *words;
 };
 
 struct table_change {

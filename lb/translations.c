@@ -22,6 +22,9 @@ struct translation_sweep {
 	const struct flow_sweep *flows;
 	struct event *timer;
 	struct walk walk;
+	translation_seen_fn *on_seen; /* NULL = nobody watches */
+	void *owner;
+	uint32_t started_s, last_s; /* of this pass, and of the last */
 };
 
 static bool is_over(const struct plane *plane, const struct flow_sweep *flows,
@@ -38,9 +41,10 @@ static bool is_over(const struct plane *plane, const struct flow_sweep *flows,
 	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &flow) == -ENOENT;
 }
 
-/* One batch. 1 = there is more, 0 = that was all, or -errno. */
+/* One batch. @sweep: who tells of those that stay; NULL = nobody is told. 1 = there is more, 0 =
+ * that was all, or -errno. */
 static int walk_step(const struct plane *plane, const struct flow_sweep *flows, struct walk *w,
-		     uint32_t now_s, int *deleted)
+		     uint32_t now_s, const struct translation_sweep *sweep, int *deleted)
 {
 	uint32_t n = TRANSLATIONS_BATCH;
 	int r = bpf_map_lookup_batch(plane->maps[MAP_TRANSLATIONS], w->begun ? &w->position : NULL,
@@ -50,8 +54,12 @@ static int walk_step(const struct plane *plane, const struct flow_sweep *flows, 
 		return r;
 	w->begun = true;
 	for (uint32_t i = 0; i < n; i++) {
-		if (!is_over(plane, flows, &w->keys[i], &w->values[i], now_s))
+		if (!is_over(plane, flows, &w->keys[i], &w->values[i], now_s)) {
+			if (sweep && sweep->on_seen)
+				sweep->on_seen(sweep->owner, &w->keys[i], &w->values[i],
+					       sweep->last_s);
 			continue;
+		}
 		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &w->values[i].back);
 		*deleted += bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &w->keys[i]) == 0;
 	}
@@ -66,7 +74,7 @@ int translations_pass(const struct plane *plane, const struct flow_sweep *flows,
 	if (!w)
 		return -ENOMEM;
 	do {
-		r = walk_step(plane, flows, w, now_s, &deleted);
+		r = walk_step(plane, flows, w, now_s, NULL, &deleted);
 	} while (r > 0);
 	free(w);
 	return r < 0 ? r : deleted;
@@ -80,8 +88,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!w->walk.begun) {
+		w->last_s = w->started_s;
+		w->started_s = clock_now_s();
+	}
 	if (w->plane->maps[MAP_TRANSLATIONS] >= 0 && w->plane->maps[MAP_FLOWS] >= 0)
-		r = walk_step(w->plane, w->flows, &w->walk, clock_now_s(), &deleted);
+		r = walk_step(w->plane, w->flows, &w->walk, clock_now_s(), w, &deleted);
 	if (r > 0)
 		next_ms = TRANSLATIONS_TICK_MS;
 	else
@@ -106,6 +118,12 @@ struct translation_sweep *translation_sweep_new(struct event_base *loop, const s
 	}
 	event_add(w->timer, &(struct timeval){.tv_sec = TRANSLATIONS_PASS_MS / 1000});
 	return w;
+}
+
+void translation_sweep_watch(struct translation_sweep *w, translation_seen_fn *on_seen, void *owner)
+{
+	w->on_seen = on_seen;
+	w->owner = owner;
 }
 
 void translation_sweep_free(struct translation_sweep *w)

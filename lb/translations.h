@@ -15,6 +15,11 @@ enum { TRANSLATIONS_PASS_MS = 10000, TRANSLATIONS_BATCH = 1024, TRANSLATIONS_TIC
 /* translation_sweep_new: @flows, which outlives it, says what is over. */
 struct translation_sweep *translation_sweep_new(struct event_base *loop, const struct plane *plane,
 						const struct flow_sweep *flows);
+/* translation_sweep_watch: called for each that a pass leaves; see flow_seen_fn. */
+typedef void translation_seen_fn(void *owner, const struct flow_key *key,
+				 const struct translation *t, uint32_t last_s);
+void translation_sweep_watch(struct translation_sweep *sweep, translation_seen_fn *on_seen,
+			     void *owner);
 void translation_sweep_free(struct translation_sweep *sweep);
 
 /* translations_pass: all of it at once, for tests; how many were deleted, or -errno.

@@ -160,7 +160,8 @@ enum sync_verdict sync_open(const uint8_t *bytes, size_t n_bytes,
 				 .sequence = sync_get64(bytes + 40),
 				 .acknowledged = sync_get64(bytes + 48),
 				 .challenge = sync_get64(bytes + 56),
-				 .answer = sync_get64(bytes + 64)};
+				 .answer = sync_get64(bytes + 64),
+				 .key = (uint32_t)key};
 	if (!header_good(&h, bytes, n_records))
 		return SYNC_IS_FORM;
 	*ret_header = h;

@@ -45,6 +45,7 @@ struct sync_header {
 	uint64_t acknowledged; /* the last DATA that came in order */
 	uint64_t challenge;    /* HELLO: to be answered */
 	uint64_t answer;       /* HELLO: the other's last challenge */
+	uint32_t key;	       /* sync_open(): which of the keys opened it; not in the packet */
 };
 
 /* Why a packet was refused; counted by kind. */

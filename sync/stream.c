@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACK_WAIT_MS = 5, TOKENS_MOST_MS = 50, EARLY = 64 };
+enum { ACK_WAIT_MS = 5, TOKENS_MOST_US = 50000, EARLY = 64 };
 
 struct parcel { /* records that wait in a packet */
 	size_t n;
@@ -23,7 +23,10 @@ struct stream {
 	uint64_t session, challenge; /* ours */
 	uint64_t other, answer;	     /* the other's session (0 = none), its challenge */
 	bool up, overrun;
-	uint64_t heard_ms, hello_ms, said_ms; /* the last: heard, HELLO sent, anything sent */
+	uint64_t heard_ms, hello_ms,
+		said_ms;		/* the last: sign of life, HELLO sent, anything sent */
+	uint64_t link_ms[STREAM_LINKS]; /* anything good came over it; 0 = never */
+	uint32_t seal;			/* which key seals */
 	/* out */
 	struct parcel *window; /* STREAM_WINDOW; packet number k is at k % STREAM_WINDOW */
 	uint64_t first;	       /* the oldest that is not acknowledged */
@@ -33,7 +36,7 @@ struct stream {
 	uint64_t resend_ms;    /* when `first` is due again; 0 = never */
 	uint32_t resend_wait_ms;
 	uint32_t link;
-	uint64_t tokens_ms; /* the rate: paid up to here */
+	uint64_t paid_us; /* the rate: paid up to here */
 	/* in */
 	uint64_t expected;
 	struct parcel *early; /* EARLY: number k, if it came too early, is at k % EARLY; n 0: no */
@@ -84,7 +87,8 @@ struct stream *stream_new(const struct stream_settings *settings, const struct s
 	s->settings = *settings;
 	s->ops = ops;
 	s->owner = owner;
-	s->tokens_ms = s->said_ms = now_ms;
+	s->said_ms = now_ms;
+	s->paid_us = now_ms * 1000;
 	session_end(s);
 	return s;
 }
@@ -101,26 +105,38 @@ void stream_free(struct stream *s)
 
 void stream_settle(struct stream *s, const struct stream_settings *settings)
 {
+	/* what it was told by the old key is still on its way */
+	if (memcmp(s->settings.keys[0], settings->keys[0], SYNC_KEY_BYTES) != 0)
+		s->seal = settings->n_keys - 1;
 	s->settings = *settings;
 	s->link %= settings->n_links;
+	if (s->seal == 0)
+		s->settings.n_keys = 1;
+}
+
+void stream_key_known(struct stream *s)
+{
+	s->seal = 0;
+	s->settings.n_keys = 1;
+	explicit_bzero(s->settings.keys[1], SYNC_KEY_BYTES);
 }
 
 /* ---- out ---- */
 
-static void packet_send(struct stream *s, enum sync_kind kind, uint64_t sequence, uint32_t link,
+/* @number: DATA: which; HELLO: the challenge that it answers */
+static void packet_send(struct stream *s, enum sync_kind kind, uint64_t number, uint32_t link,
 			uint64_t now_ms)
 {
-	const struct parcel *parcel =
-		kind == SYNC_DATA ? &s->window[sequence % STREAM_WINDOW] : NULL;
+	const struct parcel *parcel = kind == SYNC_DATA ? &s->window[number % STREAM_WINDOW] : NULL;
 	struct sync_header h = {.kind = kind,
 				.from_node = s->settings.own_node,
 				.from_session = s->session,
 				.to_node = s->settings.other_node,
 				.to_session = s->other,
-				.sequence = sequence,
+				.sequence = kind == SYNC_DATA ? number : 0,
 				.acknowledged = s->expected - 1,
 				.challenge = kind == SYNC_HELLO ? s->challenge : 0,
-				.answer = kind == SYNC_HELLO ? s->answer : 0};
+				.answer = kind == SYNC_HELLO ? number : 0};
 	uint8_t bytes[SYNC_PACKET_MOST];
 	size_t n = 0;
 
@@ -128,7 +144,7 @@ static void packet_send(struct stream *s, enum sync_kind kind, uint64_t sequence
 		n = parcel->n;
 		memcpy(bytes + SYNC_HEADER, parcel->bytes, n);
 	}
-	n = sync_seal(&h, s->settings.keys[0], n, bytes);
+	n = sync_seal(&h, s->settings.keys[s->seal], n, bytes);
 	if (kind != SYNC_HELLO)
 		s->ack_ms = 0;
 	s->said_ms = now_ms;
@@ -140,25 +156,22 @@ static void packet_send(struct stream *s, enum sync_kind kind, uint64_t sequence
 static void packet_send_all(struct stream *s, enum sync_kind kind, uint64_t now_ms)
 {
 	for (uint32_t link = 0; link < s->settings.n_links; link++)
-		packet_send(s, kind, 0, link, now_ms);
+		packet_send(s, kind, kind == SYNC_HELLO ? s->answer : 0, link, now_ms);
 }
 
-/* token_take: may one more packet be sent now? Unused time is kept for TOKENS_MOST_MS. */
+/* token_take: may one more packet be sent now? Time that was not used is kept for TOKENS_MOST_US.
+ */
 static bool token_take(struct stream *s, uint64_t now_ms, uint32_t *sent)
 {
-	uint64_t most = (now_ms - s->tokens_ms) * s->settings.rate_packets_s / 1000;
+	uint64_t cost_us = 1000000 / s->settings.rate_packets_s, now_us = now_ms * 1000;
 
-	if (*sent >= most || *sent >= STREAM_BURST)
+	if (s->paid_us + TOKENS_MOST_US < now_us)
+		s->paid_us = now_us - TOKENS_MOST_US;
+	if (*sent >= STREAM_BURST || s->paid_us + cost_us > now_us)
 		return false;
+	s->paid_us += cost_us;
 	++*sent;
 	return true;
-}
-
-static void tokens_pay(struct stream *s, uint64_t now_ms, uint32_t sent)
-{
-	s->tokens_ms += (uint64_t)sent * 1000 / s->settings.rate_packets_s;
-	if (s->tokens_ms + TOKENS_MOST_MS < now_ms)
-		s->tokens_ms = now_ms - TOKENS_MOST_MS;
 }
 
 /* parcel_close: the packet that is being filled is whole; the next one is opened. */
@@ -187,14 +200,25 @@ static void window_send(struct stream *s, uint64_t now_ms)
 			s->resend_ms = now_ms + s->resend_wait_ms;
 		s->next++;
 	}
-	tokens_pay(s, now_ms, sent);
+}
+
+/* The next one that lives; the next one, if none does. */
+static uint32_t link_next(const struct stream *s, uint64_t now_ms)
+{
+	for (uint32_t k = 1; k <= s->settings.n_links; k++) {
+		uint32_t link = (s->link + k) % s->settings.n_links;
+
+		if (stream_link_up(s, link, now_ms))
+			return link;
+	}
+	return (s->link + 1) % s->settings.n_links;
 }
 
 /* What was sent is not acknowledged in time: again from the first, over the next link. */
 static void window_resend(struct stream *s, uint64_t now_ms)
 {
 	s->next = s->first;
-	s->link = (s->link + 1) % s->settings.n_links;
+	s->link = link_next(s, now_ms);
 	s->resend_wait_ms *= 2;
 	if (s->resend_wait_ms > STREAM_RESEND_MOST_MS)
 		s->resend_wait_ms = STREAM_RESEND_MOST_MS;
@@ -236,6 +260,7 @@ static void acknowledged(struct stream *s, uint64_t until, uint64_t now_ms)
 {
 	if (until < s->first || until > s->sent)
 		return;
+	s->heard_ms = now_ms;
 	s->first = until + 1;
 	if (s->next < s->first)
 		s->next = s->first;
@@ -243,14 +268,17 @@ static void acknowledged(struct stream *s, uint64_t until, uint64_t now_ms)
 	s->resend_ms = s->first < s->next ? now_ms + s->resend_wait_ms : 0;
 }
 
-static enum sync_verdict hello(struct stream *s, const struct sync_header *h, uint64_t now_ms)
+/* A HELLO that may be an old one changes nothing but that it is answered: by its own challenge, and
+ * where it came from.
+ */
+static enum sync_verdict hello(struct stream *s, uint32_t link, const struct sync_header *h,
+			       uint64_t now_ms)
 {
 	bool fresh = h->answer == s->challenge;
-	bool reply = !s->up || h->from_session != s->other || h->to_session != s->session;
 
-	s->answer = h->challenge;
 	if (fresh) {
 		s->challenge = s->ops->chance(s->owner);
+		s->answer = h->challenge;
 		s->heard_ms = now_ms;
 	}
 	if (fresh && (!s->up || h->from_session != s->other)) {
@@ -263,9 +291,8 @@ static enum sync_verdict hello(struct stream *s, const struct sync_header *h, ui
 		packet_send_all(s, SYNC_HELLO, now_ms);
 		s->hello_ms = now_ms;
 		s->ops->up(s->owner);
-	} else if (reply && now_ms - s->hello_ms >= ACK_WAIT_MS) {
-		packet_send_all(s, SYNC_HELLO, now_ms);
-		s->hello_ms = now_ms;
+	} else if (!fresh || h->to_session != s->session) {
+		packet_send(s, SYNC_HELLO, h->challenge, link, now_ms);
 	}
 	return SYNC_IS_GOOD;
 }
@@ -282,7 +309,7 @@ static void records_tell(struct stream *s, const uint8_t *records, size_t n)
 	}
 }
 
-static enum sync_verdict packet_take(struct stream *s, const struct sync_header *h,
+static enum sync_verdict packet_take(struct stream *s, uint32_t link, const struct sync_header *h,
 				     const uint8_t *records, size_t n_records, uint64_t now_ms)
 {
 	struct parcel *early;
@@ -290,24 +317,24 @@ static enum sync_verdict packet_take(struct stream *s, const struct sync_header 
 	if (h->from_node != s->settings.other_node || h->to_node != s->settings.own_node)
 		return SYNC_IS_STRANGER;
 	if (h->kind == SYNC_HELLO)
-		return hello(s, h, now_ms);
+		return hello(s, link, h, now_ms);
 	if (!s->up || h->from_session != s->other || h->to_session != s->session)
 		return SYNC_IS_SESSION;
-	s->heard_ms = now_ms;
 	acknowledged(s, h->acknowledged, now_ms);
 	if (h->kind == SYNC_ACK)
 		return SYNC_IS_GOOD;
 	if (s->ack_ms == 0)
 		s->ack_ms = now_ms + ACK_WAIT_MS;
-	if (h->sequence < s->expected || h->sequence >= s->expected + EARLY)
-		return SYNC_IS_SEQUENCE;
 	early = &s->early[h->sequence % EARLY];
+	if (h->sequence < s->expected || h->sequence >= s->expected + EARLY || early->n > 0)
+		return SYNC_IS_SEQUENCE;
+	s->heard_ms = now_ms;
 	early->n = n_records;
 	memcpy(early->bytes, records, n_records);
 	for (; (early = &s->early[s->expected % EARLY])->n > 0; s->expected++) {
 		n_records = early->n;
-		early->n = 0;
 		records_tell(s, early->bytes, n_records);
+		early->n = 0;
 	}
 	return SYNC_IS_GOOD;
 }
@@ -319,15 +346,18 @@ enum sync_verdict stream_receive(struct stream *s, uint32_t link, const uint8_t 
 	struct sync_header h;
 	size_t n_records = 0;
 
-	(void)link;
 	verdict = sync_open(bytes, n_bytes, (const uint8_t(*)[SYNC_KEY_BYTES])s->settings.keys,
 			    s->settings.n_keys, &h, &n_records);
+	if (verdict == SYNC_IS_GOOD && h.key == 0 && s->settings.n_keys > 1)
+		stream_key_known(s);
 	if (verdict == SYNC_IS_GOOD)
-		verdict = packet_take(s, &h, bytes + SYNC_HEADER, n_records, now_ms);
+		verdict = packet_take(s, link, &h, bytes + SYNC_HEADER, n_records, now_ms);
 	if (verdict == SYNC_IS_GOOD)
 		s->counts.received++;
 	else
 		s->counts.refused[verdict]++;
+	if (verdict == SYNC_IS_GOOD && link < STREAM_LINKS)
+		s->link_ms[link] = now_ms;
 	return verdict;
 }
 
@@ -349,7 +379,7 @@ uint64_t stream_tick(struct stream *s, uint64_t now_ms)
 		session_end(s);
 	}
 	/* Also while it is up: a partner that began anew needs one to be known again. */
-	if (now_ms - s->hello_ms >= (s->up ? 5 * STREAM_HELLO_MS : STREAM_HELLO_MS)) {
+	if (now_ms - s->hello_ms >= (s->up ? 2 * STREAM_HELLO_MS : STREAM_HELLO_MS)) {
 		packet_send_all(s, SYNC_HELLO, now_ms);
 		s->hello_ms = now_ms;
 	}
@@ -361,7 +391,7 @@ uint64_t stream_tick(struct stream *s, uint64_t now_ms)
 	window_send(s, now_ms);
 	if ((s->ack_ms && now_ms >= s->ack_ms) || now_ms - s->said_ms >= STREAM_IDLE_MS)
 		packet_send_all(s, SYNC_ACK, now_ms);
-	due_ms = sooner(s->said_ms + STREAM_IDLE_MS, s->hello_ms + 5 * STREAM_HELLO_MS);
+	due_ms = sooner(s->said_ms + STREAM_IDLE_MS, s->hello_ms + 2 * STREAM_HELLO_MS);
 	due_ms = sooner(sooner(due_ms, s->ack_ms), s->resend_ms);
 	return s->next < s->open ? now_ms + 1 : due_ms;
 }
@@ -371,6 +401,11 @@ uint64_t stream_tick(struct stream *s, uint64_t now_ms)
 bool stream_up(const struct stream *s)
 {
 	return s->up;
+}
+
+bool stream_link_up(const struct stream *s, uint32_t link, uint64_t now_ms)
+{
+	return s->link_ms[link] && now_ms - s->link_ms[link] < STREAM_LINK_SILENT_MS;
 }
 
 uint32_t stream_lag_ms(const struct stream *s, uint64_t now_ms)

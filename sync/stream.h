@@ -7,10 +7,16 @@
  * what names both sessions counts, in the order of its sequence. So a replayed packet changes
  * nothing, whenever it was recorded.
  *
+ * The other is taken as there as long as something comes that only it can say, and only now: an
+ * answer to our challenge, the next packet, a new acknowledgement.
+ *
  * Up to STREAM_WINDOW packets wait for being acknowledged; the first of them is sent again after a
- * time that doubles, and all behind it, over the next link. More than that are refused (-ENOBUFS):
- * the session then begins anew, once there was room, and whoever is told `up` gives everything from
- * the start. Memory is bounded by that.
+ * time that doubles, and all behind it, over the next link that anything was heard on lately. More
+ * than that are refused (-ENOBUFS): the session then begins anew, and whoever is told `up` gives
+ * everything from the start. Memory is bounded by that.
+ *
+ * After a change of the secret both keys open packets. The old one seals until the other node is
+ * known to have the new one (by a packet of its own, or stream_key_known()); then it is forgotten.
  */
 #ifndef SLUICE_SYNC_STREAM_H
 #define SLUICE_SYNC_STREAM_H
@@ -20,15 +26,17 @@
 enum {
 	STREAM_WINDOW = 1024, /* packets */
 	STREAM_BURST = 64,    /* of them at a time */
-	STREAM_HELLO_MS = 200,
+	STREAM_LINKS = 4,
+	STREAM_HELLO_MS = 200,	 /* twice that while it is up */
 	STREAM_IDLE_MS = 500,	 /* an ACK at least so often */
 	STREAM_SILENT_MS = 3000, /* nothing heard for so long: it is not there */
+	STREAM_LINK_SILENT_MS = 1500,
 	STREAM_RESEND_LEAST_MS = 40,
 	STREAM_RESEND_MOST_MS = 1000,
 	STREAM_KEYS = 2, /* ours, and the one before */
 };
 
-struct stream_ops {
+struct stream_ops { /* none may free the stream; record, up and down may say records */
 	/* A packet to be sent over link @link. */
 	void (*send)(void *owner, uint32_t link, const uint8_t *bytes, size_t n_bytes);
 	/* The next record of the other node; good until the call returns. */
@@ -41,9 +49,9 @@ struct stream_ops {
 
 struct stream_settings {
 	uint64_t own_node, other_node; /* sync_node() */
-	uint32_t n_links;	       /* 1 at least */
+	uint32_t n_links;	       /* 1 .. STREAM_LINKS */
 	uint32_t rate_packets_s;
-	uint8_t keys[STREAM_KEYS][SYNC_KEY_BYTES]; /* the first seals, any opens */
+	uint8_t keys[STREAM_KEYS][SYNC_KEY_BYTES]; /* ours, and the one before */
 	uint32_t n_keys;
 };
 
@@ -61,6 +69,8 @@ struct stream *stream_new(const struct stream_settings *settings, const struct s
 void stream_free(struct stream *s);
 /* stream_settle: other keys, links or rate; the session goes on. */
 void stream_settle(struct stream *s, const struct stream_settings *settings);
+/* stream_key_known: the other node has our new key. */
+void stream_key_known(struct stream *s);
 
 /* stream_record: say it; sent with the next stream_tick() or when a packet is full. 0; -ENOTCONN:
  * no session (nothing is lost: `up` will come); -ENOBUFS: too much waits, the session will begin
@@ -77,6 +87,8 @@ enum sync_verdict stream_receive(struct stream *s, uint32_t link, const uint8_t 
 uint64_t stream_tick(struct stream *s, uint64_t now_ms);
 
 bool stream_up(const struct stream *s);
+/* stream_link_up: something good came over it lately. */
+bool stream_link_up(const struct stream *s, uint32_t link, uint64_t now_ms);
 /* stream_lag_ms: how long the oldest packet waits for being acknowledged; 0 = none does. */
 uint32_t stream_lag_ms(const struct stream *s, uint64_t now_ms);
 uint32_t stream_waiting(const struct stream *s); /* packets */

@@ -397,6 +397,11 @@ void instance_refresh(struct instance *i)
 
 /* ---- life ---- */
 
+void instance_sync(struct instance *i)
+{
+	i->machine.behind = i->process->synced && !i->process->in_sync;
+}
+
 static void settings_take(struct instance *i)
 {
 	i->machine.priority = i->config.priority;
@@ -405,6 +410,7 @@ static void settings_take(struct instance *i)
 	i->machine.garp = i->config.garp;
 	i->machine.preempt = i->config.preempt;
 	i->machine.preempt_delay_ms = i->config.preempt_delay_ms;
+	instance_sync(i);
 }
 
 struct instance *instance_new(struct vrrp_process *process, const struct config_instance *config)

@@ -34,8 +34,9 @@ struct vrrp_process {
 	bool forwards_ipv6;		  /* likewise */
 	struct guard *guard;		  /* NULL = none */
 	struct hearts *heart;
-	uint64_t lease_ns;  /* how long each lease runs */
-	uint64_t turned_ns; /* when they were last renewed */
+	uint64_t lease_ns;    /* how long each lease runs */
+	uint64_t turned_ns;   /* when they were last renewed */
+	bool synced, in_sync; /* are there partners to be in sync with? is it? */
 };
 
 struct instance {
@@ -84,6 +85,8 @@ void instance_lease(struct instance *i);
  */
 void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
+/* instance_sync: process->in_sync changed. */
+void instance_sync(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
 /* instance_add_late: the addresses of a takeover that was urgent (machine.h), after the frames of

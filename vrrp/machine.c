@@ -166,7 +166,7 @@ static void linger_end(struct vrrp_machine *m, struct vrrp_actions *a)
 /* May we let a worse active node's adverts pass, so that our timer runs out and we preempt it? */
 static bool may_preempt(struct vrrp_machine *m, uint64_t now_ms)
 {
-	if (m->yielding || (!m->preempt && m->priority != OWNER))
+	if (m->yielding || m->behind || (!m->preempt && m->priority != OWNER))
 		return false;
 	if (m->better_since_ms == 0)
 		m->better_since_ms = now_ms;

@@ -8,6 +8,7 @@
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
  *   priorities, as long as it hears it.
+ * - A node that is *behind* (does not know what its partners know) likewise.
  * - When the active node is dead, each packet that still goes there is lost, and our data plane
  *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
  * When it is alive (it resigned, or is preempted), it answers until then: the addresses come first.
@@ -45,6 +46,7 @@ struct vrrp_machine {
 	uint16_t advert_cs;
 	bool preempt;
 	struct config_garp garp;
+	bool behind; /* not in sync with partners */
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
 	/* of the partners, by the caller before each step */

@@ -162,6 +162,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 {
 	uint32_t kept = 0;
 
+	v->process.synced = c->sync.n_links > 0;
 	for (uint32_t i = 0; i < v->n_instances; i++) {
 		const struct config_instance *config = wanted(c, v->instances[i]);
 
@@ -278,6 +279,13 @@ static void failover(struct vrrp *v, const struct message_failover *m)
 	}
 }
 
+static void sync_take(struct vrrp *v, const struct message_sync *m)
+{
+	v->process.in_sync = m->in_sync;
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_sync(v->instances[i]);
+}
+
 static void resume(struct vrrp *v, const struct message_vrrp *m)
 {
 	struct instance *i = find(v, m->instance);
@@ -315,6 +323,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		break;
 	case MESSAGE_FAILOVER:
 		failover(v, payload);
+		break;
+	case MESSAGE_SYNC:
+		sync_take(v, payload);
 		break;
 	case MESSAGE_PING:
 		channel_send(v->process.parent, MESSAGE_PONG, payload, -1);

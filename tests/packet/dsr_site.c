@@ -46,8 +46,10 @@ static void vip_record(struct plane *p, const struct frame_spec *spec, uint8_t p
 int dsr_setup(void **state)
 {
 	struct plane *p = calloc(1, sizeof(*p));
-	const struct plane_sizes sizes = {
-		.slots = DSR_SLOTS, .flows = 64, .embryos = 1024, .features = FEATURE_VIPS};
+	const struct plane_sizes sizes = {.slots = DSR_SLOTS,
+					  .flows = 64,
+					  .embryos = 1024,
+					  .features = FEATURE_VIPS | FEATURE_SYNC};
 	struct frame_spec udp = dsr_base4;
 
 	assert_int_equal(plane_open(&sizes, p), 0);

@@ -81,7 +81,7 @@ void site_open(struct plane *ret_plane, uint8_t mode, uint8_t flags)
 	const struct plane_sizes sizes = {.slots = SITE_SLOTS,
 					  .flows = SITE_FLOWS,
 					  .embryos = 1024,
-					  .features = FEATURE_RETURN};
+					  .features = FEATURE_RETURN | FEATURE_SYNC};
 
 	assert_int_equal(plane_open(&sizes, ret_plane), 0);
 	site_flags(ret_plane, mode, flags);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "balancer.skel.h"
@@ -111,6 +112,18 @@ static uint64_t map_digest(const struct plane *plane, int fd, uint64_t h, uint32
 	return h;
 }
 
+/* How much was ever put into a ring. */
+static uint64_t ring_digest(int fd, uint64_t h)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *producer = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)page);
+
+	assert_true(producer != MAP_FAILED);
+	h = digest(h, producer, sizeof(uint64_t));
+	munmap(producer, page);
+	return h;
+}
+
 static uint64_t table_digest(const struct plane *plane, uint64_t h)
 {
 	uint32_t id, n;
@@ -142,6 +155,8 @@ uint64_t seer_digest(const struct seer *seer)
 		maps++;
 		if (map == plane->skel->maps.tables)
 			h = table_digest(plane, h);
+		else if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			h = ring_digest(bpf_map__fd(map), h);
 		else
 			h = map_digest(plane, bpf_map__fd(map), h, &n);
 	}

@@ -65,8 +65,10 @@ static void services_set(struct plane *p)
 
 static int setup_seeing(void **state, uint32_t seeing)
 {
-	const struct plane_sizes sizes = {
-		.slots = SLOTS, .flows = 4096, .embryos = 1024, .features = FEATURE_VIPS};
+	const struct plane_sizes sizes = {.slots = SLOTS,
+					  .flows = 4096,
+					  .embryos = 1024,
+					  .features = FEATURE_VIPS | FEATURE_SYNC};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);

@@ -20,8 +20,8 @@ def accept_all(listener, poll, connections, name):
         connection.setblocking(False)
         try:
             connection.send(name + b"\n")
-        except OSError:
-            connection.close()  # the client has gone
+        except OSError:  # a probe, which has what it wanted
+            connection.close()
             continue
         connections[connection.fileno()] = connection
         poll.register(connection, select.EPOLLIN)

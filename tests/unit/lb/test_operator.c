@@ -38,10 +38,10 @@ static int folder_remove(void **state)
 static void test_states_survive_the_way_and_empty_ones_are_left_out(void **state)
 {
 	const struct operator_entry entries[] = {
-		{"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 1700000000},
-		{"mx", "mx2", OPERATOR_ENABLED, WEIGHT_NONE, 0},
-		{"imap", "mx2", OPERATOR_DISABLED, 0, 0},
-		{"imap", "mx3", OPERATOR_ENABLED, 1000, 0},
+		{"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 1700000000, 0, 0},
+		{"mx", "mx2", OPERATOR_ENABLED, WEIGHT_NONE, 0, 0, 0},
+		{"imap", "mx2", OPERATOR_DISABLED, 0, 0, 0, 0},
+		{"imap", "mx3", OPERATOR_ENABLED, 1000, 0, 0, 0},
 	};
 	struct operator_entry *read = NULL;
 	uint32_t n = 0;
@@ -99,7 +99,7 @@ static void test_damaged_file_is_set_aside(void **state)
 
 static void test_file_that_cannot_be_written_is_told_and_the_old_one_stays(void **state)
 {
-	const struct operator_entry entry = {"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 0};
+	const struct operator_entry entry = {"mx", "mx1", OPERATOR_DRAIN, WEIGHT_NONE, 0, 0, 0};
 
 	(void)state;
 	assert_int_equal(operator_save("/nonexistent/operator.json", &entry, 1), -ENOENT);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* flow_import.c: see flow_import.h. */
+#include "lb/flow_import.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+
+static bool is_live(const struct flow *f)
+{
+	return !(f->flags & FLOW_CLOSING);
+}
+
+static int flow_add(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
+		    const struct flow *f)
+{
+	int r = bpf_map_update_elem(plane->maps[MAP_FLOWS], key, f, BPF_NOEXIST);
+
+	if (r < 0)
+		return r == -EEXIST ? 1 : r;
+	flow_sweep_imported(sweep, f->backend, is_live(f));
+	return 0;
+}
+
+static void flow_drop(const struct plane *plane, struct flow_sweep *sweep,
+		      const struct flow_key *key, const struct flow *f)
+{
+	if (bpf_map_delete_elem(plane->maps[MAP_FLOWS], key) == 0)
+		flow_sweep_imported(sweep, f->backend, -is_live(f));
+}
+
+static bool is_later(uint16_t seen, uint16_t than)
+{
+	return (int16_t)(uint16_t)(seen - than) > 0;
+}
+
+int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
+		const struct flow *f, bool ours)
+{
+	struct flow have, next = *f;
+	int r;
+
+	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &have) < 0)
+		return flow_add(plane, sweep, key, f);
+	if (ours)
+		return 1;
+	if (have.backend != f->backend) {
+		flow_drop(plane, sweep, key, &have);
+		return flow_add(plane, sweep, key, f);
+	}
+	if (!is_later(next.seen, have.seen))
+		next.seen = have.seen;
+	if (memcmp(&next, &have, sizeof(next)) == 0)
+		return 1;
+	r = bpf_map_update_elem(plane->maps[MAP_FLOWS], key, &next, BPF_EXIST);
+	if (r == 0)
+		flow_sweep_imported(sweep, f->backend, is_live(&next) - is_live(&have));
+	return r;
+}
+
+/* Another flow had this way back, as the partner has given its port again. */
+static void reverse_clear(const struct plane *plane, struct flow_sweep *sweep,
+			  const struct tuple *back, const struct flow_key *key)
+{
+	struct flow_key other;
+	struct flow f;
+
+	if (bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &other) < 0 ||
+	    memcmp(&other, key, sizeof(other)) == 0)
+		return;
+	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &other, &f) == 0)
+		flow_drop(plane, sweep, &other, &f);
+	bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &other);
+	bpf_map_delete_elem(plane->maps[MAP_REVERSE], back);
+}
+
+int translation_import(const struct plane *plane, struct flow_sweep *sweep,
+		       const struct flow_key *key, const struct translation *t, bool ours)
+{
+	const struct flow f = {.backend = t->backend,
+			       .seen = t->seen,
+			       .flags = t->flags & TRANSLATION_CLOSING ? FLOW_CLOSING : 0};
+	struct translation have, next = *t;
+	int r;
+
+	if (bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &have) == 0) {
+		if (ours)
+			return 1;
+		if (memcmp(&have.back, &t->back, sizeof(have.back)) != 0)
+			bpf_map_delete_elem(plane->maps[MAP_REVERSE], &have.back);
+		else if (is_later(have.seen, next.seen))
+			next.seen = have.seen;
+	}
+	reverse_clear(plane, sweep, &t->back, key);
+	r = bpf_map_update_elem(plane->maps[MAP_REVERSE], &t->back, key, BPF_ANY);
+	if (r < 0)
+		return r;
+	next.flags = (next.flags & ~TRANSLATION_UNCOUNTED) | TRANSLATION_IMPORTED;
+	if (flow_import(plane, sweep, key, &f, ours) < 0)
+		next.flags |= TRANSLATION_UNCOUNTED;
+	r = bpf_map_update_elem(plane->maps[MAP_TRANSLATIONS], key, &next, BPF_ANY);
+	if (r < 0)
+		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &t->back);
+	return r;
+}
+
+int nascent_import(const struct plane *plane, const struct flow_key *key,
+		   const struct translation *t)
+{
+	int r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, BPF_ANY);
+	return r < 0 ? r : bpf_map_update_elem(plane->maps[MAP_NASCENT], key, t, BPF_ANY);
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* partner_flows.c: FLOW and TRANSLATION: flows that a partner could not find by its tables, and how
+ * those of fullnat and of a tracked nat are translated.
+ *
+ * The program tells of them by a ring (bpf/tell.h); what they are is read from its maps. The ring
+ * wakes us once, then we look every LOOK_MS while there is something. The sweeps repeat them in
+ * each third of their idle_timeout, so that they do not grow old at the partner, and say those
+ * whose slot has changed. Ends of FLOWs are not told, they age.
+ *
+ *   0  client (16)  VIP (16)  client's port (2)  VIP's port (2)  protocol (1)  flags (1)
+ *  38  backend: word_key() (8)  silent for s (4)
+ *  50  TRANSLATION: source towards the backend (16)  its port (2)  backend's port (2)  flags (4)
+ *  74  client_isn (4)  client_next (4)  server_next (4)  server_more (4)  mss (2)  window (2)
+ */
+#include "lb/partner_flows.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bpf/hash.h"
+#include "lb/flow_import.h"
+#include "lb/partner_kinds.h"
+
+enum {
+	LOOK_MS = 2,
+	FLOW_BYTES = 50,
+	TRANSLATION_BYTES = 94,
+	FLOWS_A_PART = 4096,
+	TRANSLATIONS_A_PART = 2048,
+	NASCENT_A_SECOND = 5000,	      /* more are a flood, whose nascent ones are no loss */
+	ALL_AGAIN_S = 2 * PASS_MS / 1000 + 5, /* in it there is a whole pass */
+};
+
+/* Of a translation's flags, what is the connection's. */
+#define TRANSLATION_FINS (TRANSLATION_CLIENT_FIN | TRANSLATION_BACKEND_FIN)
+#define FLAG_NASCENT	 0x80000000U /* on the wire: its handshake is not over */
+#define FLAGS_TOLD                                                                                 \
+	(TRANSLATION_ANSWERED | TRANSLATION_FINS | TRANSLATION_CLOSING | TRANSLATION_PROXY |       \
+	 TRANSLATION_ACKNOWLEDGED | TRANSLATION_COOKIE | TRANSLATION_WAITING)
+
+struct named {
+	uint64_t key;
+	uint16_t number;
+};
+
+struct partner_flows {
+	struct ring_buffer *ring;
+	struct event *readable, *look;
+	struct partner_flow_counts counts;
+	uint64_t lost; /* as last read */
+	uint32_t all_until_s;
+	uint32_t nascent_s, nascents; /* how many were told in that second */
+	bool stale;		      /* keys and index are of other backends */
+	uint64_t keys[BACKEND_NONE + 1];
+	struct named index[CURRENT_BACKENDS]; /* of those used, ordered */
+	uint32_t n_index;
+	union {
+		struct {
+			struct flow_key keys[FLOWS_A_PART];
+			struct flow values[FLOWS_A_PART];
+		} flows;
+		struct {
+			struct flow_key keys[TRANSLATIONS_A_PART];
+			struct translation values[TRANSLATIONS_A_PART];
+		} translations;
+	} batch;
+};
+
+struct partner_flow_counts partner_flows_counts(const struct lb *lb)
+{
+	return lb->partner_flows->counts;
+}
+
+/* ---- whose number is whose ---- */
+
+static int named_compare(const void *a, const void *b)
+{
+	uint64_t x = ((const struct named *)a)->key, y = ((const struct named *)b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
+static void index_make(struct lb *lb)
+{
+	struct partner_flows *p = lb->partner_flows;
+
+	if (!p->stale)
+		return;
+	p->stale = false;
+	current_keys(lb->current, p->keys);
+	p->n_index = 0;
+	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
+		if (p->keys[i])
+			p->index[p->n_index++] = (struct named){p->keys[i], (uint16_t)i};
+	}
+	qsort(p->index, p->n_index, sizeof(p->index[0]), named_compare);
+}
+
+static uint32_t backend_find(struct lb *lb, uint64_t key)
+{
+	struct partner_flows *p = lb->partner_flows;
+	const struct named wanted = {.key = key}, *found;
+
+	index_make(lb);
+	found = bsearch(&wanted, p->index, p->n_index, sizeof(wanted), named_compare);
+	return found ? found->number : BACKEND_NONE;
+}
+
+void partner_flows_applied(struct lb *lb)
+{
+	if (lb->partner_flows)
+		lb->partner_flows->stale = true;
+}
+
+/* ---- saying ---- */
+
+static const struct current_service *service_of(const struct lb *lb, const struct flow_key *key)
+{
+	const struct current_service *s =
+		key->service < SERVICE_MAX ? &lb->current->services[key->service] : NULL;
+
+	return s && s->used ? s : NULL;
+}
+
+static bool is_tracked(const struct current_service *s)
+{
+	return s->plane.mode == FORWARD_FULLNAT || s->plane.flags & SERVICE_STATEFUL;
+}
+
+/* What both records begin with. */
+static void flow_put(struct lb *lb, const struct flow_key *key, const struct current_service *s,
+		     const struct flow *f, uint8_t *bytes)
+{
+	index_make(lb);
+	memcpy(bytes, key->src, 16);
+	memcpy(bytes + 16, s->key.addr, 16);
+	memcpy(bytes + 32, &key->sport, 2);
+	memcpy(bytes + 34, &s->key.port, 2);
+	bytes[36] = s->key.protocol;
+	bytes[37] = (uint8_t)f->flags;
+	sync_put64(bytes + 38, lb->partner_flows->keys[f->backend & SLOT_BACKEND]);
+	sync_put32(bytes + 46, flow_silent_s(f, clock_now_s()));
+}
+
+static int flow_say(struct lb *lb, uint32_t peer, const struct flow_key *key, const struct flow *f)
+{
+	const struct current_service *s = service_of(lb, key);
+	uint8_t bytes[FLOW_BYTES];
+
+	if (!s)
+		return 0;
+	flow_put(lb, key, s, f, bytes);
+	return partner_send(lb, peer, PARTNER_FLOW, bytes, sizeof(bytes));
+}
+
+static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *key,
+			   const struct translation *t, uint32_t more_flags)
+{
+	const struct current_service *s = service_of(lb, key);
+	const struct flow f = {.backend = t->backend,
+			       .seen = t->seen,
+			       .flags = t->flags & TRANSLATION_CLOSING ? FLOW_CLOSING : 0};
+	uint8_t bytes[TRANSLATION_BYTES];
+
+	if (!s)
+		return 0;
+	flow_put(lb, key, s, &f, bytes);
+	memcpy(bytes + 50, t->back.dst, 16);
+	memcpy(bytes + 66, &t->back.dport, 2);
+	memcpy(bytes + 68, &t->back.sport, 2);
+	sync_put32(bytes + 70, (t->flags & FLAGS_TOLD) | more_flags);
+	sync_put32(bytes + 74, t->client_isn);
+	sync_put32(bytes + 78, t->client_next);
+	sync_put32(bytes + 82, t->server_next);
+	sync_put32(bytes + 86, t->server_more);
+	sync_put16(bytes + 90, t->mss);
+	sync_put16(bytes + 92, t->window);
+	return partner_send(lb, peer, PARTNER_TRANSLATION, bytes, sizeof(bytes));
+}
+
+/* ---- the ring ---- */
+
+static bool nascent_is_told(struct lb *lb)
+{
+	struct partner_flows *p = lb->partner_flows;
+
+	if (p->nascent_s != clock_now_s()) {
+		p->nascent_s = clock_now_s();
+		p->nascents = 0;
+	}
+	return p->nascents++ < NASCENT_A_SECOND;
+}
+
+static int on_exception(void *owner, void *record, size_t n)
+{
+	struct lb *lb = owner;
+	const struct exception *e = record;
+	struct translation t;
+	struct flow f;
+
+	if (n < sizeof(*e) || !partner_any(lb))
+		return 0;
+	if (e->what == EXCEPTION_TRANSLATION) {
+		if (bpf_map_lookup_elem(lb->plane->maps[MAP_TRANSLATIONS], &e->key, &t) == 0)
+			translation_say(lb, PARTNER_ALL, &e->key, &t, 0);
+	} else if (e->what == EXCEPTION_NASCENT) {
+		if (nascent_is_told(lb) &&
+		    bpf_map_lookup_elem(lb->plane->maps[MAP_NASCENT], &e->key, &t) == 0)
+			translation_say(lb, PARTNER_ALL, &e->key, &t, FLAG_NASCENT);
+	} else if (bpf_map_lookup_elem(lb->plane->maps[MAP_FLOWS], &e->key, &f) == 0) {
+		flow_say(lb, PARTNER_ALL, &e->key, &f);
+	}
+	lb->partner_flows->counts.told++;
+	return 0;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct lb *lb = arg;
+	struct partner_flows *p = lb->partner_flows;
+
+	(void)fd;
+	(void)what;
+	if (ring_buffer__consume(p->ring) > 0)
+		event_add(p->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
+	else
+		event_add(p->readable, NULL);
+}
+
+/* The map is there once the first plan was carried out. */
+static void ring_open(struct lb *lb)
+{
+	struct partner_flows *p = lb->partner_flows;
+
+	if (p->ring || lb->config->sync.n_links == 0 || lb->plane->maps[MAP_EXCEPTIONS] < 0)
+		return;
+	p->ring = ring_buffer__new(lb->plane->maps[MAP_EXCEPTIONS], on_exception, lb, NULL);
+	if (!p->ring)
+		return;
+	p->readable = event_new(lb->loop, ring_buffer__epoll_fd(p->ring), EV_READ, on_look, lb);
+	if (!p->readable) {
+		ring_buffer__free(p->ring);
+		p->ring = NULL;
+		return;
+	}
+	on_look(-1, 0, lb); /* what had come before gives no sign */
+}
+
+static void lost_look(struct lb *lb)
+{
+	struct partner_flows *p = lb->partner_flows;
+	uint64_t lost[CPU_MAX] = {0}, sum = 0;
+	uint32_t zero = 0;
+
+	if (!p->ring || lb->plane->cpus > CPU_MAX ||
+	    bpf_map_lookup_elem(lb->plane->maps[MAP_EXCEPTIONS_LOST], &zero, lost) < 0)
+		return;
+	for (uint32_t i = 0; i < lb->plane->cpus; i++)
+		sum += lost[i];
+	if (sum > p->lost)
+		p->all_until_s = clock_now_s() + ALL_AGAIN_S;
+	p->counts.lost += sum - p->lost;
+	p->lost = sum;
+}
+
+static void tick(struct lb *lb)
+{
+	ring_open(lb);
+	lost_look(lb);
+}
+
+/* ---- the sweeps ---- */
+
+static uint32_t idle_timeout_of(const struct lb *lb, uint32_t backend)
+{
+	uint32_t pool =
+		backend < CURRENT_BACKENDS ? lb->current->backends[backend].plane.pool : POOL_MAX;
+
+	return pool < POOL_MAX && lb->current->pools[pool].used
+		       ? lb->current->pools[pool].idle_timeout_s
+		       : 3600;
+}
+
+/* Each flow at its own time in a third of its idle_timeout, if it had packets in that. */
+static bool is_due(const struct lb *lb, const struct flow_key *key, const struct flow *f,
+		   uint32_t last_s)
+{
+	uint32_t third_s = idle_timeout_of(lb, f->backend) / 3 + 1, now_s = clock_now_s();
+	uint32_t shift_s = (uint32_t)key->sport * 2654435761U % third_s;
+
+	if ((int32_t)(lb->partner_flows->all_until_s - now_s) > 0)
+		return true;
+	return (now_s + shift_s) / third_s != (last_s + shift_s) / third_s &&
+	       flow_silent_s(f, now_s) <= third_s + EPOCH_SECONDS + (now_s - last_s);
+}
+
+/* Where a partner would send it by its table alone. */
+static uint32_t untold_backend(const struct lb *lb, uint8_t protocol, const struct slot *slot)
+{
+	uint16_t previous = slot->previous;
+
+	if (protocol == IPPROTO_TCP && previous < CURRENT_BACKENDS &&
+	    lb->current->backends[previous].plane.flags & BACKEND_ALIVE)
+		return previous;
+	return slot->owner & SLOT_BACKEND;
+}
+
+static bool is_exception(const struct lb *lb, const struct current_service *s, const struct flow *f,
+			 const struct slot *slot)
+{
+	return slot && slot->owner & SLOT_TRANSITION &&
+	       untold_backend(lb, s->key.protocol, slot) != f->backend;
+}
+
+static bool is_ours_to_say(const struct lb *lb, const struct current_service *s)
+{
+	return s && lb->partner_flows && partner_any(lb) && partner_vip_here(lb, s->key.addr);
+}
+
+void partner_flows_seen(struct lb *lb, const struct flow_key *key, const struct flow *f,
+			const struct slot *slot, uint32_t last_s)
+{
+	const struct current_service *s = service_of(lb, key);
+
+	if (!is_ours_to_say(lb, s) || is_tracked(s) || !is_exception(lb, s, f, slot) ||
+	    (slot->since_s < last_s && !is_due(lb, key, f, last_s)))
+		return;
+	flow_say(lb, PARTNER_ALL, key, f);
+	lb->partner_flows->counts.repeated++;
+}
+
+void partner_translation_seen(struct lb *lb, const struct flow_key *key,
+			      const struct translation *t, uint32_t last_s)
+{
+	const struct flow f = {.backend = t->backend, .seen = t->seen};
+
+	if (!is_ours_to_say(lb, service_of(lb, key)) || !is_due(lb, key, &f, last_s))
+		return;
+	translation_say(lb, PARTNER_ALL, key, t, 0);
+	lb->partner_flows->counts.repeated++;
+}
+
+/* ---- everything, to who comes ---- */
+
+/* A batch of the kernel's walk: *cursor is 0, or its position, above a bit that is set. */
+static bool walk(int map, uint64_t *cursor, void *keys, void *values, uint32_t *n)
+{
+	uint32_t position = (uint32_t)(*cursor >> 1);
+	int r = map < 0 ? -ENOENT
+			: bpf_map_lookup_batch(map, *cursor ? &position : NULL, &position, keys,
+					       values, n, NULL);
+
+	if (r < 0 && r != -ENOENT)
+		log_warning("not all flows are told to the partner: error=%s", strerror(-r));
+	if (map < 0 || (r < 0 && r != -ENOENT))
+		*n = 0;
+	*cursor = (uint64_t)position << 1 | 1;
+	return r == 0;
+}
+
+static const struct slot *slot_of(const struct lb *lb, const struct flow_key *key,
+				  const struct current_service *s)
+{
+	const struct settings *settings = &lb->current->settings;
+	const struct table *t = &lb->current->pools[s->plane.pool].table;
+	struct tuple tuple = {
+		.sport = key->sport, .dport = s->key.port, .protocol = s->key.protocol};
+	uint32_t at;
+
+	memcpy(tuple.src, key->src, sizeof(tuple.src));
+	memcpy(tuple.dst, s->key.addr, sizeof(tuple.dst));
+	at = flow_slot((const __u64 *)settings->hash_key, &tuple, s->plane.source_bits,
+		       settings->slots);
+	return at < t->n ? &t->slots[at] : NULL;
+}
+
+static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
+{
+	struct partner_flows *p = lb->partner_flows;
+	uint32_t n = FLOWS_A_PART;
+	bool more = walk(lb->plane->maps[MAP_FLOWS], cursor, p->batch.flows.keys,
+			 p->batch.flows.values, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct flow_key *key = &p->batch.flows.keys[i];
+		const struct flow *f = &p->batch.flows.values[i];
+		const struct current_service *s = service_of(lb, key);
+
+		if (!is_ours_to_say(lb, s) || is_tracked(s) ||
+		    !is_exception(lb, s, f, slot_of(lb, key, s)))
+			continue;
+		if (flow_say(lb, peer, key, f) < 0)
+			return false;
+		p->counts.repeated++;
+	}
+	return more;
+}
+
+static bool translations_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
+{
+	struct partner_flows *p = lb->partner_flows;
+	uint32_t n = TRANSLATIONS_A_PART;
+	bool more = walk(lb->plane->maps[MAP_TRANSLATIONS], cursor, p->batch.translations.keys,
+			 p->batch.translations.values, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct flow_key *key = &p->batch.translations.keys[i];
+
+		if (!is_ours_to_say(lb, service_of(lb, key)))
+			continue;
+		if (translation_say(lb, peer, key, &p->batch.translations.values[i], 0) < 0)
+			return false;
+		p->counts.repeated++;
+	}
+	return more;
+}
+
+/* ---- hearing ---- */
+
+struct heard {
+	struct flow_key key;
+	struct flow flow;
+	bool ours;
+};
+
+/* False: of what is not here. */
+static bool flow_get(struct lb *lb, const uint8_t *bytes, struct heard *ret)
+{
+	uint32_t silent_s = sync_get32(bytes + 46),
+		 backend = backend_find(lb, sync_get64(bytes + 38));
+	struct service_key key = {.protocol = bytes[36]};
+	struct service service;
+
+	memcpy(key.addr, bytes + 16, 16);
+	memcpy(&key.port, bytes + 34, 2);
+	if (key.port == 0 || backend == BACKEND_NONE || lb->plane->maps[MAP_SERVICES] < 0 ||
+	    bpf_map_lookup_elem(lb->plane->maps[MAP_SERVICES], &key, &service) < 0) {
+		lb->partner_flows->counts.unknown++;
+		return false;
+	}
+	if (silent_s > EPOCH_SECONDS * INT16_MAX)
+		silent_s = EPOCH_SECONDS * INT16_MAX;
+	*ret = (struct heard){
+		.key = {.service = service.id},
+		.flow = {.flags = bytes[37] & FLOW_CLOSING,
+			 .backend = (uint16_t)backend,
+			 .seen = (uint16_t)(FLOW_EPOCH(clock_now_s()) - silent_s / EPOCH_SECONDS)},
+		.ours = partner_vip_here(lb, key.addr)};
+	memcpy(ret->key.src, bytes, 16);
+	memcpy(&ret->key.sport, bytes + 32, 2);
+	return true;
+}
+
+static void outcome_count(struct lb *lb, int r)
+{
+	struct partner_flow_counts *counts = &lb->partner_flows->counts;
+
+	counts->imported += r == 0;
+	counts->full += r < 0;
+}
+
+static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
+{
+	struct heard h;
+
+	(void)peer;
+	if (n >= FLOW_BYTES && flow_get(lb, bytes, &h))
+		outcome_count(lb, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
+}
+
+static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
+{
+	struct translation t;
+	struct heard h;
+
+	(void)peer;
+	if (n < TRANSLATION_BYTES || !flow_get(lb, bytes, &h) ||
+	    lb->plane->maps[MAP_TRANSLATIONS] < 0)
+		return;
+	t = (struct translation){.back = {.protocol = bytes[36]},
+				 .backend = h.flow.backend,
+				 .service = h.key.service,
+				 .seen = h.flow.seen,
+				 .flags = sync_get32(bytes + 70) & FLAGS_TOLD,
+				 .client_isn = sync_get32(bytes + 74),
+				 .client_next = sync_get32(bytes + 78),
+				 .server_next = sync_get32(bytes + 82),
+				 .server_more = sync_get32(bytes + 86),
+				 .mss = sync_get16(bytes + 90),
+				 .window = sync_get16(bytes + 92)};
+	memcpy(t.back.src, lb->current->backends[h.flow.backend].plane.addr, 16);
+	memcpy(t.back.dst, bytes + 50, 16);
+	memcpy(&t.back.dport, bytes + 66, 2);
+	memcpy(&t.back.sport, bytes + 68, 2);
+	memcpy(t.vip, bytes + 16, 16);
+	memcpy(&t.vip_port, bytes + 34, 2);
+	if (sync_get32(bytes + 70) & FLAG_NASCENT)
+		outcome_count(lb, nascent_import(lb->plane, &h.key, &t));
+	else
+		outcome_count(lb, translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
+}
+
+const struct partner_kind partner_flow_kind = {
+	.type = PARTNER_FLOW, .record = flow_record, .fill = flows_fill, .tick = tick};
+const struct partner_kind partner_translation_kind = {
+	.type = PARTNER_TRANSLATION, .record = translation_record, .fill = translations_fill};
+
+/* ---- life ---- */
+
+struct partner_flows *partner_flows_new(struct lb *lb)
+{
+	struct partner_flows *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->stale = true;
+	p->look = event_new(lb->loop, -1, 0, on_look, lb);
+	if (!p->look) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void partner_flows_free(struct partner_flows *p)
+{
+	if (!p)
+		return;
+	event_free(p->look);
+	if (p->readable)
+		event_free(p->readable);
+	ring_buffer__free(p->ring);
+	free(p);
+}
