@@ -121,6 +121,7 @@ static bool header_good(const struct sync_header *h, const uint8_t *bytes, size_
 {
 	switch (h->kind) {
 	case SYNC_HELLO:
+	case SYNC_REPLY:
 	case SYNC_ACK:
 		return n_records == 0 && h->sequence == 0;
 	case SYNC_DATA:
