@@ -46,7 +46,7 @@ struct sync_header {
 	uint64_t acknowledged; /* the last DATA that came in order */
 	uint64_t challenge;    /* HELLO, REPLY: to be answered */
 	uint64_t answer;       /* HELLO, REPLY: the other's challenge */
-	uint32_t key;	       /* sync_open(): which of the keys opened it; not in the packet */
+	uint64_t key;	       /* sync_open(): which of the keys opened it; not in the packet */
 };
 
 /* Why a packet was refused; counted by kind. */
