@@ -121,6 +121,7 @@ static bool header_good(const struct sync_header *h, const uint8_t *bytes, size_
 {
 	switch (h->kind) {
 	case SYNC_HELLO:
+	case SYNC_REPLY:
 	case SYNC_ACK:
 		return n_records == 0 && h->sequence == 0;
 	case SYNC_DATA:
@@ -161,7 +162,7 @@ enum sync_verdict sync_open(const uint8_t *bytes, size_t n_bytes,
 				 .acknowledged = sync_get64(bytes + 48),
 				 .challenge = sync_get64(bytes + 56),
 				 .answer = sync_get64(bytes + 64),
-				 .key = (uint32_t)key};
+				 .key = key};
 	if (!header_good(&h, bytes, n_records))
 		return SYNC_IS_FORM;
 	*ret_header = h;

@@ -34,7 +34,8 @@ enum {
 enum sync_kind {
 	SYNC_HELLO = 1, /* who I am; no records */
 	SYNC_DATA = 2,
-	SYNC_ACK = 3, /* no records */
+	SYNC_ACK = 3,	/* no records */
+	SYNC_REPLY = 4, /* to a HELLO that answered nothing new; is itself never replied to */
 };
 
 struct sync_header {
@@ -43,9 +44,9 @@ struct sync_header {
 	uint64_t to_node, to_session;
 	uint64_t sequence;     /* DATA: 1, 2, ... of this session */
 	uint64_t acknowledged; /* the last DATA that came in order */
-	uint64_t challenge;    /* HELLO: to be answered */
-	uint64_t answer;       /* HELLO: the other's last challenge */
-	uint32_t key;	       /* sync_open(): which of the keys opened it; not in the packet */
+	uint64_t challenge;    /* HELLO, REPLY: to be answered */
+	uint64_t answer;       /* HELLO, REPLY: the other's challenge */
+	uint64_t key;	       /* sync_open(): which of the keys opened it; not in the packet */
 };
 
 /* Why a packet was refused; counted by kind. */

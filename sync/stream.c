@@ -127,6 +127,7 @@ void stream_key_known(struct stream *s)
 static void packet_send(struct stream *s, enum sync_kind kind, uint64_t number, uint32_t link,
 			uint64_t now_ms)
 {
+	bool greets = kind == SYNC_HELLO || kind == SYNC_REPLY;
 	const struct parcel *parcel = kind == SYNC_DATA ? &s->window[number % STREAM_WINDOW] : NULL;
 	struct sync_header h = {.kind = kind,
 				.from_node = s->settings.own_node,
@@ -135,8 +136,8 @@ static void packet_send(struct stream *s, enum sync_kind kind, uint64_t number, 
 				.to_session = s->other,
 				.sequence = kind == SYNC_DATA ? number : 0,
 				.acknowledged = s->expected - 1,
-				.challenge = kind == SYNC_HELLO ? s->challenge : 0,
-				.answer = kind == SYNC_HELLO ? number : 0};
+				.challenge = greets ? s->challenge : 0,
+				.answer = greets ? number : 0};
 	uint8_t bytes[SYNC_PACKET_MOST];
 	size_t n = 0;
 
@@ -145,7 +146,7 @@ static void packet_send(struct stream *s, enum sync_kind kind, uint64_t number, 
 		memcpy(bytes + SYNC_HEADER, parcel->bytes, n);
 	}
 	n = sync_seal(&h, s->settings.keys[s->seal], n, bytes);
-	if (kind != SYNC_HELLO)
+	if (!greets)
 		s->ack_ms = 0;
 	s->said_ms = now_ms;
 	s->counts.sent++;
@@ -291,8 +292,8 @@ static enum sync_verdict hello(struct stream *s, uint32_t link, const struct syn
 		packet_send_all(s, SYNC_HELLO, now_ms);
 		s->hello_ms = now_ms;
 		s->ops->up(s->owner);
-	} else if (!fresh || h->to_session != s->session) {
-		packet_send(s, SYNC_HELLO, h->challenge, link, now_ms);
+	} else if (fresh ? h->to_session != s->session : h->kind == SYNC_HELLO) {
+		packet_send(s, SYNC_REPLY, h->challenge, link, now_ms);
 	}
 	return SYNC_IS_GOOD;
 }
@@ -316,7 +317,7 @@ static enum sync_verdict packet_take(struct stream *s, uint32_t link, const stru
 
 	if (h->from_node != s->settings.other_node || h->to_node != s->settings.own_node)
 		return SYNC_IS_STRANGER;
-	if (h->kind == SYNC_HELLO)
+	if (h->kind == SYNC_HELLO || h->kind == SYNC_REPLY)
 		return hello(s, link, h, now_ms);
 	if (!s->up || h->from_session != s->other || h->to_session != s->session)
 		return SYNC_IS_SESSION;

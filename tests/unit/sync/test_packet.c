@@ -48,6 +48,8 @@ static void test_what_was_sealed_is_opened_by_either_key(void **state)
 	(void)state;
 	assert_int_equal(sync_open(bytes, n, &keys[1], 1, &h, &records), SYNC_IS_KEY);
 	assert_int_equal(sync_open(bytes, n, keys, 2, &h, &records), SYNC_IS_GOOD);
+	assert_true(h.key < 2);
+	h.key = 0;
 	assert_memory_equal(&h, &data, sizeof(h));
 	record = sync_record_next(bytes + SYNC_HEADER, records, &at, &type, &len);
 	assert_true(record && type == 5 && len == 5);

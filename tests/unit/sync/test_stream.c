@@ -33,7 +33,8 @@ static struct flying *flying, *noted; /* noted: every packet that was ever sent 
 static size_t n_flying, n_noted;
 static uint64_t now_ms, random_state;
 static int loss_percent;
-static uint32_t dead_link;
+static uint32_t dead_link, deaf_link; /* deaf: for what end 1 says */
+static bool answers;
 
 static uint64_t chance(void *owner)
 {
@@ -51,8 +52,8 @@ static void on_send(void *owner, uint32_t link, const uint8_t *bytes, size_t n)
 		noted[n_noted] = (struct flying){.n = n};
 		memcpy(noted[n_noted++].bytes, bytes, n);
 	}
-	if (link == dead_link || (int)(chance(NULL) >> 33) % 100 < loss_percent ||
-	    n_flying == FLYING)
+	if (link == dead_link || (link == deaf_link && from == &ends[1]) ||
+	    (int)(chance(NULL) >> 33) % 100 < loss_percent || n_flying == FLYING)
 		return;
 	f = &flying[n_flying++];
 	*f = (struct flying){.to = from == &ends[0], .link = link, .n = n};
@@ -67,6 +68,12 @@ static void on_record(void *owner, uint16_t type, const uint8_t *bytes, size_t n
 	assert_true(type == 3 && n == 4);
 	assert_int_equal(sync_get32(bytes), e->next);
 	e->next++;
+	for (uint32_t i = 0; answers && e == &ends[1] && i < 2; i++) {
+		uint8_t answer[4];
+
+		sync_put32(answer, 2 * sync_get32(bytes) + i);
+		assert_int_equal(stream_record(e->stream, 3, answer, 4, now_ms), 0);
+	}
 }
 
 static void on_up(void *owner)
@@ -127,7 +134,8 @@ static int start(void **state)
 	now_ms = 1000;
 	random_state = 4711;
 	loss_percent = 0;
-	dead_link = 99;
+	dead_link = deaf_link = 99;
+	answers = false;
 	end_start(0);
 	end_start(1);
 	return flying && noted ? 0 : -1;
@@ -301,6 +309,144 @@ static void test_rate_is_kept(void **state)
 	assert_int_equal(ends[1].next, 100000);
 }
 
+static struct stream_settings keyed(int i, uint8_t now, uint8_t before)
+{
+	return (struct stream_settings){.own_node = sync_node(i ? "lb2" : "lb1"),
+					.other_node = sync_node(i ? "lb1" : "lb2"),
+					.n_links = 2,
+					.rate_packets_s = 100000,
+					.keys = {{now}, {before}},
+					.n_keys = before ? 2 : 1};
+}
+
+static void settle(int i, uint8_t now, uint8_t before)
+{
+	const struct stream_settings settings = keyed(i, now, before);
+
+	stream_settle(ends[i].stream, &settings);
+}
+
+static void test_key_changes_at_one_end_after_the_other_without_an_end(void **state)
+{
+	(void)state;
+	pass(500);
+	settle(0, 10, 9);
+	say(0, 5);
+	pass(3000);
+	assert_int_equal(ends[1].next, 5);
+	settle(1, 10, 9);
+	stream_key_known(ends[1].stream); /* end 0 said so */
+	say(5, 5);
+	pass(3000);
+	assert_int_equal(ends[1].next, 10);
+	assert_true(ends[0].ups == 1 && ends[1].ups == 1);
+}
+
+/* One end was restarted with the new key, and the other had it, too, but sealed with the old. */
+static void test_key_that_the_other_seals_with_is_taken(void **state)
+{
+	(void)state;
+	pass(500);
+	settle(0, 10, 9);
+	pass(1000);
+	end_start(1);
+	settle(1, 10, 0);
+	pass(1000);
+	assert_true(stream_up(ends[0].stream) && stream_up(ends[1].stream));
+}
+
+/* What the first of its keys sealed once proves nothing of the next. */
+static void test_key_is_changed_twice(void **state)
+{
+	(void)state;
+	settle(0, 10, 0);
+	settle(1, 11, 0);
+	pass(1000);
+	assert_false(stream_up(ends[0].stream));
+	settle(1, 10, 11);
+	pass(1000);
+	assert_true(stream_up(ends[0].stream) && stream_up(ends[1].stream));
+}
+
+/* A recorded packet of this very session is no sign of life. */
+static void test_replay_does_not_keep_a_dead_one_alive(void **state)
+{
+	(void)state;
+	pass(500);
+	say(0, 10);
+	pass(1500);
+	stream_free(ends[0].stream);
+	ends[0].stream = NULL;
+	for (int i = 0; i < 40; i++) {
+		for (size_t k = 0; k < n_noted; k++)
+			stream_receive(ends[1].stream, 0, noted[k].bytes, noted[k].n, now_ms);
+		for (uint64_t until = now_ms + 100; now_ms < until; now_ms++)
+			stream_tick(ends[1].stream, now_ms);
+	}
+	assert_false(stream_up(ends[1].stream));
+	end_start(0);
+}
+
+/* Somebody sends an old HELLO before each of ours. */
+static void test_replay_does_not_keep_two_apart(void **state)
+{
+	size_t old;
+
+	(void)state;
+	pass(1000);
+	old = n_noted;
+	end_start(0);
+	end_start(1);
+	for (int i = 0; i < 50; i++) {
+		for (size_t k = 0; k < old; k++)
+			stream_receive(ends[1].stream, 0, noted[k].bytes, noted[k].n, now_ms);
+		pass(20);
+	}
+	assert_true(stream_up(ends[0].stream) && stream_up(ends[1].stream));
+}
+
+/* What end 1 says is lost on link 0, what end 0 says is not. */
+static void test_loss_in_one_direction_of_a_link_is_gone_round(void **state)
+{
+	(void)state;
+	pass(500);
+	deaf_link = 0;
+	for (uint32_t i = 0; i < 100; i++) {
+		say(i * 10, 10);
+		pass(50);
+	}
+	pass(500);
+	assert_int_equal(ends[1].next, 1000);
+	assert_true(ends[0].downs == 0 && ends[1].downs == 0);
+	assert_int_equal(stream_waiting(ends[0].stream), 0);
+}
+
+static void test_end_that_only_speaks_is_missed(void **state)
+{
+	(void)state;
+	pass(500);
+	deaf_link = 0;
+	dead_link = 1;
+	pass(2 * STREAM_SILENT_MS + 1500);
+	assert_false(stream_up(ends[0].stream));
+	assert_false(stream_up(ends[1].stream));
+	deaf_link = dead_link = 99;
+	pass(1000);
+	assert_true(stream_up(ends[0].stream) && stream_up(ends[1].stream));
+}
+
+/* Each record is answered by two, from inside of the call. */
+static void test_records_may_be_said_while_one_is_heard(void **state)
+{
+	(void)state;
+	pass(500);
+	answers = true;
+	assert_int_equal(say(0, 1000), 1000);
+	pass(500);
+	assert_int_equal(ends[1].next, 1000);
+	assert_int_equal(ends[0].next, 2000);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -313,6 +459,14 @@ int main(void)
 		TEST(test_replayed_packets_change_nothing),
 		TEST(test_reflected_packets_are_a_strangers),
 		TEST(test_rate_is_kept),
+		TEST(test_key_changes_at_one_end_after_the_other_without_an_end),
+		TEST(test_key_that_the_other_seals_with_is_taken),
+		TEST(test_key_is_changed_twice),
+		TEST(test_replay_does_not_keep_a_dead_one_alive),
+		TEST(test_replay_does_not_keep_two_apart),
+		TEST(test_loss_in_one_direction_of_a_link_is_gone_round),
+		TEST(test_end_that_only_speaks_is_missed),
+		TEST(test_records_may_be_said_while_one_is_heard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
