@@ -74,7 +74,7 @@ static const struct command commands[] = {
 	{"plan", path, command_plan},	       {"reload", none, command_reload},
 	{"detach", none, command_detach},      {"failover", instance, command_failover},
 	{"probe", probe, command_probe},       {"explain", explain, command_explain},
-	{"trace", trace, command_trace},
+	{"trace", trace, command_trace},       {"upgrade", none, command_upgrade},
 };
 
 /* ---- answers ---- */

@@ -33,6 +33,9 @@ struct instance {
 	struct link link;
 	int fd; /* -1 = none */
 	struct event *readable, *timer;
+	/* As the process before us told it: the same role again is no change. INIT = nothing. */
+	enum vrrp_role was;
+	int64_t was_since_s;
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
 	bool changed;		  /* between instance_change() and instance_changed() */

@@ -201,6 +201,9 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (!i || i->fd >= 0 || v->process.ready)
 		return;
 	i->transitions = m->transitions;
+	i->was = m->role;
+	i->was_since_s = m->since_s;
+	i->machine.yielding = m->yielding;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;

@@ -18,9 +18,13 @@ def accept_all(listener, poll, connections, name):
         except BlockingIOError:
             return
         connection.setblocking(False)
+        try:
+            connection.send(name + b"\n")
+        except OSError:  # a probe that was content, and has gone
+            connection.close()
+            continue
         connections[connection.fileno()] = connection
         poll.register(connection, select.EPOLLIN)
-        connection.send(name + b"\n")
 
 
 def answer(connection, name):
