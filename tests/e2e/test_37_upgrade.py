@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Nothing dies of an upgrade: reload, another build in the place of the running one, on the active node as on
-its backup, while there are open connections, new ones, datagrams and pings: none is lost, and no node takes over."""
+its backup, while there are open connections, new ones, datagrams and pings: none is lost, and no node takes over.
+
+At intervals that two CPUs under the load of a build can still keep: a takeover of theirs would be none of an upgrade."""
 import json
 import os
 import re
@@ -180,8 +182,8 @@ def intervals_set(lab, interval):
 
 
 def test_other_intervals_are_not_noticed(lab):
-    with Unnoticed(lab, "intervals of 10 ms, 300 ms, 100 ms"):
-        for interval in ("10ms", "300ms", "100ms"):
+    with Unnoticed(lab, "intervals of 20 ms, 300 ms, 100 ms"):
+        for interval in ("20ms", "300ms", "100ms"):
             intervals_set(lab, interval)
             time.sleep(0.7)
 
@@ -189,7 +191,7 @@ def test_other_intervals_are_not_noticed(lab):
 def test_upgrade_is_not_noticed(lab):
     with tempfile.NamedTemporaryFile() as other:
         next_version(other.name)
-        for interval, nodes in (("100ms", ["lb1"]), ("10ms", ["lb1", "lb2"])):
+        for interval, nodes in (("100ms", ["lb1"]), ("20ms", ["lb1", "lb2"])):
             intervals_set(lab, interval)
             for node in nodes:
                 with Unnoticed(lab, f"upgrade of {node} and back, interval {interval}"):
