@@ -273,6 +273,16 @@ static void on_readable(evutil_socket_t sock, short what, void *arg)
 	}
 }
 
+void channel_hear(struct channel *c)
+{
+	on_readable(c->fd, EV_READ, c);
+}
+
+int channel_fd(const struct channel *c)
+{
+	return c->fd;
+}
+
 struct channel *channel_new(struct event_base *loop, int fd, channel_message_fn *on_message,
 			    channel_closed_fn *on_closed, void *owner)
 {

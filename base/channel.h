@@ -40,6 +40,11 @@ size_t channel_waiting(const struct channel *c);
 /* channel_pause: do not read what comes (a turn that has begun ends), or do so again. */
 void channel_pause(struct channel *c, bool pause);
 
+/* channel_hear: read what has come, and the end when there is one, without waiting for the loop. */
+void channel_hear(struct channel *c);
+/* channel_fd: still ours. */
+int channel_fd(const struct channel *c);
+
 /* channel_flush: block until what is queued was taken, @timeout_ms at most; for the last words. */
 int channel_flush(struct channel *c, int timeout_ms);
 

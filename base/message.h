@@ -41,6 +41,7 @@ enum {
 	M(RELOAD, struct message_reload)                                                           \
 	M(CANDIDATE, struct message_candidate)                                                     \
 	M(RELOADED, struct message_reloaded)                                                       \
+	M(UPGRADE, struct message_upgrade)                                                         \
 	M(PROBE, struct message_probe)                                                             \
 	M(DIALOGUE, struct message_dialogue)                                                       \
 	M(CHILD, struct message_child)
@@ -243,6 +244,7 @@ struct message_vrrp {
 	uint32_t transitions;
 	uint32_t priority;	   /* ours, as sent */
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
+	uint32_t yielding; /* 1: handed over by the operator: a worse partner is let be active */
 	struct addr partner;
 	uint64_t adverts_sent, adverts_received;
 	uint64_t adverts_bad; /* ignored; the sum of bad[] without what counts all the same */
@@ -320,6 +322,13 @@ struct message_candidate {
 	uint32_t request;
 };
 
+/* lb -> parent: put the binary that is installed now in our place. The answer is MESSAGE_RELOADED,
+ * its text the new version's name; then lb is ended.
+ */
+struct message_upgrade {
+	uint32_t request;
+};
+
 /* parent -> lb: how it ended. A reload that is good arrives as MESSAGE_CONFIG first. */
 struct message_reloaded {
 	uint32_t request;	 /* 0: by SIGHUP */
@@ -332,6 +341,9 @@ struct message_child {
 	char role[16];
 	int32_t pid; /* 0 = not running */
 	uint32_t restarts;
+	int32_t before; /* the one of the build before, which serves until this one does; 0 = none
+			 */
+	uint32_t padding;
 	int64_t since_s;
 };
 

@@ -23,6 +23,7 @@ struct options {
 	const char *node; /* check: -n; "" = --node without a name: drain, undrain */
 	const char *pool; /* --pool */
 	bool json, verbose;
+	bool quiet; /* what goes wrong with asking is not told: it is asked again */
 	bool wait;
 	long long wait_ms;   /* 0 = for ever */
 	const char *sluiced; /* where it is, for check */
@@ -79,6 +80,7 @@ enum cli_exit cli_explain(const struct options *o, int argc, char **argv);
 enum cli_exit cli_show_flows(const struct options *o);
 enum cli_exit cli_trace(const struct options *o, int argc, char **argv);
 enum cli_exit cli_probe(const struct options *o, int argc, char **argv);
+enum cli_exit cli_upgrade(const struct options *o, int argc, char **argv);
 enum cli_exit cli_detach(const struct options *o, int argc, char **argv);
 
 #endif

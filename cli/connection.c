@@ -12,10 +12,20 @@
 
 #include "cli/cli.h"
 
-enum { ANSWER_MOST = 64 << 20, SILENCE_S = 130 }; /* longer than any request may take */
+enum {
+	ANSWER_MOST = 64 << 20,
+	SILENCE_S = 130, /* longer than any request may take */
+	/* Nobody listens while the process that does is being replaced. */
+	AGAIN_MOST = 40,
+	AGAIN_US = 50000,
+};
 
-static enum cli_exit complain(const char *socket_path)
+static enum cli_exit complain(const struct options *o)
 {
+	const char *socket_path = o->socket;
+
+	if (o->quiet)
+		return CLI_NO_DAEMON;
 	if (errno == EACCES || errno == EPERM)
 		fprintf(stderr, "sluice: %s: only root may speak to the daemon\n", socket_path);
 	else
@@ -25,7 +35,7 @@ static enum cli_exit complain(const char *socket_path)
 	return CLI_NO_DAEMON;
 }
 
-static int daemon_connect(const char *path)
+static int connect_once(const char *path)
 {
 	const struct timeval limit = {.tv_sec = SILENCE_S};
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -46,6 +56,17 @@ static int daemon_connect(const char *path)
 	}
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+static int daemon_connect(const char *path)
+{
+	int fd = connect_once(path);
+
+	for (int i = 0; fd < 0 && errno == ECONNREFUSED && i < AGAIN_MOST; i++) {
+		usleep(AGAIN_US);
+		fd = connect_once(path);
+	}
 	return fd;
 }
 
@@ -91,7 +112,7 @@ static ssize_t line_read(FILE *in, char **ret_line)
 }
 
 /* answer_read: a line of the daemon's, parsed; NULL: told why not. */
-static json_t *answer_read(FILE *in, enum cli_exit *ret_exit)
+static json_t *answer_read(FILE *in, const struct options *o, enum cli_exit *ret_exit)
 {
 	char *line = NULL;
 	ssize_t n = line_read(in, &line);
@@ -99,8 +120,9 @@ static json_t *answer_read(FILE *in, enum cli_exit *ret_exit)
 	json_t *answer = NULL;
 
 	if (n <= 0) {
-		fputs("sluice: the daemon closed the connection before it answered; try again\n",
-		      stderr);
+		if (!o->quiet)
+			fputs("sluice: the daemon closed the connection before it answered; try again\n",
+			      stderr);
 		*ret_exit = CLI_NO_DAEMON;
 	} else if (n >= ANSWER_MOST || !(answer = json_loadb(line, (size_t)n, 0, &error)) ||
 		   !json_is_object(answer) || !json_is_boolean(json_object_get(answer, "ok"))) {
@@ -134,7 +156,7 @@ static enum cli_exit answers_read(FILE *in, const struct options *o, answer_fn *
 	enum cli_exit status = CLI_DONE;
 	json_t *answer;
 
-	while ((answer = answer_read(in, &status)) != NULL) {
+	while ((answer = answer_read(in, o, &status)) != NULL) {
 		if (!json_is_true(json_object_get(answer, "more")))
 			break;
 		bool go_on = !more || more(owner, answer);
@@ -148,7 +170,7 @@ static enum cli_exit answers_read(FILE *in, const struct options *o, answer_fn *
 	*ret_answer = answer;
 	if (json_is_true(json_object_get(answer, "ok")))
 		return CLI_DONE;
-	if (!o->json)
+	if (!o->json && !o->quiet)
 		error_tell(answer);
 	return CLI_REFUSED;
 }
@@ -163,11 +185,11 @@ enum cli_exit ask(const struct options *o, json_t *request, answer_fn *more, voi
 	*ret_answer = NULL;
 	if (fd < 0) {
 		json_decref(request);
-		return complain(o->socket);
+		return complain(o);
 	}
 	if (!request_send(fd, request) || !(in = fdopen(fd, "r"))) {
 		json_decref(request);
-		status = complain(o->socket);
+		status = complain(o);
 		close(fd);
 		return status;
 	}

@@ -80,6 +80,11 @@ static const struct command commands[] = {
 	 "Hand the virtual addresses to the partner, now. This node takes them back only when the\n"
 	 "partner is gone, or at its own failover.\n\nExample: sluice failover\n",
 	 cli_failover},
+	{"upgrade", "", 0, 0,
+	 "Put the sluiced that is installed now in the place of the one that runs: no packet is lost,\n"
+	 "no address moves. One that cannot take over is refused, and nothing changes.\n\n"
+	 "Example: sluice upgrade\n",
+	 cli_upgrade},
 	{"probe", "POOL/BACKEND [-v]", 1, 1,
 	 "Probe the backend once, now; with -v the whole dialogue.\n\n"
 	 "Example: sluice probe mx/mx2 -v\n",

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command_plan.c: plan, reload, detach. The file is read by the parent; the answer comes when it
- * has read it and (reload) the plan was applied.
+/* command_plan.c: plan, reload, upgrade, detach. The file is read by the parent; the answer comes
+ * when it has read it and (reload) the plan was applied.
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lb/control.h"
 #include "lb/reconcile.h"
@@ -62,6 +63,29 @@ void command_reload(struct client *client, const json_t *request)
 {
 	(void)request;
 	ask(client, false, NULL);
+}
+
+static void on_granted(void *owner, int error, const char *text, const struct plan_rows *rows)
+{
+	struct client *client = owner;
+
+	(void)rows;
+	if (error < 0)
+		client_fail(client, "not upgraded: %s", text && *text ? text : strerror(-error));
+	else
+		client_done(client, json_pack("{s:s, s:s, s:i}", "version", text, "was",
+					      SLUICE_VERSION, "pid", (int)getpid()));
+}
+
+void command_upgrade(struct client *client, const json_t *request)
+{
+	int r = lb_request_upgrade(client_lb(client), on_granted, client);
+
+	(void)request;
+	if (r < 0)
+		client_fail(client, "%s", strerror(-r));
+	else
+		client_hold(client, cancel, client);
 }
 
 void command_detach(struct client *client, const json_t *request)

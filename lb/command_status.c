@@ -168,6 +168,10 @@ static void node_problems(json_t *problems, struct lb *lb)
 
 		if (child->role[0] && child->pid == 0)
 			problem(problems, "process %s does not run; see the log", child->role);
+		if (child->role[0] && child->before > 0)
+			problem(problems,
+				"process %s of the version before (%d) serves until the new one does",
+				child->role, (int)child->before);
 	}
 	lb_flow_fill(lb, &used, &size);
 	if (size && used > size / 10 * 9)
@@ -183,10 +187,12 @@ static json_t *processes(const struct lb *lb)
 		const struct message_child *child = &lb->processes[i].child;
 
 		if (child->role[0])
-			json_array_append_new(rows, json_pack("{s:s, s:i, s:i, s:I}", "process",
-							      child->role, "pid", (int)child->pid,
-							      "restarts", (int)child->restarts,
-							      "since", (json_int_t)child->since_s));
+			json_array_append_new(rows,
+					      json_pack("{s:s, s:i, s:i, s:i, s:I}", "process",
+							child->role, "pid", (int)child->pid,
+							"before", (int)child->before, "restarts",
+							(int)child->restarts, "since",
+							(json_int_t)child->since_s));
 	}
 	return rows;
 }

@@ -84,6 +84,7 @@ static const struct command commands[] = {
 	{"trace", trace, command_trace},
 	{"drain-node", none, command_drain_node},
 	{"undrain-node", none, command_undrain_node},
+	{"upgrade", none, command_upgrade},
 };
 
 /* ---- answers ---- */

@@ -116,6 +116,7 @@ void command_detach(struct client *client, const json_t *request);
 void command_failover(struct client *client, const json_t *request);
 void command_explain(struct client *client, const json_t *request);
 void command_trace(struct client *client, const json_t *request);
+void command_upgrade(struct client *client, const json_t *request);
 void command_probe(struct client *client, const json_t *request);
 
 #endif

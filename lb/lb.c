@@ -361,4 +361,6 @@ static int lb_run(int channel_fd)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+const uint32_t lb_abi_version = SLUICE_ABI_VERSION;
+
 const struct child lb_child = {.role = "lb", .run = lb_run};

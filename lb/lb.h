@@ -7,4 +7,7 @@
 
 extern const struct child lb_child;
 
+/* Of the data plane: one that has another number is taken over only from an older one. */
+extern const uint32_t lb_abi_version;
+
 #endif

@@ -105,6 +105,10 @@ typedef void lb_dialogue_fn(void *owner, const struct message_dialogue *line);
  */
 int lb_request_reload(struct lb *lb, bool plan_only, const char *path, lb_reloaded_fn *answer,
 		      void *owner);
+/* lb_request_upgrade: put the installed version in the place of this one. With an error of 0 @text
+ * is its name, and this process is about to be ended.
+ */
+int lb_request_upgrade(struct lb *lb, lb_reloaded_fn *answer, void *owner);
 /* lb_request_probe: probe the backend of config index i once, now. */
 int lb_request_probe(struct lb *lb, uint32_t i, lb_dialogue_fn *answer, void *owner);
 /* lb_request_failover: the answer is seen in lb->instances. @instance: NULL = every one. */

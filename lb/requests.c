@@ -18,7 +18,7 @@ struct request {
 	struct request *next;
 	struct lb *lb;
 	uint32_t number;
-	bool plan_only;
+	bool plan_only, upgrade;
 	lb_reloaded_fn *reloaded; /* one of the two */
 	lb_dialogue_fn *dialogue;
 	void *owner;
@@ -112,6 +112,19 @@ int lb_request_reload(struct lb *lb, bool plan_only, const char *path, lb_reload
 	return request_send(r, MESSAGE_RELOAD, &m);
 }
 
+int lb_request_upgrade(struct lb *lb, lb_reloaded_fn *answer, void *owner)
+{
+	struct message_upgrade m = {0};
+	struct request *r = request_new(lb, owner);
+
+	if (!r)
+		return -EBUSY;
+	r->upgrade = true;
+	r->reloaded = answer;
+	m.request = r->number;
+	return request_send(r, MESSAGE_UPGRADE, &m);
+}
+
 int lb_request_probe(struct lb *lb, uint32_t i, lb_dialogue_fn *answer, void *owner)
 {
 	const struct config_backend *b = config_backend(lb->config, i);
@@ -169,7 +182,7 @@ void requests_reloaded(struct lb *lb, const struct message_reloaded *m,
 
 	if (!r)
 		return;
-	if (r->reloaded && m->error == 0 && *problem)
+	if (r->reloaded && !r->upgrade && m->error == 0 && *problem)
 		r->reloaded(r->owner, -ECANCELED, problem, NULL);
 	else if (r->reloaded)
 		r->reloaded(r->owner, m->error, m->text, m->error ? NULL : rows);

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +20,13 @@
 #include "base/log.h"
 #include "healthcheck/healthcheck.h"
 #include "lb/lb.h"
+#include "parent/memory.h"
+#include "parent/notify.h"
 #include "parent/parent.h"
 #include "programs/programs.h"
 #include "vrrp/vrrp.h"
 
-enum { EXIT_USAGE = 2, LOCK_WAIT_MS = 5000 };
+enum { EXIT_USAGE = 2, LOCK_WAIT_MS = 5000, SIGNALS = 6 };
 
 static const struct child *const children[ROLE_COUNT] = {
 	[ROLE_LB] = &lb_child,
@@ -41,10 +44,12 @@ static const char usage[] =
 	"  -d       log what helps to debug\n"
 	"  -V       print the version\n"
 	"\n"
-	"SIGHUP reads the configuration again; SIGTERM hands over to the partner and stops.\n";
+	"SIGHUP reads the configuration again; SIGUSR2 puts the installed version in the place of the\n"
+	"running one; SIGTERM hands over to the partner and stops.\n";
 
 struct options {
-	const char *config, *node, *role;
+	const char *config, *node, *role, *trial;
+	char **argv;
 	bool check, debug;
 };
 
@@ -54,6 +59,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 	static const struct option names[] = {
 		{"child", required_argument, NULL, 'C'},
 		{"help", no_argument, NULL, 'h'},
+		{"trial", required_argument, NULL, 'T'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
@@ -75,6 +81,9 @@ static int options_parse(int argc, char **argv, struct options *o)
 			break;
 		case 'C':
 			o->role = optarg;
+			break;
+		case 'T':
+			o->trial = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -169,9 +178,17 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	case SIGHUP:
 		reload_run(p, 0);
 		break;
+	case SIGUSR2:
+		upgrade_ask(p, 0);
+		break;
+	case SIGUSR1:
+		upgrade_announce(p);
+		break;
 	default:
 		log_notice("stopping: signal=%s", strsignal((int)signal_number));
-		supervisor_stop(p);
+		notify("STOPPING=1");
+		if (!upgrade_leave(p))
+			supervisor_stop(p);
 	}
 }
 
@@ -184,69 +201,119 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 static int parent_loop(struct parent *p)
 {
-	static const int signals[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
-	struct event *events[5] = {0};
+	static const int signals[SIGNALS] = {SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+	struct event *events[SIGNALS + 1] = {0};
+	sigset_t none;
 	int r = -ENOMEM;
 
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < SIGNALS; i++) {
 		events[i] = evsignal_new(p->loop, signals[i], on_signal, p);
 		if (!events[i] || event_add(events[i], NULL) < 0)
 			goto out;
 	}
-	events[4] = event_new(p->loop, -1, EV_PERSIST, on_second, p);
-	if (!events[4] || event_add(events[4], &(struct timeval){.tv_sec = 1}) < 0)
+	events[SIGNALS] = event_new(p->loop, -1, EV_PERSIST, on_second, p);
+	if (!events[SIGNALS] || event_add(events[SIGNALS], &(struct timeval){.tv_sec = 1}) < 0)
 		goto out;
+	sigemptyset(&none); /* after an upgrade they wait */
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	r = supervisor_start(p);
-	if (r == 0)
+	if (r == 0) {
+		notify("READY=1");
 		event_base_dispatch(p->loop);
+	}
 out:
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i <= SIGNALS; i++) {
 		if (events[i])
 			event_free(events[i]);
 	}
 	return r;
 }
 
+/* binary_path: where a newer one of us will be: as we were called, symbolic links and all. */
+static const char *binary_path(const char *called, char path[static PATH_MAX])
+{
+	ssize_t n;
+
+	if (called[0] == '/')
+		return called;
+	n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	if (n < 0)
+		return called;
+	path[n] = '\0';
+	return path;
+}
+
+static void parent_init(struct parent *p, const struct options *o, char path[static PATH_MAX])
+{
+	*p = (struct parent){.config_path = o->config,
+			     .node = o->node,
+			     .debug = o->debug,
+			     .argv = o->argv,
+			     .binary = binary_path(o->argv[0], path),
+			     .abi = lb_abi_version,
+			     .heart_fd = -1};
+	for (int role = 0; role < ROLE_COUNT; role++)
+		p->processes[role] = (struct process){
+			.parent = p, .child = children[role], .role = role, .before_fd = -1};
+}
+
+static int trial_run(const struct options *o)
+{
+	struct parent p;
+	char path[PATH_MAX];
+
+	parent_init(&p, o, path);
+	if (reload_try(&p, stdout) < 0)
+		return EXIT_FAILURE;
+	return upgrade_trial(&p, atoi(o->trial));
+}
+
+/* The lock is the children's, too. */
+static int lock_keep(struct parent *p)
+{
+	int fd = parent_kept(p, "lock");
+
+	if (fd < 0)
+		fd = lock_take();
+	else
+		fcntl(fd, F_SETFD, 0);
+	if (fd < 0)
+		return fd;
+	parent_keep(p, "lock", fd);
+	return 0;
+}
+
 static int parent_run(const struct options *o)
 {
-	struct parent p = {.config_path = o->config,
-			   .node = o->node,
-			   .debug = o->debug,
-			   .heart_fd = -1,
-			   .lock_fd = -1};
+	struct parent p;
+	char path[PATH_MAX];
+	bool upgraded = false;
 	int r;
 
 	log_init("parent", o->debug);
 	signal(SIGPIPE, SIG_IGN);
-	for (int role = 0; role < ROLE_COUNT; role++)
-		p.processes[role] =
-			(struct process){.parent = &p, .child = children[role], .role = role};
+	parent_init(&p, o, path);
 	if (geteuid() != 0) {
 		log_err("sluiced must be started as root: it loads BPF programs and sets addresses");
 		return EXIT_FAILURE;
 	}
-	r = reload_first(&p);
-	if (r < 0) {
+	p.loop = event_base_new();
+	p.memory = memory_new();
+	r = p.loop && p.memory ? upgrade_begin(&p) : -ENOMEM;
+	upgraded = r == 1;
+	if (r >= 0 && reload_first(&p) < 0) {
 		log_err("not started: file=%s has errors", o->config);
-		return EXIT_FAILURE;
+		r = -ECANCELED;
 	}
-	r = run_dirs_make();
-	if (r == 0) {
-		p.lock_fd = lock_take();
-		r = p.lock_fd < 0 ? p.lock_fd : 0;
-	}
+	r = r < 0 ? r : run_dirs_make();
+	r = r < 0 ? r : lock_keep(&p);
 	if (r == 0) {
 		heart_take(&p);
-		p.loop = event_base_new();
-		p.memory = memory_new();
-		r = p.loop && p.memory ? 0 : -ENOMEM;
-	}
-	if (r == 0) {
-		log_notice("started: version=%s node=%s file=%s", SLUICE_VERSION,
-			   p.config->node.name, o->config);
+		log_notice("%s: version=%s node=%s file=%s", upgraded ? "upgraded" : "started",
+			   SLUICE_VERSION, p.config->node.name, o->config);
 		r = parent_loop(&p);
 	}
-	if (r < 0)
+	if (r < 0 && r != -ECANCELED)
 		log_err("not started: error=%s%s", strerror(-r),
 			r == -EBUSY ? "; is another sluiced running?" : "");
 	memory_free(p.memory);
@@ -258,12 +325,14 @@ static int parent_run(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.config = CONFIG_DEFAULT_PATH};
+	struct options o = {.config = CONFIG_DEFAULT_PATH, .argv = argv};
 	int status = options_parse(argc, argv, &o);
 
 	if (status >= 0)
 		return status;
 	if (o.role)
 		return child_run(&o);
+	if (o.trial)
+		return trial_run(&o);
 	return o.check ? check_run(&o) : parent_run(&o);
 }

@@ -67,7 +67,22 @@ int reload_first(struct parent *p)
 	if (r < 0)
 		log_errors(text);
 	else
-		p->generation = 1;
+		p->generation++;
+	free(text);
+	return r;
+}
+
+int reload_try(struct parent *p, FILE *out)
+{
+	struct config *config = NULL;
+	char *text = NULL;
+	uint8_t key[32];
+	int r = config_read(p, p->config_path, &text, &config, key);
+
+	if (r < 0)
+		fputs(text ? text : strerror(-r), out);
+	config_free(config);
+	explicit_bzero(key, sizeof(key));
 	free(text);
 	return r;
 }

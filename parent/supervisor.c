@@ -143,7 +143,31 @@ static int process_start(struct process *c)
 		return -ENOMEM;
 	}
 	switch_brief(c);
+	if (c->before_pid > 0) /* its answer ends the one before: supervisor_answered() */
+		supervisor_send(c->parent, c->role, MESSAGE_PING, &(struct message_ping){0}, -1);
 	return 0;
+}
+
+/* before_end: @by: SIGKILL, or 0: it hears that we are gone, and leaves in good order. */
+static void before_end(struct process *c, int by)
+{
+	if (c->before_pid <= 0)
+		return;
+	if (by)
+		kill(c->before_pid, by);
+	close(c->before_fd);
+	c->before_fd = -1;
+	c->before_pid = 0;
+}
+
+void supervisor_answered(struct process *c)
+{
+	if (c->before_pid <= 0)
+		return;
+	log_notice("child replaced: role=%s pid=%d before=%d", c->child->role, (int)c->pid,
+		   (int)c->before_pid);
+	before_end(c, SIGKILL);
+	switch_tell_process(c);
 }
 
 static void process_start_again(evutil_socket_t fd, short what, void *arg)
@@ -212,8 +236,12 @@ void supervisor_reap(struct parent *p)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		for (int role = 0; role < ROLE_COUNT; role++) {
-			if (p->processes[role].pid == pid)
-				process_ended(&p->processes[role], status);
+			struct process *c = &p->processes[role];
+
+			if (c->pid == pid)
+				process_ended(c, status);
+			else if (c->before_pid == pid)
+				before_end(c, 0);
 		}
 	}
 }
@@ -298,17 +326,8 @@ static void process_stop(struct process *c)
 	}
 }
 
-void supervisor_stop(struct parent *p)
+void supervisor_forget(struct parent *p)
 {
-	p->stopping = true;
-	process_stop(&p->processes[ROLE_VRRP]);
-	process_wait(&p->processes[ROLE_VRRP], STOP_VRRP_MS);
-	process_stop(&p->processes[ROLE_HEALTHCHECK]);
-	process_stop(&p->processes[ROLE_LB]);
-	process_stop(&p->processes[ROLE_PROGRAMS]);
-	process_wait(&p->processes[ROLE_HEALTHCHECK], STOP_MS);
-	process_wait(&p->processes[ROLE_LB], STOP_MS);
-	process_wait(&p->processes[ROLE_PROGRAMS], STOP_MS);
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		channel_free(p->processes[role].channel);
 		p->processes[role].channel = NULL;
@@ -317,4 +336,31 @@ void supervisor_stop(struct parent *p)
 		p->processes[role].restart = NULL;
 	}
 	event_base_loopbreak(p->loop);
+}
+
+void supervisor_end(struct process *c, bool in_good_order)
+{
+	if (in_good_order)
+		process_stop(c);
+	else if (c->pid > 0)
+		kill(c->pid, SIGKILL);
+	process_wait(c, STOP_MS);
+	while (c->channel)
+		channel_hear(c->channel); /* nobody writes any more: it ends */
+}
+
+void supervisor_stop(struct parent *p)
+{
+	p->stopping = true;
+	for (int role = 0; role < ROLE_COUNT; role++)
+		before_end(&p->processes[role], 0);
+	process_stop(&p->processes[ROLE_VRRP]);
+	process_wait(&p->processes[ROLE_VRRP], STOP_VRRP_MS);
+	process_stop(&p->processes[ROLE_HEALTHCHECK]);
+	process_stop(&p->processes[ROLE_LB]);
+	process_stop(&p->processes[ROLE_PROGRAMS]);
+	process_wait(&p->processes[ROLE_HEALTHCHECK], STOP_MS);
+	process_wait(&p->processes[ROLE_LB], STOP_MS);
+	process_wait(&p->processes[ROLE_PROGRAMS], STOP_MS);
+	supervisor_forget(p);
 }

@@ -3,8 +3,8 @@
  *
  * Each message that a child may send is a row of `routes`; anything else from it is refused and
  * logged: a child that a stranger took over cannot speak for another. The last health of every
- * backend, the last role of every VRRP instance and whom the operator holds are remembered, by
- * name, for the child that comes back.
+ * backend, the last role of every VRRP instance and whom the operator holds are remembered
+ * (memory.h), by name, for the child that comes back.
  *
  * `programs` tells the operator's hooks what changed, so it also has to know what changed while it
  * was not there, or hung: `missed` has what it knew before that. A programs that comes back is told
@@ -19,103 +19,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "parent/memory.h"
 #include "parent/parent.h"
 
 enum { UNANSWERED_STUCK = 2 /* pings, a second each */, ERRNO_MOST = 4095 };
 #define TIME_MOST_S (1LL << 40)
-
-struct memory {
-	void *health;		  /* tsearch tree of struct message_health, by pool and backend */
-	void *vrrp;		  /* of struct message_vrrp, by instance */
-	void *held;		  /* of struct message_operator, by pool and backend */
-	void *tracks;		  /* of struct message_track, by name */
-	struct message_sync sync; /* of this lb */
-	void *tally;		  /* of struct message_tally, by hook and pool */
-	void *missed_health, *missed_vrrp; /* by programs: as it was before that */
-};
-
-static int health_compare(const void *a, const void *b)
-{
-	const struct message_health *x = a, *y = b;
-	int r = strcmp(x->pool, y->pool);
-
-	return r ? r : strcmp(x->backend, y->backend);
-}
-
-static int vrrp_compare(const void *a, const void *b)
-{
-	const struct message_vrrp *x = a, *y = b;
-
-	return strcmp(x->instance, y->instance);
-}
-
-static int held_compare(const void *a, const void *b)
-{
-	const struct message_operator *x = a, *y = b;
-	int r = strcmp(x->pool, y->pool);
-
-	return r ? r : strcmp(x->backend, y->backend);
-}
-
-static int track_compare(const void *a, const void *b)
-{
-	const struct message_track *x = a, *y = b;
-
-	return strcmp(x->track, y->track);
-}
-
-static int tally_compare(const void *a, const void *b)
-{
-	const struct message_tally *x = a, *y = b;
-
-	return x->hook == y->hook ? strcmp(x->pool, y->pool) : x->hook < y->hook ? -1 : 1;
-}
-
-struct memory *memory_new(void)
-{
-	return calloc(1, sizeof(struct memory));
-}
-
-static void missed_forget(struct memory *m)
-{
-	tdestroy(m->missed_health, free);
-	tdestroy(m->missed_vrrp, free);
-	m->missed_health = m->missed_vrrp = NULL;
-}
-
-void memory_free(struct memory *m)
-{
-	if (!m)
-		return;
-	tdestroy(m->health, free);
-	tdestroy(m->vrrp, free);
-	tdestroy(m->held, free);
-	tdestroy(m->tracks, free);
-	tdestroy(m->tally, free);
-	missed_forget(m);
-	free(m);
-}
-
-/* Remember @value of @size bytes in place of the one that compares equal. Without memory the old
- * one stays: the child that comes back starts from something older.
- */
-static void remember(void **tree, const void *value, size_t size,
-		     int (*compare)(const void *, const void *))
-{
-	void **node = tfind(value, tree, compare);
-	void *copy;
-
-	if (node) {
-		memcpy(*node, value, size);
-		return;
-	}
-	copy = malloc(size);
-	if (!copy)
-		return;
-	memcpy(copy, value, size);
-	if (!tsearch(copy, tree, compare))
-		free(copy);
-}
 
 /* programs_deaf: it is not there, or does not answer. */
 static bool programs_deaf(const struct parent *p)
@@ -240,7 +148,7 @@ static bool vrrp_pass(struct parent *p, const void *payload)
 	const struct message_vrrp *m = payload;
 
 	if (!terminated(m->instance, sizeof(m->instance)) ||
-	    !printable(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE ||
+	    !printable(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE || m->yielding > 1 ||
 	    !time_good(m->since_s))
 		return false;
 	if (!instance_is(p, m->instance))
@@ -332,6 +240,12 @@ static bool reload_asked(struct parent *p, const void *payload)
 		reload_candidate(p, m->request, m->path);
 	else
 		reload_run(p, m->request);
+	return true;
+}
+
+static bool upgrade_asked(struct parent *p, const void *payload)
+{
+	upgrade_ask(p, ((const struct message_upgrade *)payload)->request);
 	return true;
 }
 
@@ -458,6 +372,7 @@ static const struct route {
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
+	{ROLE_LB, MESSAGE_UPGRADE, upgrade_asked},
 	{ROLE_LB, MESSAGE_PROBE, probe_pass},
 	{ROLE_LB, MESSAGE_SUSPECT, suspect_pass},
 	{ROLE_LB, MESSAGE_FAILOVER, failover_pass},
@@ -473,6 +388,7 @@ void switch_message(struct process *from, enum message_type type, const void *pa
 		close(fd); /* no child has one to give */
 	if (type == MESSAGE_PONG) {
 		from->unanswered = from->excused = 0;
+		supervisor_answered(from);
 		if (from->role == ROLE_PROGRAMS)
 			missed_forget(from->parent->memory);
 		return;
@@ -564,7 +480,10 @@ static void brief_programs(struct process *to)
 
 void switch_tell_process(struct process *of)
 {
-	struct message_child m = {.pid = of->pid, .restarts = of->restarts, .since_s = of->since_s};
+	struct message_child m = {.pid = of->pid,
+				  .restarts = of->restarts,
+				  .before = of->before_pid,
+				  .since_s = of->since_s};
 
 	snprintf(m.role, sizeof(m.role), "%s", of->child->role);
 	supervisor_send(of->parent, ROLE_LB, MESSAGE_CHILD, &m, -1);

@@ -25,6 +25,7 @@ void instance_tell(struct instance *i, bool always)
 				 .since_s = i->since_s,
 				 .transitions = (uint32_t)i->transitions,
 				 .priority = i->config.priority,
+				 .yielding = i->machine.yielding,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,
@@ -191,8 +192,13 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	if (!a.reason)
 		return;
 	i->reason = a.reason;
-	i->since_s = time(NULL);
-	i->transitions++;
+	if (i->before != VRRP_INIT && i->machine.role == i->before) {
+		i->since_s = i->before_since_s;
+	} else {
+		i->since_s = time(NULL);
+		i->transitions++;
+	}
+	i->before = VRRP_INIT;
 	i->was = before;
 	i->untold = true;
 	event_active(i->process->after, 0, 0);
@@ -492,8 +498,12 @@ void instance_changed(struct instance *i)
 	if (!i->changed)
 		return;
 	i->changed = false;
-	if (i->machine.role == VRRP_ACTIVE)
+	if (i->machine.role == VRRP_ACTIVE) {
+		/* The partner counts by the new interval from this advert on. */
+		i->machine.timer_ms = clock_ms() + 10ULL * i->machine.advert_cs;
+		timer_set(i);
 		act(i, &again);
+	}
 	log_info("vrrp %s: configuration changed", i->config.name);
 	instance_tell(i, true);
 }

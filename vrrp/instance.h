@@ -48,11 +48,14 @@ struct instance {
 	uint64_t beat;	/* its name for the partners */
 	int fd;		/* -1 = none */
 	struct event *readable, *timer;
-	bool adds_late;		  /* active, and its addresses are not there yet */
-	bool untold;		  /* the last change is neither logged nor told */
-	enum vrrp_role was;	  /* before it */
-	struct event *paced;	  /* the next frame of an announcement */
-	uint32_t announced;	  /* addresses that were, of n_addresses */
+	bool adds_late;	     /* active, and its addresses are not there yet */
+	bool untold;	     /* the last change is neither logged nor told */
+	enum vrrp_role was;  /* before it */
+	struct event *paced; /* the next frame of an announcement */
+	uint32_t announced;  /* addresses that were, of n_addresses */
+	/* As the process before us told it: the same role again is no change. INIT = nothing. */
+	enum vrrp_role before;
+	int64_t before_since_s;
 	bool resume;		  /* was active when the process before us ended */
 	bool resigned;		  /* told to stop: does not start again */
 	bool changed;		  /* between instance_change() and instance_changed() */

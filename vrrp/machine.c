@@ -130,7 +130,7 @@ static void become_init(struct vrrp_machine *m, struct vrrp_actions *a, const ch
 	split_end(m);
 	m->role = VRRP_INIT;
 	m->heir = NULL;
-	m->lingering = false;
+	m->lingering = m->yielding = false;
 	m->timer_ms = m->announce_ms = 0;
 	a->reason = reason;
 }
@@ -271,7 +271,7 @@ static void startup(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_
 {
 	if (m->role != VRRP_INIT)
 		return;
-	m->lingering = m->yielding = false;
+	m->lingering = false;
 	m->active_advert_cs = m->advert_cs;
 	if (event == VRRP_RESUME)
 		become_active(m, now_ms, a, "goes on after a restart of the process");
@@ -298,7 +298,7 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 			become_init(m, &a, "stops");
 		break;
 	case VRRP_FAILOVER:
-		m->yielding = true;
+		m->yielding = m->role != VRRP_INIT;
 		if (m->role == VRRP_ACTIVE)
 			resign(m, VRRP_BACKUP, now_ms, &a, "hands over, told by the operator");
 		break;

@@ -295,6 +295,9 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	i->transitions = m->transitions;
 	i->machine.splits = m->splits;
 	i->machine.split_ms = m->split_ms;
+	i->before = m->role;
+	i->before_since_s = m->since_s;
+	i->machine.yielding = m->yielding;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;

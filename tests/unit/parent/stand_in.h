@@ -3,6 +3,7 @@
 #ifndef SLUICE_TESTS_PARENT_STAND_IN_H
 #define SLUICE_TESTS_PARENT_STAND_IN_H
 
+#include "parent/memory.h"
 #include "parent/parent.h"
 
 void reload_run(struct parent *p, uint32_t request)

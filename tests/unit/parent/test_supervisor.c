@@ -104,7 +104,7 @@ static void begin(struct bench *b, const struct child *healthcheck)
 	const struct child *const children[ROLE_COUNT] = {&lb, healthcheck, &other, &other};
 	struct parent *p = &b->parent;
 
-	*b = (struct bench){.block = block_new(true), .parent.lock_fd = -1};
+	*b = (struct bench){.block = block_new(true)};
 	p->config = &b->block->config;
 	p->loop = event_base_new();
 	p->memory = memory_new();

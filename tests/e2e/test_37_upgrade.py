@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Nothing dies of an upgrade: reload, another build in the place of the running one, on the active node as on
+its backup, while there are open connections, new ones, datagrams and pings: none is lost, and no node takes over.
+
+At intervals that two CPUs under the load of a build can still keep: a takeover of theirs would be none of an upgrade."""
+import json
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+
+from lab import crowd
+from lab.machine import wait_until
+from lab.site import SLUICED, VIP, Site, host_number
+from test_13_upgrade import Datagrams
+
+INSTALLED = "/run/bin/sluiced"
+RESTARTER = os.path.join(os.path.dirname(crowd.__file__), "restarter.py")  # systemd does not run here
+SESSIONS = 200
+
+
+def config(interval, more=""):
+    rows = ", ".join(f'{{ name = "{b}"; address = "10.77.0.{host_number(b)}"; }}' for b in ("mx1", "mx2"))
+    return f"""secret_file = "/etc/sluice/secret";
+flow_limit = "16K";
+user = "nobody";
+nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }}, {{ name = "lb2"; interfaces = [ "eth0" ]; }} );
+vrrp = ( {{ name = "v4"; vrid = 51; interval = "{interval}"; priorities = {{ lb1 = 200; lb2 = 100; }};
+            addresses = [ "{VIP}/24" ]; }} );
+pools = ( {{ name = "echo"; port = {crowd.PORT};
+             probe = {{ type = "tcp"; interval = "500ms"; timeout = "5s"; flap_limit = 0; }}; backends = ( {rows} ); }} );
+services = ( {{ name = "echo"; vip = "{VIP}"; port = {crowd.PORT}; pool = "echo"; }},
+             {{ name = "datagrams"; vip = "{VIP}"; protocol = "udp"; port = {crowd.PORT}; pool = "echo"; }}{more} );
+"""
+
+
+def install(lab, node, path):
+    """As a package does: a new file in the old one's place."""
+    lab.machines[node].run(f"mkdir -p /run/bin && cp {path} {INSTALLED}.new && chmod 755 {INSTALLED}.new && "
+                           f"mv {INSTALLED}.new {INSTALLED}")
+
+
+def next_version(path):
+    """The same build under another version's name (which is also part of a library's symbol)."""
+    with open(SLUICED, "rb") as f:
+        build = re.sub(rb"(?<!_)0\.1\.0\0", b"0.9.9\0", f.read())
+    with open(path, "wb") as f:
+        f.write(build)
+
+
+def site():
+    lab = Site(backends=2, interval="100ms")
+    try:
+        lab.client.run("sysctl -qw net.ipv4.ping_group_range='0 0'")
+        for name in lab.backends:
+            crowd.echo_start(lab.machines[name], VIP)
+        lab.config_write(config("100ms"))
+        for node in lab.nodes:
+            install(lab, node, SLUICED)
+            lab.daemons[node] = lab.machines[node].spawn("/usr/bin/python3", "-B", RESTARTER, INSTALLED, log="sluiced")
+        lab.ready()
+        lab.all_up("lb2")
+    except BaseException:
+        lab.close()
+        raise
+    return lab
+
+
+class Echoes:
+    """A ping each millisecond, each with its number."""
+
+    def __init__(self, machine, host):
+        with machine.network():
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        self.sock.connect((host, 0))
+        self.sock.settimeout(0.2)
+        self.sent, self.answered = 0, set()
+        self.stop, self.done = threading.Event(), threading.Event()
+        self.threads = [threading.Thread(target=f, daemon=True) for f in (self._send, self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        while not self.stop.is_set():
+            self.sock.send(b"\x08\0\0\0\0\0" + (self.sent & 0xFFFF).to_bytes(2, "big"))
+            self.sent += 1
+            time.sleep(0.001)
+
+    def _receive(self):
+        while not self.done.is_set():
+            try:
+                self.answered.add(int.from_bytes(self.sock.recv(64)[6:8], "big"))
+            except TimeoutError:
+                pass
+
+    def end(self):
+        self.stop.set()
+        self.threads[0].join()
+        time.sleep(0.3)
+        self.done.set()
+        self.threads[1].join()
+        self.sock.close()
+        assert self.sent < 0x10000
+        return [number for number in range(self.sent) if number not in self.answered]
+
+
+def status(lab, node):
+    return json.loads(lab.sluice(node, "status", "--json", check=False).stdout or "{}")
+
+
+def facts(lab, node):
+    """What must be the same afterwards: roles, since when, how many changes."""
+    rows = {row["instance"]: (row["role"], row["since"], row["transitions"]) for row in lab.show(node, "vrrp")}
+    restarts = {row["process"]: row["restarts"] for row in status(lab, node)["processes"]}
+    return rows, restarts
+
+
+class Unnoticed:
+    """Traffic of all kinds around a change, of which nothing may be seen."""
+
+    def __init__(self, lab, what, restarted=None):
+        self.lab, self.what, self.restarted = lab, what, restarted
+
+    def __enter__(self):
+        self.before = {node: facts(self.lab, node) for node in self.lab.nodes}
+        self.parents = {node: self.lab.machines[node].pids(f"^{INSTALLED}$") for node in self.lab.nodes}
+        self.crowd = crowd.Crowd(self.lab.client, VIP, SESSIONS)
+        self.datagrams = Datagrams(self.lab.client, VIP, pause_s=0.001)
+        self.newcomers = crowd.Newcomers(self.lab.client, VIP, pause_s=0.002, timeout_s=5)
+        self.echoes = Echoes(self.lab.client, VIP)
+        time.sleep(0.3)
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, failed, *why):
+        took = time.monotonic() - self.began
+        time.sleep(0.5)
+        self.newcomers.end()
+        unanswered = self.echoes.end()
+        lost = self.datagrams.end()
+        broken, moved = self.crowd.exchange(10)
+        self.crowd.close()
+        if failed:
+            return
+        crowd.tell(f"{self.what}: {took * 1000:.0f} ms; pings {self.echoes.sent}, {len(unanswered)} lost; datagrams "
+                   f"{self.datagrams.sent}, {len(lost)} lost; sessions {SESSIONS}, {broken} broken, {moved} moved; new "
+                   f"connections {self.newcomers.good}, {len(self.newcomers.failed)} failed")
+        assert self.echoes.sent > 200 and self.datagrams.sent > 200 and self.newcomers.good > 20
+        assert (unanswered, lost, self.newcomers.failed, broken, moved) == ([], [], [], 0, 0)
+        for node in self.lab.nodes:
+            assert facts(self.lab, node) == self.before[node], (node, facts(self.lab, node), self.before[node])
+            assert (self.lab.machines[node].pids(f"^{INSTALLED}$") == self.parents[node]) == (node != self.restarted)
+            assert len(self.lab.machines[node].pids("^sluiced --child")) == 4
+
+
+def upgrade(lab, node, path, version):
+    install(lab, node, path)
+    told = lab.sluice(node, "upgrade")
+    assert told == f"upgraded: sluiced {version} runs\n", told
+    now = status(lab, node)
+    assert now["version"] == version and now["problems"] == [], now
+
+
+def test_reload_by_signal_is_not_noticed(lab):
+    more = f', {{ name = "more"; vip = "{VIP}"; port = 3000; pool = "echo"; }}'
+    with Unnoticed(lab, "SIGHUP"):
+        lab.config_write(config("100ms", more), nodes=["lb1"])
+        lab.lb1.kill(f"^{INSTALLED}$", "HUP")
+        wait_until(lambda: len(lab.show("lb1", "services")) == 3, 5, "the new service is there")
+        lab.config_write(config("100ms"), nodes=["lb1"])
+        lab.lb1.kill(f"^{INSTALLED}$", "HUP")
+        wait_until(lambda: len(lab.show("lb1", "services")) == 2, 5, "it has gone")
+
+
+def intervals_set(lab, interval):
+    """The backup first: it goes by what the active node says."""
+    lab.config_write(config(interval))
+    for node in reversed(lab.nodes):
+        lab.sluice(node, "reload")
+
+
+def test_other_intervals_are_not_noticed(lab):
+    with Unnoticed(lab, "intervals of 20 ms, 300 ms, 100 ms"):
+        for interval in ("20ms", "300ms", "100ms"):
+            intervals_set(lab, interval)
+            time.sleep(0.7)
+
+
+def test_upgrade_is_not_noticed(lab):
+    with tempfile.NamedTemporaryFile() as other:
+        next_version(other.name)
+        for interval, nodes in (("100ms", ["lb1"]), ("20ms", ["lb1", "lb2"])):
+            intervals_set(lab, interval)
+            for node in nodes:
+                with Unnoticed(lab, f"upgrade of {node} and back, interval {interval}"):
+                    upgrade(lab, node, other.name, "0.9.9")
+                    upgrade(lab, node, SLUICED, "0.1.0")
+    intervals_set(lab, "100ms")
+
+
+def test_restart_is_not_noticed(lab):
+    """As systemd does it, which keeps the descriptors over it."""
+    with tempfile.NamedTemporaryFile() as other:
+        next_version(other.name)
+        for node, path, version in (("lb1", other.name, "0.9.9"), ("lb1", SLUICED, "0.1.0"), ("lb2", other.name, "0.9.9")):
+            with Unnoticed(lab, f"restart of {node} as {version}", restarted=node):
+                vrrp = lab.machines[node].pids("--child vrrp")
+                install(lab, node, path)
+                lab.machines[node].kill("restarter.py", "USR1")
+                wait_until(lambda: (now := status(lab, node)).get("version") == version and now["problems"] == [], 20,
+                           "the other version runs")
+                assert not set(lab.machines[node].pids("--child vrrp")) & set(vrrp)
+
+
+def test_upgrade_by_signal_keeps_what_the_operator_said(lab):
+    lab.sluice("lb1", "drain", "mx2")
+    lab.sluice("lb1", "failover")
+    wait_until(lambda: lab.active("lb2"), 5, "lb2 is active")
+    with Unnoticed(lab, "SIGUSR2 at a node that was told to hand over"):
+        pids = lab.lb1.pids("--child vrrp")
+        lab.lb1.kill(f"^{INSTALLED}$", "USR2")
+        wait_until(lambda: (now := lab.lb1.pids("--child vrrp")) and not set(now) & set(pids), 20, "vrrp was replaced")
+        wait_until(lambda: lab.state("lb1", "echo", "mx2") == "drain", 10, "drained")
+        time.sleep(1)
+    lab.sluice("lb1", "undrain", "mx2")
+    lab.sluice("lb2", "failover")
+    wait_until(lambda: lab.active("lb1"), 5, "lb1 is active")
+
+
+def refused(lab, why):
+    before = (lab.lb1.pids("sluiced"), status(lab, "lb1")["processes"])
+    done = lab.sluice("lb1", "upgrade", check=False)
+    assert done.returncode == 1 and why in done.stderr, (done.returncode, done.stderr)
+    assert (lab.lb1.pids("sluiced"), status(lab, "lb1")["processes"]) == before
+
+
+def test_what_cannot_take_over_is_refused_and_nothing_changes(lab):
+    with Unnoticed(lab, "refused upgrades"):
+        lab.lb1.write("/etc/sluice/sluice.conf", config("100ms").replace('"tcp"', '"smpt"'))
+        refused(lab, 'type "smpt" is not known')
+        lab.lb1.write("/etc/sluice/sluice.conf", config("100ms"))
+        lab.lb1.write("/run/older", "#!/bin/sh\necho 'Usage: sluiced' >&2\nexit 2\n")
+        install(lab, "lb1", "/run/older")
+        refused(lab, "or older than upgrades")
+        lab.lb1.write("/run/crashes", "#!/bin/sh\necho 1.0\nkill -SEGV $$\n")
+        install(lab, "lb1", "/run/crashes")
+        refused(lab, "it is broken")
+        lab.lb1.run("rm", INSTALLED)
+        refused(lab, "No such file")
+        install(lab, "lb1", SLUICED)
