@@ -144,6 +144,7 @@ class Pair(Site):
         self.switch.run(f"ip link set p-{node} up")
         self.sluice_start(node)
         self.in_sync()
+        wait_until(lambda: set(self.roles(node).values()) in ({"backup"}, {"active"}), 20, f"{node} takes part")
 
     def active_is(self, node):
         wait_until(lambda: self.active(node), 20, f"{node} is active")
