@@ -24,7 +24,8 @@ void instance_tell(struct instance *i, bool always)
 				 .vrid = i->config.vrid,
 				 .since_s = i->since_s,
 				 .transitions = (uint32_t)i->transitions,
-				 .priority = i->config.priority,
+				 .priority = i->machine.priority,
+				 .yielding = i->machine.yielding,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,
@@ -40,13 +41,33 @@ void instance_tell(struct instance *i, bool always)
 	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
 }
 
+static void turn_tell(const struct instance *i, enum vrrp_role before, uint64_t began_us,
+		      uint64_t done_us)
+{
+	struct message_turn m = {.number = (uint32_t)i->transitions,
+				 .from = before,
+				 .to = i->machine.role,
+				 .priority = i->machine.priority,
+				 .silence_ms = SILENCE_UNKNOWN,
+				 .took_us = (uint32_t)(done_us - began_us)};
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (i->right.heard_ms && began_us / 1000 - i->right.heard_ms < SILENCE_UNKNOWN)
+		m.silence_ms = (uint32_t)(began_us / 1000 - i->right.heard_ms);
+	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
+	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
+	channel_send(i->process->parent, MESSAGE_TURN, &m, -1);
+}
+
 static void log_change(const struct instance *i, enum vrrp_role before)
 {
 	static const char *const names[] = VRRP_ROLE_NAMES;
 
 	log_notice("vrrp %s %s: was=%s vrid=%u interface=%s priority=%u reason=\"%s\"",
 		   i->config.name, names[i->machine.role], names[before], i->config.vrid,
-		   i->config.interface, i->config.priority, i->reason);
+		   i->config.interface, i->machine.priority, i->reason);
 }
 
 /* ---- actions ---- */
@@ -93,21 +114,35 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 			    strerror(-announce));
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert)
 {
 	enum vrrp_role before = i->machine.role;
+	uint64_t began_us = now_us(), done_us;
 	struct vrrp_actions a;
 
-	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
+	vrrp_step(&i->machine, event, advert, began_us / 1000, &a);
 	act(i, &a);
 	timer_set(i);
 	if (!a.reason)
 		return;
-	i->reason = a.reason;
+	done_us = now_us();
+	i->reason = i->because ? i->because : a.reason;
 	i->since_s = time(NULL);
 	i->transitions++;
+	rights_turned(i, before); /* the whole group acts before anything is told */
 	log_change(i, before);
 	instance_tell(i, true);
+	turn_tell(i, before, began_us, done_us);
+	if (event == VRRP_STARTUP)
+		rights_started(i);
 }
 
 /* ---- events ---- */
@@ -132,6 +167,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int turn = 0; turn < 32; turn++) {
+		uint64_t due_ms = i->machine.timer_ms;
 		int r = vrrp_socket_receive(fd, i->config.ipv6, i->config.vrid, &advert, &verdict);
 
 		if (r == -ENOMSG)
@@ -147,7 +183,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		i->received++;
 		i->partner = advert.src;
 		i->partner_priority = advert.priority;
+		if (rights_undecided(i, &advert, clock_ms()))
+			continue;
 		step(i, VRRP_ADVERT, &advert);
+		rights_heard(i, &advert, due_ms, clock_ms());
 		if (i->fd < 0)
 			return;
 	}
@@ -155,9 +194,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct instance *i = arg;
+	uint64_t now_ms = clock_ms(), held_ms = 0;
+
 	(void)fd;
 	(void)what;
-	step(arg, VRRP_TIMER, NULL);
+	if (i->machine.role == VRRP_BACKUP && now_ms >= i->machine.timer_ms)
+		held_ms = rights_held_until_ms(i, now_ms);
+	if (held_ms) {
+		i->machine.timer_ms = held_ms;
+		timer_set(i);
+		return;
+	}
+	step(i, VRRP_TIMER, NULL);
 }
 
 void instance_event(struct instance *i, enum vrrp_event event)
@@ -165,6 +214,67 @@ void instance_event(struct instance *i, enum vrrp_event event)
 	if (event == VRRP_SHUTDOWN)
 		i->resigned = true;
 	step(i, event, NULL);
+}
+
+void instance_follow(struct instance *i, enum vrrp_event event, const struct instance *other)
+{
+	if (other->because)
+		snprintf(i->right.reason, sizeof(i->right.reason), "%s", other->because);
+	else
+		snprintf(i->right.reason, sizeof(i->right.reason), "group %.32s: %.32s: %.80s",
+			 i->config.group, other->config.name, other->reason);
+	i->because = i->right.reason;
+	step(i, event, NULL);
+	i->because = NULL;
+}
+
+static void priority_take(struct instance *i, uint8_t priority)
+{
+	const struct vrrp_actions say = {.send = true, .send_priority = priority};
+	uint8_t before = i->machine.priority;
+
+	if (priority == before)
+		return;
+	i->machine.priority = priority;
+	if (i->machine.role == VRRP_ACTIVE)
+		act(i, &say);
+	log_notice("vrrp %s: priority %u: was=%u configured=%u %s", i->config.name, priority,
+		   before, i->config.priority,
+		   i->right.own_why[0] ? i->right.own_why : "by configuration or group");
+	instance_tell(i, true);
+}
+
+static void out_take(struct instance *i, const char *out)
+{
+	bool news = strcmp(i->right.out, out) != 0;
+
+	memcpy(i->right.out, out, sizeof(i->right.out));
+	i->resume = false;
+	i->because = i->right.out;
+	if (i->machine.role != VRRP_INIT)
+		step(i, VRRP_SHUTDOWN, NULL);
+	i->because = NULL;
+	i->reason = i->right.out;
+	if (news)
+		instance_tell(i, false);
+}
+
+void instance_permit(struct instance *i, uint8_t priority, const char out[static VERDICT_TEXT])
+{
+	bool was_out = i->right.out[0];
+
+	priority_take(i, priority);
+	if (out[0]) {
+		out_take(i, out);
+		return;
+	}
+	i->right.out[0] = '\0';
+	if (was_out)
+		i->reason = "may be active again";
+	if (i->machine.role == VRRP_INIT && i->fd >= 0 && !i->machine.lingering && !i->resigned)
+		step(i, VRRP_STARTUP, NULL);
+	else if (was_out && i->fd < 0)
+		instance_refresh(i);
 }
 
 /* ---- the interface ---- */
@@ -199,6 +309,11 @@ static bool link_usable(const struct link *link)
 	return link->up && !IN6_IS_ADDR_UNSPECIFIED(&link->primary.in6);
 }
 
+bool instance_usable(const struct instance *i)
+{
+	return !i->looked || link_usable(&i->link);
+}
+
 static bool source_same(const struct link *a, const struct link *b)
 {
 	return memcmp(&a->primary, &b->primary, sizeof(a->primary)) == 0;
@@ -226,7 +341,9 @@ static void instance_start(struct instance *i)
 	if (!i->resume)
 		link_remove_addresses(i->process->netlink, i->link.ifindex, &i->config);
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
-	i->resume = false;
+	if (i->yields && i->machine.role == VRRP_BACKUP)
+		i->machine.yielding = true;
+	i->resume = i->yields = false;
 }
 
 void instance_refresh(struct instance *i)
@@ -243,10 +360,12 @@ void instance_refresh(struct instance *i)
 	}
 	same = source_same(&link, &i->link);
 	i->link = link;
+	i->looked = true;
 	i->machine.primary = link.primary;
 	if (i->fd >= 0 && !same)
 		source_change(i);
-	else if (i->fd < 0 && link_usable(&link) && (i->process->ready || i->resume))
+	else if (i->fd < 0 && link_usable(&link) && !i->right.out[0] &&
+		 (i->process->ready || i->resume))
 		instance_start(i);
 }
 
@@ -309,10 +428,12 @@ static bool has_vip(const struct config_instance *config, const struct config_vi
 void instance_change(struct instance *i, const struct config_instance *config)
 {
 	struct config_instance before = i->config;
+	uint8_t priority = i->machine.priority;
 	bool holds = i->machine.role == VRRP_ACTIVE || i->machine.lingering;
 
 	i->config = *config;
 	settings_take(i);
+	i->machine.priority = priority; /* until rights_configure() */
 	i->changed = memcmp(&before, config, sizeof(before)) != 0;
 	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
 		if (!has_vip(config, &before.addresses[k]))
@@ -325,7 +446,7 @@ void instance_changed(struct instance *i)
 {
 	const struct vrrp_actions again = {.add_addresses = true,
 					   .send = true,
-					   .send_priority = i->config.priority,
+					   .send_priority = i->machine.priority,
 					   .announce = true};
 
 	if (!i->changed)

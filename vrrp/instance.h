@@ -11,6 +11,7 @@
 #include "base/channel.h"
 #include "vrrp/link.h"
 #include "vrrp/machine.h"
+#include "vrrp/rights.h"
 
 struct event;
 struct event_base;
@@ -24,6 +25,7 @@ struct vrrp_process {
 	bool ready;		   /* lb said so: machines may start */
 	is_virtual_fn *is_virtual; /* an address of any instance */
 	void *owner;
+	struct rights *rights;
 };
 
 struct instance {
@@ -44,6 +46,10 @@ struct instance {
 	uint64_t transitions;
 	int64_t since_s;
 	const char *reason;
+	bool yields;	     /* did so when the process before us ended */
+	bool looked;	     /* at its interface, once */
+	struct right right;  /* what tracks and its group leave it */
+	const char *because; /* of the step that is being made; NULL = the machine's own reason */
 };
 
 /* instance_new: not started yet; NULL when out of memory. */
@@ -61,6 +67,14 @@ void instance_change(struct instance *i, const struct config_instance *config);
 void instance_changed(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
+/* instance_usable: its interface is, or was not looked at yet. */
+bool instance_usable(const struct instance *i);
+/* instance_permit: what tracks and its group leave it.
+ * @out: why it may not be active; "" = it may
+ */
+void instance_permit(struct instance *i, uint8_t priority, const char out[static VERDICT_TEXT]);
+/* instance_follow: VRRP_GROUP_ACTIVE or VRRP_GROUP_BACKUP, as the other one did. */
+void instance_follow(struct instance *i, enum vrrp_event event, const struct instance *other);
 /* instance_same: may config take the place of the instance's own without a new start? */
 bool instance_same(const struct instance *i, const struct config_instance *config);
 

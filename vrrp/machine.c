@@ -204,6 +204,14 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 		if (m->role != VRRP_INIT || m->lingering)
 			become_init(m, &a, "the interface is not usable");
 		break;
+	case VRRP_GROUP_ACTIVE:
+		if (m->role == VRRP_BACKUP)
+			become_active(m, now_ms, &a, "its group became active");
+		break;
+	case VRRP_GROUP_BACKUP:
+		if (m->role == VRRP_ACTIVE)
+			resign(m, VRRP_BACKUP, now_ms, &a, "its group stepped back");
+		break;
 	case VRRP_TIMER:
 		timer(m, now_ms, &a);
 		break;

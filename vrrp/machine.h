@@ -42,7 +42,9 @@ enum vrrp_event {
 	VRRP_SHUTDOWN, /* resign */
 	VRRP_FAILOVER, /* hand over, and stay backup */
 	VRRP_LINK_LOST,
-	VRRP_TIMER, /* timer_ms or announce_ms has come */
+	VRRP_GROUP_ACTIVE, /* another instance of the group became active */
+	VRRP_GROUP_BACKUP, /* another one stepped back: hand over as well */
+	VRRP_TIMER,	   /* timer_ms or announce_ms has come */
 	VRRP_ADVERT,
 };
 

@@ -63,6 +63,7 @@ static void refresh_all(struct vrrp *v)
 {
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_refresh(v->instances[i]);
+	rights_look(v->process.rights);
 }
 
 /* ---- the end ---- */
@@ -146,6 +147,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 		}
 		v->instances[v->n_instances++] = new;
 	}
+	rights_configure(v->process.rights, c);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_changed(v->instances[i]);
 }
@@ -161,9 +163,8 @@ static void config_message(struct vrrp *v, int fd)
 	}
 	config_take(v, c);
 	config_unmap(c);
-	if (v->process.ready)
-		refresh_all(v);
-	else /* who was active arrives right behind */
+	refresh_all(v);
+	if (!v->process.ready) /* who was active arrives right behind */
 		event_add(v->settle, &(struct timeval){.tv_usec = SETTLE_MS * 1000});
 }
 
@@ -186,10 +187,13 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 /* ---- messages ---- */
 
+/* An instance's whole group goes. */
 static void failover(struct vrrp *v, const struct message_failover *m)
 {
+	const struct instance *named = find(v, m->instance);
+
 	for (uint32_t i = 0; i < v->n_instances; i++) {
-		if (!m->instance[0] || strcmp(v->instances[i]->config.name, m->instance) == 0)
+		if (!m->instance[0] || (named && rights_together(v->instances[i], named)))
 			instance_event(v->instances[i], VRRP_FAILOVER);
 	}
 }
@@ -201,6 +205,7 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (!i || i->fd >= 0 || v->process.ready)
 		return;
 	i->transitions = m->transitions;
+	i->yields = m->yielding;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
@@ -222,6 +227,11 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		v->process.ready = true;
 		refresh_all(v);
 		break;
+	case MESSAGE_TRACK:
+		rights_hear(v->process.rights, payload);
+		break;
+	case MESSAGE_SYNC:
+		break; /* not heeded yet */
 	case MESSAGE_FAILOVER:
 		failover(v, payload);
 		break;
@@ -264,8 +274,10 @@ static void on_netlink(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (int turn = 0; turn < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; turn++)
 		;
-	if (!v->stopping)
-		refresh_all(v);
+	if (v->stopping)
+		return;
+	refresh_all(v);
+	rights_link_changed(v->process.rights);
 }
 
 /* ---- life ---- */
@@ -333,7 +345,9 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 				     EV_READ | EV_PERSIST, on_netlink, v);
 	v->second = event_new(v->process.loop, -1, 0, on_second, v);
 	v->settle = event_new(v->process.loop, -1, 0, on_settled, v);
-	if (!v->process.parent || !v->netlink_event || !v->second || !v->settle)
+	v->process.rights = rights_new(&v->process, v->instances, &v->n_instances);
+	if (!v->process.rights || !v->process.parent || !v->netlink_event || !v->second ||
+	    !v->settle)
 		return -ENOMEM;
 	event_add(v->netlink_event, NULL);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
@@ -351,6 +365,7 @@ static void vrrp_fini(struct vrrp *v)
 		event_free(v->second);
 	if (v->settle)
 		event_free(v->settle);
+	rights_free(v->process.rights);
 	nl_socket_free(v->events);
 	nl_socket_free(v->process.netlink);
 	if (v->process.packet_socket >= 0)
