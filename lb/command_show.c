@@ -251,12 +251,17 @@ static json_t *vrrp(struct lb *lb)
 		const struct config_instance *config = config_instance(lb->config, i);
 		const struct message_vrrp *m = &lb->instances[i].vrrp;
 		json_t *row = json_object();
+		char failed[256];
 
 		set_text(row, "instance", config->name);
 		set(row, "vrid", I(config->vrid));
 		set_text(row, "interface", config->interface);
 		set_text(row, "role", role_names[m->role <= VRRP_ACTIVE ? m->role : 0]);
 		set(row, "priority", I(config->priority));
+		set(row, "effective", I(lb->instances[i].heard ? m->priority : config->priority));
+		tracks_failed(lb, i, failed, sizeof(failed));
+		set_text(row, "tracks_failed", failed);
+		set_text(row, "group", config->group);
 		set(row, "since", I(m->since_s));
 		set(row, "transitions", I(m->transitions));
 		set_addr(row, "partner", &m->partner);
@@ -372,9 +377,9 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},  {"pools", pools},	    {"backends", backends},
-	     {"health", health_rows}, {"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},  {"config", config}};
+} kinds[] = {{"services", services},  {"pools", pools},	      {"backends", backends},
+	     {"health", health_rows}, {"hooks", hook_rows},   {"vrrp", vrrp},
+	     {"tracks", track_rows},  {"counters", counters}, {"config", config}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -394,6 +399,10 @@ void command_show(struct client *client, const json_t *request)
 		show_flows(client, request);
 		return;
 	}
+	if (strcmp(what, "history") == 0) {
+		show_history(client, request);
+		return;
+	}
 	if (json_object_size(request) > 2) { /* command and what */
 		client_fail(client, "only flows can be filtered");
 		return;
@@ -402,7 +411,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, tracks, history, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));
