@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* group.h: instances that are active on the same node, or on none. Pure rules over its members.
  *
- * A group has one priority on each node, the least of its members': two nodes then decide alike at
- * every member, whatever its own priority. (With a priority for each, a node that is better at one
- * and worse at another would take the group and lose it again for ever.)
+ * A group has one priority on each node, the least of its members', less the weights of the failed
+ * tracks of any: two nodes then decide alike at every member. (With a priority for each, a node
+ * that is better at one and worse at another would take the group and lose it again for ever.)
  *
  * - One that may not be active (no interface, a track) takes the others out.
  * - One that becomes active makes the others active at once; one that steps back for a better node
@@ -23,14 +23,14 @@
 #include <stdint.h>
 
 struct group_member {
-	uint8_t priority;	 /* of its own */
+	uint8_t priority;	 /* as configured */
 	bool out;		 /* it may not be active */
 	uint64_t heard_until_ms; /* another active node is, until then */
 	uint64_t held_until_ms;	 /* one that it lets be active */
 	bool told_of_end;	 /* the last that was heard is that it leaves */
 };
 
-/* group_priority: of all, @n > 0. */
+/* group_priority: the least of all, @n > 0. */
 uint8_t group_priority(const struct group_member *members, size_t n);
 /* group_out: the first that may not be active; NULL = all may. */
 const struct group_member *group_out(const struct group_member *members, size_t n);

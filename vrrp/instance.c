@@ -240,7 +240,7 @@ static void priority_take(struct instance *i, uint8_t priority)
 		act(i, &say);
 	log_notice("vrrp %s: priority %u: was=%u configured=%u %s", i->config.name, priority,
 		   before, i->config.priority,
-		   i->right.own_why[0] ? i->right.own_why : "by configuration or group");
+		   i->right.why[0] ? i->right.why : "by configuration or group");
 	instance_tell(i, true);
 }
 

@@ -112,6 +112,9 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 		return;
 	}
 	linger_end(m, a);
+	if (m->yielding && advert->priority < m->yielded_to)
+		m->yielding = false; /* it has become worse since it took over */
+	m->yielded_to = m->yielding ? advert->priority : 0;
 	if (advert->priority < m->priority && may_preempt(m, now_ms))
 		return;
 	if (advert->priority >= m->priority)

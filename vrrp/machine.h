@@ -7,7 +7,7 @@
  * *lingers*: it keeps the addresses until it hears the partner as active, or a time has passed, so
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
- *   priorities, as long as it hears it.
+ *   priorities, as long as it hears it, and hears of no lower priority than before (a track).
  * - preempt_delay: how long a better node that came up waits before it preempts.
  * - An active node repeats its gratuitous ARPs after 1 s and 5 s, and when it learns that another
  *   one was active beside it.
@@ -29,6 +29,7 @@ struct vrrp_machine {
 	enum vrrp_role role;
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
+	uint8_t yielded_to;	  /* the active node's priority as last heard while yielding */
 	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
 	uint64_t announce_ms;	  /* when to announce again; 0 = never */
 	uint8_t announces;	  /* done so far */

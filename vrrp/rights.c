@@ -17,8 +17,6 @@
 #include "vrrp/route.h"
 #include "vrrp/track.h"
 
-static const char not_usable[] = "the interface is not usable";
-
 struct rights {
 	struct vrrp_process *process;
 	struct instance **instances;
@@ -32,24 +30,28 @@ struct rights {
 
 /* ---- groups ---- */
 
+/* An instance with all of its group. */
 struct gathered {
 	size_t n;
 	struct instance *instances[CONFIG_INSTANCES];
 	struct group_member members[CONFIG_INSTANCES];
+	uint64_t numbers[CONFIG_INSTANCES / 64]; /* a bit for each: as in struct config_track */
 };
 
 static void gather(const struct rights *r, const struct instance *of, struct gathered *g)
 {
 	g->n = 0;
+	memset(g->numbers, 0, sizeof(g->numbers));
 	for (uint32_t k = 0; k < *r->n_instances; k++) {
 		struct instance *i = r->instances[k];
 
-		if (i != of && (!of->right.group || i->right.group != of->right.group))
+		if (!rights_together(i, of))
 			continue;
+		g->numbers[i->right.number / 64] |= 1ULL << i->right.number % 64;
 		g->instances[g->n] = i;
 		g->members[g->n++] = (struct group_member){
-			.priority = i->right.priority,
-			.out = i->right.own_out || !instance_usable(i),
+			.priority = i->config.priority,
+			.out = !instance_usable(i),
 			.heard_until_ms = i->right.heard_until_ms,
 			.held_until_ms = i->right.held_until_ms,
 			.told_of_end = i->right.told_of_end,
@@ -57,19 +59,19 @@ static void gather(const struct rights *r, const struct instance *of, struct gat
 	}
 }
 
-/* Why it may not be active. That its own interface is not usable it knows itself. */
-static void out_say(const struct instance *i, const struct gathered *g, char out[VERDICT_TEXT])
+/* Why it may not be active; "" = it may. That its own interface is not usable it knows itself. */
+static void out_say(const struct instance *i, const struct gathered *g, bool by_track,
+		    char out[VERDICT_TEXT])
 {
 	const struct group_member *first = group_out(g->members, g->n);
 	const struct instance *other = first ? g->instances[first - g->members] : NULL;
 
 	out[0] = '\0';
-	if (i->right.own_out)
-		memcpy(out, i->right.own_why, VERDICT_TEXT);
+	if (by_track)
+		memcpy(out, i->right.why, VERDICT_TEXT);
 	else if (other && other != i)
-		snprintf(out, VERDICT_TEXT, "group %.32s: %.32s: %.80s", i->config.group,
-			 other->config.name,
-			 other->right.own_out ? other->right.own_why : not_usable);
+		snprintf(out, VERDICT_TEXT, "group %.32s: %.32s: the interface is not usable",
+			 i->config.group, other->config.name);
 }
 
 static void judge(struct rights *r)
@@ -77,19 +79,16 @@ static void judge(struct rights *r)
 	struct gathered g;
 
 	for (uint32_t k = 0; k < *r->n_instances; k++) {
-		struct right *right = &r->instances[k]->right;
-
-		right->priority =
-			tracks_weigh(&r->tracks, right->number, r->instances[k]->config.priority,
-				     &right->own_out, right->own_why);
-	}
-	for (uint32_t k = 0; k < *r->n_instances; k++) {
 		struct instance *i = r->instances[k];
 		char out[VERDICT_TEXT];
+		uint8_t priority;
+		bool by_track;
 
 		gather(r, i, &g);
-		out_say(i, &g, out);
-		instance_permit(i, group_priority(g.members, g.n), out);
+		priority = tracks_weigh(&r->tracks, g.numbers, group_priority(g.members, g.n),
+					&by_track, i->right.why);
+		out_say(i, &g, by_track, out);
+		instance_permit(i, priority, out);
 	}
 }
 

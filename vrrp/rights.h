@@ -18,14 +18,12 @@ struct vrrp_process;
 
 /* What an instance has of it: a member of it. */
 struct right {
-	uint32_t number;  /* in the configuration */
-	uint32_t group;	  /* the same for all of one group; 0 = in none */
-	uint8_t priority; /* what tracks leave of it; its group may have less */
-	bool own_out;	  /* by a track */
-	char own_why[VERDICT_TEXT], out[VERDICT_TEXT]; /* out "" = it may be active */
-	char reason[VERDICT_TEXT];		       /* of its last change, by its group */
-	uint64_t heard_ms;			       /* the last advert; 0 = none */
-	uint64_t heard_until_ms, held_until_ms;	       /* as in struct group_member */
+	uint32_t number;			   /* in the configuration */
+	uint32_t group;				   /* the same for all of one group; 0 = in none */
+	char why[VERDICT_TEXT], out[VERDICT_TEXT]; /* out "" = it may be active */
+	char reason[VERDICT_TEXT];		   /* of its last change, by its group */
+	uint64_t heard_ms;			   /* the last advert; 0 = none */
+	uint64_t heard_until_ms, held_until_ms;	   /* as in struct group_member */
 	bool told_of_end;
 };
 

@@ -58,8 +58,17 @@ static void why_add(char *why, const char *name)
 	snprintf(why + n, VERDICT_TEXT - n, "%s%s", n ? ", " : "failed: ", name);
 }
 
-uint8_t tracks_weigh(const struct tracks *t, uint32_t instance, uint8_t priority, bool *ret_out,
-		     char ret_why[static VERDICT_TEXT])
+static bool concerns(const struct track *track, const uint64_t instances[CONFIG_INSTANCES / 64])
+{
+	for (size_t i = 0; i < CONFIG_INSTANCES / 64; i++) {
+		if (track->config.instances[i] & instances[i])
+			return true;
+	}
+	return false;
+}
+
+uint8_t tracks_weigh(const struct tracks *t, const uint64_t instances[static CONFIG_INSTANCES / 64],
+		     uint8_t priority, bool *ret_out, char ret_why[static VERDICT_TEXT])
 {
 	uint32_t weight = 0;
 
@@ -68,8 +77,7 @@ uint8_t tracks_weigh(const struct tracks *t, uint32_t instance, uint8_t priority
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct track *track = &t->all[i];
 
-		if (!track->failed ||
-		    !(track->config.instances[instance / 64] >> instance % 64 & 1))
+		if (!track->failed || !concerns(track, instances))
 			continue;
 		if (track->config.weight == 0) {
 			snprintf(ret_why, VERDICT_TEXT, "track %s failed: %.80s",

@@ -29,11 +29,12 @@ void tracks_configure(struct tracks *t, const struct config *config);
 bool track_set(struct track *track, bool failed, const char *text);
 struct track *tracks_find(struct tracks *t, const char *name);
 
-/* tracks_weigh: what is left of @priority for the instance of that number in the configuration.
+/* tracks_weigh: what is left of @priority for these instances together, by their numbers in the
+ * configuration.
  * @ret_why: the tracks that lower it, or the first that takes it out; "" = nothing does
  * @ret_out: an instance that is taken out has no right to be active
  */
-uint8_t tracks_weigh(const struct tracks *t, uint32_t instance, uint8_t priority, bool *ret_out,
-		     char ret_why[static VERDICT_TEXT]);
+uint8_t tracks_weigh(const struct tracks *t, const uint64_t instances[static CONFIG_INSTANCES / 64],
+		     uint8_t priority, bool *ret_out, char ret_why[static VERDICT_TEXT]);
 
 #endif
