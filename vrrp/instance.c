@@ -206,7 +206,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		timer_set(i);
 		return;
 	}
+	if (i->machine.role == VRRP_BACKUP && i->right.told_of_end)
+		i->because = "the active node hands over";
 	step(i, VRRP_TIMER, NULL);
+	i->because = NULL;
 }
 
 void instance_event(struct instance *i, enum vrrp_event event)
