@@ -190,5 +190,5 @@ def test_history_and_hooks_tell_why(lab):
     assert {r["instance"] for r in one} == {"b"}
     goes(lab, "lb1", "nothing moved")
     told = lab.lb1.run("cat /run/hooks/told")
-    assert "b active backup 120 hands over, told by the operator" in told, told
+    assert "a active backup 120 hands over, told by the operator" in told, told
     assert "a active init" in told and "track xdp failed" in told
