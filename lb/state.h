@@ -36,6 +36,7 @@ struct reconciler;
 struct suspect_watch;
 struct request;
 struct trace;
+struct tracker;
 
 /* ---- what the operator wants of a backend; survives a reload and a restart ---- */
 
@@ -107,6 +108,7 @@ struct lb_backend {
 struct lb_instance {
 	bool heard; /* vrrp has said something about it */
 	struct message_vrrp vrrp;
+	struct message_turn turns[TURNS]; /* by number; those without a name are not there */
 };
 
 struct lb_process {		    /* a process of sluiced, as the parent tells */
@@ -188,6 +190,7 @@ struct lb {
 	struct reconciler *reconciler;
 	struct balance *balance;
 	struct announcer *announcer;
+	struct tracker *tracker;
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;

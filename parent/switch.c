@@ -27,6 +27,7 @@ enum { UNANSWERED_STUCK = 2 /* pings, a second each */, ERRNO_MOST = 4095 };
 struct memory {
 	void *health;		  /* tsearch tree of struct message_health, by pool and backend */
 	void *vrrp;		  /* of struct message_vrrp, by instance */
+	void *turns;		  /* of struct message_turn, by instance, the last TURNS of each */
 	void *held;		  /* of struct message_operator, by pool and backend */
 	void *tracks;		  /* of struct message_track, by name */
 	struct message_sync sync; /* of this lb */
@@ -47,6 +48,15 @@ static int vrrp_compare(const void *a, const void *b)
 	const struct message_vrrp *x = a, *y = b;
 
 	return strcmp(x->instance, y->instance);
+}
+
+static int turn_compare(const void *a, const void *b)
+{
+	const struct message_turn *x = a, *y = b;
+	uint32_t m = x->number % TURNS, n = y->number % TURNS;
+	int r = strcmp(x->instance, y->instance);
+
+	return r ? r : (m > n) - (m < n);
 }
 
 static int held_compare(const void *a, const void *b)
@@ -89,6 +99,7 @@ void memory_free(struct memory *m)
 		return;
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
+	tdestroy(m->turns, free);
 	tdestroy(m->held, free);
 	tdestroy(m->tracks, free);
 	tdestroy(m->tally, free);
@@ -241,7 +252,7 @@ static bool vrrp_pass(struct parent *p, const void *payload)
 
 	if (!terminated(m->instance, sizeof(m->instance)) ||
 	    !printable(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE ||
-	    !time_good(m->since_s))
+	    !time_good(m->since_s) || m->yielding > 1)
 		return false;
 	if (!instance_is(p, m->instance))
 		return true;
@@ -255,6 +266,21 @@ static bool vrrp_pass(struct parent *p, const void *payload)
 	remember(&p->memory->vrrp, m, sizeof(*m), vrrp_compare);
 	supervisor_send(p, ROLE_LB, MESSAGE_VRRP, m, -1);
 	supervisor_send(p, ROLE_PROGRAMS, MESSAGE_VRRP, m, -1);
+	return true;
+}
+
+static bool turn_pass(struct parent *p, const void *payload)
+{
+	const struct message_turn *m = payload;
+
+	if (!terminated(m->instance, sizeof(m->instance)) ||
+	    !printable(m->reason, sizeof(m->reason)) || m->from > VRRP_ACTIVE ||
+	    m->to > VRRP_ACTIVE || !time_good(m->at_ms / 1000))
+		return false;
+	if (!instance_is(p, m->instance))
+		return true;
+	remember(&p->memory->turns, m, sizeof(*m), turn_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_TURN, m, -1);
 	return true;
 }
 
@@ -455,6 +481,7 @@ static const struct route {
 	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
 	{ROLE_VRRP, MESSAGE_PARTNER, partner_pass},
+	{ROLE_VRRP, MESSAGE_TURN, turn_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
@@ -503,6 +530,11 @@ static void recall_health(const void *node, VISIT visit, void *to)
 static void recall_vrrp(const void *node, VISIT visit, void *to)
 {
 	recall_to(node, visit, to, MESSAGE_VRRP);
+}
+
+static void recall_turn(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_TURN);
 }
 
 static void recall_track(const void *node, VISIT visit, void *to)
@@ -578,10 +610,12 @@ void switch_brief(struct process *to)
 	reload_send_config(p, to->role);
 	if (to->role != ROLE_VRRP)
 		twalk_r(p->memory->health, recall_health, to);
-	if (to->role != ROLE_HEALTHCHECK)
-		twalk_r(p->memory->vrrp, recall_vrrp, to);
-	if (to->role == ROLE_VRRP || to->role == ROLE_LB)
+	if (to->role != ROLE_HEALTHCHECK) { /* tracks first: they say what a role may be */
 		twalk_r(p->memory->tracks, recall_track, to);
+		twalk_r(p->memory->vrrp, recall_vrrp, to);
+	}
+	if (to->role == ROLE_LB)
+		twalk_r(p->memory->turns, recall_turn, to);
 	if (to->role == ROLE_VRRP)
 		supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, &p->memory->sync, -1);
 	if (to->role == ROLE_PROGRAMS)
