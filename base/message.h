@@ -33,6 +33,7 @@ enum {
 	M(TALLY, struct message_tally)                                                             \
 	M(OPERATOR, struct message_operator)                                                       \
 	M(VRRP, struct message_vrrp)                                                               \
+	M(TURN, struct message_turn)                                                               \
 	M(FAILOVER, struct message_failover)                                                       \
 	M(TRACK, struct message_track)                                                             \
 	M(SYNC, struct message_sync)                                                               \
@@ -242,7 +243,7 @@ struct message_vrrp {
 	uint32_t vrid;
 	int64_t since_s; /* CLOCK_REALTIME */
 	uint32_t transitions;
-	uint32_t priority;	   /* ours, as sent */
+	uint32_t priority;	   /* ours, as sent: what tracks and group leave of it */
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
 	uint32_t yielding; /* 1: handed over by the operator: a worse partner is let be active */
 	struct addr partner;
@@ -253,7 +254,24 @@ struct message_vrrp {
 	uint32_t split;	   /* 1: one is now */
 	uint64_t split_ms; /* for how long, in all */
 	uint64_t withheld; /* times that it did not take over, as the partner lives */
+	uint32_t yielding; /* 1: handed over, and does not take back while it hears the other */
 	char reason[VERDICT_TEXT]; /* of the last change */
+};
+
+enum { TURNS = 32, SILENCE_UNKNOWN = UINT32_MAX };
+
+/* vrrp -> parent -> lb: a role has changed. The parent remembers the last TURNS of each instance,
+ * for an lb that comes back.
+ */
+struct message_turn {
+	char instance[NAME_SIZE];
+	uint32_t number;     /* message_vrrp.transitions then */
+	uint32_t from, to;   /* enum vrrp_role */
+	uint32_t priority;   /* ours */
+	int64_t at_ms;	     /* CLOCK_REALTIME */
+	uint32_t silence_ms; /* since the last advert of the node that was active; or UNKNOWN */
+	uint32_t took_us;    /* until addresses, advert and announcements were done */
+	char reason[VERDICT_TEXT];
 };
 
 /* lb (pool, plane), programs (script) -> parent -> vrrp, and vrrp (interface, route) -> parent ->

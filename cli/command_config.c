@@ -86,6 +86,7 @@ enum cli_exit cli_failover(const struct options *o, int argc, char **argv)
 
 	if (argc > 0)
 		json_object_set_new(request, "instance", json_string(argv[0]));
+	json_object_update(request, o->extras);
 	return plain(o, request, "handed over to the partner");
 }
 

@@ -106,16 +106,23 @@ enum cli_exit cli_show(const struct options *o, int argc, char **argv)
 {
 	json_t *answer;
 	enum cli_exit status;
+	json_t *request;
 
-	(void)argc;
+	if (argc > 1 && strcmp(argv[0], "history") != 0) {
+		fprintf(stderr, "sluice: \"%s\" is too much: only history can be of one instance\n",
+			argv[1]);
+		return CLI_USAGE;
+	}
 	if (strcmp(argv[0], "flows") == 0)
 		return cli_show_flows(o);
 	if (json_object_size(o->extras) > 0) {
 		fprintf(stderr, "sluice: only flows can be filtered\n");
 		return CLI_USAGE;
 	}
-	status = ask(o, json_pack("{s:s, s:s}", "command", "show", "what", argv[0]), NULL, NULL,
-		     &answer);
+	request = json_pack("{s:s, s:s}", "command", "show", "what", argv[0]);
+	if (argc > 1)
+		json_object_set_new(request, "instance", json_string(argv[1]));
+	status = ask(o, request, NULL, NULL, &answer);
 	if (answer && o->json)
 		print_json(answer);
 	else if (status == CLI_DONE)

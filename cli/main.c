@@ -17,12 +17,14 @@ static const struct command commands[] = {
 	 "Exits with 4 when anything is.\n\nExample: sluice status\n",
 	 cli_status},
 	{"show",
-	 "services|pools|backends|health|hooks|vrrp|sync|heartbeats|routes|counters|config\n"
+	 "services|pools|backends|health|hooks|vrrp|sync|tracks|heartbeats|routes|counters|config\n"
+	 "       sluice show history [INSTANCE]\n"
 	 "       sluice show flows [--backend NAME] [--client ADDR[/BITS]] [--service NAME] [--limit N]",
-	 1, 1,
+	 1, 2,
 	 "One kind of thing, with all there is to tell.\n\n"
 	 "Example: sluice show backends --json\n"
 	 "Example: sluice show health\n"
+	 "Example: sluice show history mail4\n"
 	 "Example: sluice show flows --backend mx2 --client 203.0.113.0/24\n",
 	 cli_show},
 	{"explain",
@@ -76,7 +78,7 @@ static const struct command commands[] = {
 	 "Every error of a configuration at once; needs no daemon.\n\n"
 	 "Example: sluice check -n lb2 ./sluice.conf\n",
 	 cli_check},
-	{"failover", "[INSTANCE]", 0, 1,
+	{"failover", "[INSTANCE] [--to NODE]", 0, 1,
 	 "Hand the virtual addresses to the partner, now. This node takes them back only when the\n"
 	 "partner is gone, or at its own failover.\n\nExample: sluice failover\n",
 	 cli_failover},
@@ -211,6 +213,7 @@ static const struct option names[] = {
 	{"verdict", required_argument, NULL, OPTION_TEXT},
 	{"reason", required_argument, NULL, OPTION_TEXT},
 	{"sample", required_argument, NULL, OPTION_TEXT},
+	{"to", required_argument, NULL, OPTION_TEXT},
 	{"limit", required_argument, NULL, OPTION_NUMBER},
 	{"port", required_argument, NULL, OPTION_NUMBER},
 	{"count", required_argument, NULL, OPTION_NUMBER},

@@ -104,7 +104,8 @@ static const char *state_colour(const char *text)
 	} words[] = {{"up", "green"},	    {"active", "green"},   {"down", "red"},
 		     {"disabled", "red"},   {"init", "red"},	   {"no neighbour", "red"},
 		     {"drain", "yellow"},   {"leaving", "yellow"}, {"unknown", "yellow"},
-		     {"removed", "yellow"}, {"full", "yellow"}};
+		     {"removed", "yellow"}, {"full", "yellow"},	   {"good", "green"},
+		     {"failed", "red"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(words[i].word, text) == 0)

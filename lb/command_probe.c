@@ -106,14 +106,44 @@ static bool instance_known(const struct lb *lb, const char *instance)
 	return !instance[0];
 }
 
+/* May the node that is named be the one that takes over? Who does when there are several is decided
+ * by their priorities, which this node does not know. Told when not.
+ */
+static bool target_good(struct client *client, const char *to)
+{
+	const struct config *config = client_lb(client)->config;
+	uint32_t i = 0;
+
+	while (i < config->n_nodes && strcmp(config->nodes[i], to) != 0)
+		i++;
+	if (i == config->n_nodes)
+		client_fail(client, "there is no node \"%.64s\" in the configuration", to);
+	else if (i == config->node_index)
+		client_fail(
+			client,
+			"%.64s is this node: it takes over when the one that is active hands over; run there: sluice failover",
+			to);
+	else if (config->n_nodes > 2)
+		client_fail(
+			client,
+			"with more than two nodes the one with the highest priority takes over; give it to %.64s (vrrp priorities), or leave out --to",
+			to);
+	else
+		return true;
+	return false;
+}
+
 void command_failover(struct client *client, const json_t *request)
 {
 	const char *instance = json_string_value(json_object_get(request, "instance"));
+	const char *to = json_string_value(json_object_get(request, "to"));
 	struct lb *lb = client_lb(client);
 	struct handing *h;
 	int r;
 
 	instance = instance ? instance : "";
+	if (to && !target_good(client, to))
+		return;
 	if (!instance_known(lb, instance)) {
 		client_fail(client, "there is no vrrp instance \"%.64s\"; see: sluice show vrrp",
 			    instance);

@@ -261,6 +261,7 @@ static json_t *vrrp(struct lb *lb)
 		const struct config_instance *config = config_instance(lb->config, i);
 		const struct message_vrrp *m = &lb->instances[i].vrrp;
 		json_t *row = json_object();
+		char failed[256];
 
 		set_text(row, "instance", config->name);
 		set(row, "vrid", I(config->vrid));
@@ -268,6 +269,10 @@ static json_t *vrrp(struct lb *lb)
 		set_virtual_mac(row, config);
 		set_text(row, "role", role_names[m->role <= VRRP_ACTIVE ? m->role : 0]);
 		set(row, "priority", I(config->priority));
+		set(row, "effective", I(lb->instances[i].heard ? m->priority : config->priority));
+		tracks_failed(lb, i, failed, sizeof(failed));
+		set_text(row, "tracks_failed", failed);
+		set_text(row, "group", config->group);
 		set(row, "since", I(m->since_s));
 		set(row, "transitions", I(m->transitions));
 		set_addr(row, "partner", &m->partner);
@@ -409,10 +414,10 @@ static json_t *config(struct lb *lb)
 static const struct {
 	const char *name;
 	json_t *(*rows)(struct lb *lb);
-} kinds[] = {{"services", services},	 {"pools", pools},     {"backends", backends},
-	     {"health", health_rows},	 {"hooks", hook_rows}, {"vrrp", vrrp},
-	     {"counters", counters},	 {"config", config},   {"routes", route_rows},
-	     {"heartbeats", heart_rows}, {"sync", sync_rows}};
+} kinds[] = {{"services", services},	 {"pools", pools},	 {"backends", backends},
+	     {"health", health_rows},	 {"hooks", hook_rows},	 {"vrrp", vrrp},
+	     {"counters", counters},	 {"config", config},	 {"routes", route_rows},
+	     {"heartbeats", heart_rows}, {"tracks", track_rows}, {"sync", sync_rows}};
 
 json_t *rows_of(struct lb *lb, const char *what)
 {
@@ -432,6 +437,10 @@ void command_show(struct client *client, const json_t *request)
 		show_flows(client, request);
 		return;
 	}
+	if (strcmp(what, "history") == 0) {
+		show_history(client, request);
+		return;
+	}
 	if (json_object_size(request) > 2) { /* command and what */
 		client_fail(client, "only flows can be filtered");
 		return;
@@ -440,7 +449,7 @@ void command_show(struct client *client, const json_t *request)
 	if (!rows)
 		client_fail(
 			client,
-			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, sync, heartbeats, routes, counters, config or flows",
+			"\"%.64s\" cannot be shown; expected: services, pools, backends, health, hooks, vrrp, sync, tracks, history, heartbeats, routes, counters, config or flows",
 			what);
 	else
 		client_done(client, json_pack("{s:o}", what, rows));

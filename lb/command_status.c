@@ -208,6 +208,7 @@ void command_status(struct client *client, const json_t *request)
 	forwarding_problems(problems, lb);
 	hook_problems(problems, lb);
 	sync_problems(problems, lb);
+	track_problems(problems, lb);
 	for (uint32_t i = 0; i < lb->config->n_pools; i++)
 		backend_problems(problems, lb, i);
 	answer = json_pack("{s:s, s:s, s:I, s:b}", "node", lb->config->node.name, "version",

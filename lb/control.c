@@ -37,10 +37,13 @@ struct control {
 };
 
 static const struct argument none[] = {{0}};
-static const struct argument show[] = {
-	{"what", ARGUMENT_STRING, true},    {"backend", ARGUMENT_STRING, false},
-	{"client", ARGUMENT_STRING, false}, {"service", ARGUMENT_STRING, false},
-	{"limit", ARGUMENT_INT, false},	    {0}};
+static const struct argument show[] = {{"what", ARGUMENT_STRING, true},
+				       {"backend", ARGUMENT_STRING, false},
+				       {"client", ARGUMENT_STRING, false},
+				       {"service", ARGUMENT_STRING, false},
+				       {"limit", ARGUMENT_INT, false},
+				       {"instance", ARGUMENT_STRING, false},
+				       {0}};
 static const struct argument explain[] = {
 	{"client", ARGUMENT_STRING, true},     {"vip", ARGUMENT_STRING, true},
 	{"protocol", ARGUMENT_STRING, false},  {"flags", ARGUMENT_STRING, false},
@@ -62,7 +65,8 @@ static const struct argument wait_for[] = {{"backend", ARGUMENT_STRING, true},
 					   {"timeout_ms", ARGUMENT_INT, false},
 					   {0}};
 static const struct argument path[] = {{"path", ARGUMENT_STRING, false}, {0}};
-static const struct argument instance[] = {{"instance", ARGUMENT_STRING, false}, {0}};
+static const struct argument failover[] = {
+	{"instance", ARGUMENT_STRING, false}, {"to", ARGUMENT_STRING, false}, {0}};
 static const struct argument probe[] = {
 	{"pool", ARGUMENT_STRING, true}, {"backend", ARGUMENT_STRING, true}, {0}};
 
@@ -78,7 +82,7 @@ static const struct command commands[] = {
 	{"plan", path, command_plan},
 	{"reload", none, command_reload},
 	{"detach", none, command_detach},
-	{"failover", instance, command_failover},
+	{"failover", failover, command_failover},
 	{"probe", probe, command_probe},
 	{"explain", explain, command_explain},
 	{"trace", trace, command_trace},

@@ -62,6 +62,9 @@ void client_hold(struct client *client, void (*cancel)(void *owner), void *owner
 /* show_flows: in command_flows.c: the one kind of `show` that takes its time. */
 void show_flows(struct client *client, const json_t *request);
 
+/* show_history: in command_vrrp.c: how the roles of all instances, or of one, have changed. */
+void show_history(struct client *client, const json_t *request);
+
 /* ---- command_show.c, used by status too ---- */
 
 /* backend_state: one word (or two) for the backend of config index i, as shown everywhere. */
@@ -95,6 +98,12 @@ void hook_sums(const struct lb *lb, struct message_tally *ret_hooks,
 	       struct message_tally *ret_heals);
 /* route_rows: the array of "routes", in command_node.c. New. */
 json_t *route_rows(struct lb *lb);
+/* track_rows: the array of "tracks", in command_vrrp.c. New. */
+json_t *track_rows(struct lb *lb);
+/* track_problems: of each that fails. */
+void track_problems(json_t *problems, const struct lb *lb);
+/* tracks_failed: the names of those that fail and concern the instance; "" = none. */
+void tracks_failed(const struct lb *lb, uint32_t instance, char *text, size_t size);
 /* rows_of: the array that `show` gives: "services", "pools", ...; NULL = no such thing. New. */
 json_t *rows_of(struct lb *lb, const char *what);
 

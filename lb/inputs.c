@@ -220,6 +220,14 @@ void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 	}
 }
 
+void inputs_turn(struct lb *lb, const struct message_turn *m)
+{
+	for (uint32_t i = 0; lb->config && i < lb->config->n_instances; i++) {
+		if (strcmp(config_instance(lb->config, i)->name, m->instance) == 0)
+			lb->instances[i].turns[m->number % TURNS] = *m;
+	}
+}
+
 void inputs_tally(struct lb *lb, const struct message_tally *m)
 {
 	int pool = lb->config && m->hook == 0 ? config_find_pool(lb->config, m->pool) : -ENOENT;

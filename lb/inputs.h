@@ -16,6 +16,7 @@ int inputs_key(struct lb *lb, const uint8_t key[static 32]);
 void inputs_health(struct lb *lb, const struct message_health *m);
 void inputs_partner(struct lb *lb, const struct message_partner *m);
 void inputs_vrrp(struct lb *lb, const struct message_vrrp *m);
+void inputs_turn(struct lb *lb, const struct message_turn *m);
 void inputs_tally(struct lb *lb, const struct message_tally *m);
 void inputs_process(struct lb *lb, const struct message_child *m);
 /* inputs_ways: neighbours and interfaces as they are now; true when any of them changed. */

@@ -29,6 +29,7 @@
 #include "lb/requests.h"
 #include "lb/suspect_watch.h"
 #include "lb/syn_watch.h"
+#include "lb/track.h"
 #include "lb/translations.h"
 
 /* libcap's headers of Debian 12 know them; the kernel's may not. */
@@ -75,6 +76,7 @@ static void config_message(struct lb *lb, const struct message_config *m, int fd
 		reconciler_refused(lb->reconciler, r);
 		return;
 	}
+	tracker_configure(lb->tracker);
 	lb->generation = m->generation;
 	partner_key(lb, m->key);
 	partner_configure(lb);
@@ -126,6 +128,12 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		break;
 	case MESSAGE_PARTNER:
 		inputs_partner(lb, payload);
+		break;
+	case MESSAGE_TURN:
+		inputs_turn(lb, payload);
+		break;
+	case MESSAGE_TRACK:
+		tracker_hear(lb->tracker, payload);
 		break;
 	case MESSAGE_TALLY:
 		inputs_tally(lb, payload);
@@ -281,13 +289,14 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->balance = balance_new(lb);
 	lb->prod_again = prod_again_new(lb->loop, lb->prod);
 	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
+	lb->tracker = tracker_new(lb);
 	lb->partner_slots = partner_slots_new(lb);
 	lb->partner_flows = partner_flows_new(lb);
 	parts->ready_look = event_new(lb->loop, -1, EV_PERSIST, on_ready_look, lb);
 	if (!lb->channel || !lb->neighbours || !lb->sweep || !lb->clock || !lb->translations ||
 	    !lb->syn_watch || !lb->suspects || !lb->reconciler || !lb->balance || !lb->announcer ||
-	    !lb->prod_again || !lb->partner_slots || !lb->partner_flows || partner_new(lb) < 0 ||
-	    !parts->ready_look)
+	    !lb->prod_again || !lb->tracker || !lb->partner_slots || !lb->partner_flows ||
+	    partner_new(lb) < 0 || !parts->ready_look)
 		return -ENOMEM;
 	flow_sweep_watch(lb->sweep, on_seen);
 	translation_sweep_watch(lb->translations, on_translation_seen, lb);
@@ -312,6 +321,7 @@ static void parts_free(struct lb_process_parts *parts)
 	requests_fini(lb);
 	if (parts->ready_look)
 		event_free(parts->ready_look);
+	tracker_free(lb->tracker);
 	announcer_free(lb->announcer);
 	partner_free(lb);
 	partner_slots_free(lb->partner_slots);

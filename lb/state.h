@@ -40,6 +40,7 @@ struct reconciler;
 struct suspect_watch;
 struct request;
 struct trace;
+struct tracker;
 
 /* ---- what the operator wants of a backend; survives a reload and a restart ---- */
 
@@ -116,6 +117,7 @@ struct lb_backend {
 struct lb_instance {
 	bool heard; /* vrrp has said something about it */
 	struct message_vrrp vrrp;
+	struct message_turn turns[TURNS]; /* by number; those without a name are not there */
 };
 
 struct lb_process {		    /* a process of sluiced, as the parent tells */
@@ -198,6 +200,7 @@ struct lb {
 	struct reconciler *reconciler;
 	struct balance *balance;
 	struct announcer *announcer;
+	struct tracker *tracker;
 	struct partner *partner;   /* what the other nodes are told, and tell */
 	struct partner_live *live; /* what they say of live connections; NULL: there are none */
 	struct partner_slots *partner_slots; /* and of slots in transition */

@@ -21,6 +21,15 @@ int vrrp_compare(const void *a, const void *b)
 	return strcmp(x->instance, y->instance);
 }
 
+int turn_compare(const void *a, const void *b)
+{
+	const struct message_turn *x = a, *y = b;
+	uint32_t m = x->number % TURNS, n = y->number % TURNS;
+	int r = strcmp(x->instance, y->instance);
+
+	return r ? r : (m > n) - (m < n);
+}
+
 int held_compare(const void *a, const void *b)
 {
 	const struct message_operator *x = a, *y = b;
@@ -61,6 +70,7 @@ void memory_free(struct memory *m)
 		return;
 	tdestroy(m->health, free);
 	tdestroy(m->vrrp, free);
+	tdestroy(m->turns, free);
 	tdestroy(m->held, free);
 	tdestroy(m->tracks, free);
 	tdestroy(m->tally, free);

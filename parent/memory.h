@@ -12,6 +12,7 @@
 struct memory {
 	void *health;		  /* tsearch tree of struct message_health, by pool and backend */
 	void *vrrp;		  /* of struct message_vrrp, by instance */
+	void *turns;		  /* of struct message_turn, by instance, the last TURNS of each */
 	void *held;		  /* of struct message_operator, by pool and backend */
 	void *tracks;		  /* of struct message_track, by name */
 	struct message_sync sync; /* of this lb */
@@ -21,6 +22,7 @@ struct memory {
 
 int health_compare(const void *a, const void *b);
 int vrrp_compare(const void *a, const void *b);
+int turn_compare(const void *a, const void *b);
 int held_compare(const void *a, const void *b);
 int track_compare(const void *a, const void *b);
 int tally_compare(const void *a, const void *b);

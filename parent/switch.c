@@ -166,6 +166,21 @@ static bool vrrp_pass(struct parent *p, const void *payload)
 	return true;
 }
 
+static bool turn_pass(struct parent *p, const void *payload)
+{
+	const struct message_turn *m = payload;
+
+	if (!terminated(m->instance, sizeof(m->instance)) ||
+	    !printable(m->reason, sizeof(m->reason)) || m->from > VRRP_ACTIVE ||
+	    m->to > VRRP_ACTIVE || !time_good(m->at_ms / 1000))
+		return false;
+	if (!instance_is(p, m->instance))
+		return true;
+	remember(&p->memory->turns, m, sizeof(*m), turn_compare);
+	supervisor_send(p, ROLE_LB, MESSAGE_TURN, m, -1);
+	return true;
+}
+
 static bool operator_pass(struct parent *p, const void *payload)
 {
 	const struct message_operator *m = payload;
@@ -369,6 +384,7 @@ static const struct route {
 	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
 	{ROLE_VRRP, MESSAGE_PARTNER, partner_pass},
+	{ROLE_VRRP, MESSAGE_TURN, turn_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},
 	{ROLE_LB, MESSAGE_RELOAD, reload_asked},
@@ -419,6 +435,11 @@ static void recall_health(const void *node, VISIT visit, void *to)
 static void recall_vrrp(const void *node, VISIT visit, void *to)
 {
 	recall_to(node, visit, to, MESSAGE_VRRP);
+}
+
+static void recall_turn(const void *node, VISIT visit, void *to)
+{
+	recall_to(node, visit, to, MESSAGE_TURN);
 }
 
 static void recall_track(const void *node, VISIT visit, void *to)
@@ -497,10 +518,12 @@ void switch_brief(struct process *to)
 	reload_send_config(p, to->role);
 	if (to->role != ROLE_VRRP)
 		twalk_r(p->memory->health, recall_health, to);
-	if (to->role != ROLE_HEALTHCHECK)
-		twalk_r(p->memory->vrrp, recall_vrrp, to);
-	if (to->role == ROLE_VRRP || to->role == ROLE_LB)
+	if (to->role != ROLE_HEALTHCHECK) { /* tracks first: they say what a role may be */
 		twalk_r(p->memory->tracks, recall_track, to);
+		twalk_r(p->memory->vrrp, recall_vrrp, to);
+	}
+	if (to->role == ROLE_LB)
+		twalk_r(p->memory->turns, recall_turn, to);
 	if (to->role == ROLE_VRRP)
 		supervisor_send(p, ROLE_VRRP, MESSAGE_SYNC, &p->memory->sync, -1);
 	if (to->role == ROLE_PROGRAMS)

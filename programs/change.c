@@ -42,6 +42,8 @@ void change_facts(const struct change *c, const char *node, struct facts *ret_fa
 	facts_add(f, "from", c->from);
 	facts_add(f, "to", c->to);
 	facts_add(f, "reason", c->reason);
+	if (c->event == CHANGE_VRRP)
+		facts_add_number(f, "priority", c->priority);
 	if (c->by[0])
 		facts_add(f, "by", c->by);
 	facts_add_number(f, "since", c->since_s);

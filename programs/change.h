@@ -20,6 +20,7 @@ struct change {
 	char from[16], to[16];
 	char by[16];		   /* of a backend: whose word it is */
 	char reason[VERDICT_TEXT]; /* printable */
+	uint32_t priority;	   /* of an instance, now */
 	bool active;		   /* this node, in any instance */
 	int64_t since_s;	   /* CLOCK_REALTIME */
 };

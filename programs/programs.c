@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* programs.c: the process. Takes the parent's messages to those who act on them: script probes
- * (scripts.h), hooks (hooks.h), healing (healer.h).
+ * (scripts.h), hooks (hooks.h), healing (healer.h), tracks by script (tracks.h).
  *
  * Confined with its first configuration, before it has run anything: the user `programs_user`, no
  * capability, none that could be got again, no_new_privs: neither it nor what it runs becomes
@@ -27,6 +27,7 @@
 #include "programs/healer.h"
 #include "programs/hooks.h"
 #include "programs/scripts.h"
+#include "programs/tracks.h"
 #include "programs/watch.h"
 
 enum { STOP_WAIT_MS = 2000, STOP_LOOK_MS = 20 };
@@ -39,6 +40,7 @@ struct process {
 	struct hooks *hooks;
 	struct healer *healer;
 	struct scripts *scripts;
+	struct track_runner *tracks;
 	struct event *stopping; /* timer: is what was begun at its end? */
 	uint64_t stop_ms;
 };
@@ -48,6 +50,13 @@ static void tell_ran(void *owner, const struct message_ran *m)
 	struct process *p = owner;
 
 	life_tell(&p->life, MESSAGE_RAN, m);
+}
+
+static void tell_track(void *owner, const struct message_track *m)
+{
+	struct process *p = owner;
+
+	life_tell(&p->life, MESSAGE_TRACK, m);
 }
 
 static void on_gone(void *owner, struct watched *b)
@@ -106,6 +115,9 @@ static int config_use(void *owner, const struct config *config)
 		return r;
 	hooks_configure(p->hooks, config);
 	scripts_configure(p->scripts, config);
+	r = track_runner_configure(p->tracks, config);
+	if (r < 0)
+		return r;
 	healer_configured(p->healer);
 	report(p, true);
 	return 0;
@@ -182,6 +194,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_OPERATOR:
 		operator_heard(p, payload);
 		break;
+	case MESSAGE_TRACK:
+		track_runner_recall(p->tracks, payload);
+		break;
 	case MESSAGE_READY:
 		watch_briefed(&p->watch);
 		break;
@@ -223,14 +238,18 @@ static int process_begin(void *owner, int channel_fd)
 	p->hooks = hooks_new(l->loop, p->user, p->home);
 	p->healer = healer_new(l->loop, p->user, p->home, &p->watch);
 	p->scripts = scripts_new(l->loop, p->user, p->home, tell_ran, p);
+	p->tracks = track_runner_new(l->loop, p->user, p->home, tell_track, p);
 	p->stopping = event_new(l->loop, -1, EV_PERSIST, on_stopping, p);
-	return l->channel && p->hooks && p->healer && p->scripts && p->stopping ? 0 : -ENOMEM;
+	return l->channel && p->hooks && p->healer && p->scripts && p->tracks && p->stopping
+		       ? 0
+		       : -ENOMEM;
 }
 
 static void process_finish(void *owner)
 {
 	struct process *p = owner;
 
+	track_runner_free(p->tracks);
 	scripts_free(p->scripts);
 	if (p->healer)
 		watch_fini(&p->watch, on_gone, p->healer);

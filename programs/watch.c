@@ -212,8 +212,10 @@ bool watch_vrrp(struct watch *w, const struct message_vrrp *m, struct change *re
 	w->roles[i] = (enum vrrp_role)m->role;
 	if (!w->briefed || before == w->roles[i])
 		return false;
-	*ret_change = (struct change){
-		.event = CHANGE_VRRP, .active = watch_active(w), .since_s = m->since_s};
+	*ret_change = (struct change){.event = CHANGE_VRRP,
+				      .active = watch_active(w),
+				      .priority = m->priority,
+				      .since_s = m->since_s};
 	memcpy(ret_change->name, config_instance(w->config, i)->name, sizeof(ret_change->name));
 	snprintf(ret_change->from, sizeof(ret_change->from), "%s", names[before]);
 	snprintf(ret_change->to, sizeof(ret_change->to), "%s", names[w->roles[i]]);

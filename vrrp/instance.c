@@ -24,7 +24,7 @@ void instance_tell(struct instance *i, bool always)
 				 .vrid = i->config.vrid,
 				 .since_s = i->since_s,
 				 .transitions = (uint32_t)i->transitions,
-				 .priority = i->config.priority,
+				 .priority = i->machine.priority,
 				 .yielding = i->machine.yielding,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
@@ -46,13 +46,44 @@ void instance_tell(struct instance *i, bool always)
 	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
 }
 
+/* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
+static uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* What is told of a change when there is time for it. */
+static void turn_note(struct instance *i, enum vrrp_role before, uint64_t began_us)
+{
+	struct message_turn m = {.number = (uint32_t)i->transitions,
+				 .from = before,
+				 .to = i->machine.role,
+				 .priority = i->machine.priority,
+				 .silence_ms = SILENCE_UNKNOWN,
+				 .took_us = (uint32_t)(clock_us() - began_us)};
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	m.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (i->right.heard_ms && began_us / 1000 - i->right.heard_ms < SILENCE_UNKNOWN)
+		m.silence_ms = (uint32_t)(began_us / 1000 - i->right.heard_ms);
+	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
+	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
+	i->turn = m;
+	i->untold = true;
+	event_active(i->process->after, 0, 0);
+}
+
 static void log_change(const struct instance *i)
 {
 	static const char *const names[] = VRRP_ROLE_NAMES;
 
 	log_notice("vrrp %s %s: was=%s vrid=%u interface=%s priority=%u reason=\"%s\"",
-		   i->config.name, names[i->machine.role], names[i->was], i->config.vrid,
-		   i->config.interface, i->config.priority, i->reason);
+		   i->config.name, names[i->turn.to], names[i->turn.from], i->config.vrid,
+		   i->config.interface, i->turn.priority, i->turn.reason);
 }
 
 void instance_flush(struct instance *i)
@@ -62,18 +93,11 @@ void instance_flush(struct instance *i)
 	i->untold = false;
 	log_change(i);
 	instance_tell(i, true);
+	if (i->turn.number > 0)
+		channel_send(i->process->parent, MESSAGE_TURN, &i->turn, -1);
 }
 
 /* ---- actions ---- */
-
-/* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
-static uint64_t clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static void timer_set(struct instance *i)
 {
@@ -174,34 +198,37 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert)
 {
 	enum vrrp_role before = i->machine.role;
+	uint64_t began_us = clock_us();
 	struct vrrp_actions a;
 	char text[INET6_ADDRSTRLEN];
 
 	instance_flush(i);
 	i->machine.witness = heart_witness(i->process->heart, i->beat, i->config.interface);
-	vrrp_step(&i->machine, event, advert, clock_ms(), &a);
+	vrrp_step(&i->machine, event, advert, began_us / 1000, &a);
 	act(i, &a);
 	timer_set(i);
+	if (a.reason) {
+		bool same = i->before != VRRP_INIT && i->machine.role == i->before;
+
+		i->reason = i->because ? i->because : a.reason;
+		i->since_s = same ? i->before_since_s : time(NULL);
+		i->transitions += !same;
+		i->before = VRRP_INIT;
+		i->urgent = a.urgent;
+		turn_note(i, before, began_us);
+		if (same)
+			i->turn.number = 0; /* to be logged, and no turn of its history */
+		rights_turned(i, before);   /* the whole group acts before anything is told */
+	}
+	if (i->machine.role != before)
+		heart_tell(i->process->heart);
 	if (a.split)
 		log_warning(
 			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
 			i->config.name, addr_format(&advert->src, text), advert->priority,
 			i->machine.priority);
-	if (i->machine.role != before)
-		heart_tell(i->process->heart);
-	if (!a.reason)
-		return;
-	i->reason = a.reason;
-	if (i->before != VRRP_INIT && i->machine.role == i->before) {
-		i->since_s = i->before_since_s;
-	} else {
-		i->since_s = time(NULL);
-		i->transitions++;
-	}
-	i->before = VRRP_INIT;
-	i->was = before;
-	i->untold = true;
-	event_active(i->process->after, 0, 0);
+	if (a.reason && event == VRRP_STARTUP)
+		rights_started(i);
 }
 
 /* ---- events ---- */
@@ -217,6 +244,18 @@ static void bad_note(struct instance *i, enum vrrp_verdict verdict, const struct
 	log_warning("vrrp %s: packet %s: from=%s why=\"%s\"", i->config.name,
 		    verdict == VRRP_ADDRESSES_DIFFER ? "is odd" : "ignored",
 		    addr_format(&a->src, text), vrrp_verdict_text(verdict));
+}
+
+static void advert_take(struct instance *i, const struct vrrp_advert *advert)
+{
+	uint64_t due_ms = i->machine.timer_ms;
+
+	i->partner = advert->src;
+	i->partner_priority = advert->priority;
+	if (rights_undecided(i, advert, clock_ms()))
+		return;
+	step(i, VRRP_ADVERT, advert);
+	rights_heard(i, advert, due_ms, clock_ms());
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -242,9 +281,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		i->received++;
 		if (i->config.authentication == AUTHENTICATION_SYNC)
 			continue; /* the partners' STATE alone is believed */
-		i->partner = advert.src;
-		i->partner_priority = advert.priority;
-		step(i, VRRP_ADVERT, &advert);
+		advert_take(i, &advert);
 		if (i->fd < 0)
 			return;
 	}
@@ -252,9 +289,22 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct instance *i = arg;
+	uint64_t now_ms = clock_ms(), held_ms = 0;
+
 	(void)fd;
 	(void)what;
-	step(arg, VRRP_TIMER, NULL);
+	if (i->machine.role == VRRP_BACKUP && now_ms >= i->machine.timer_ms)
+		held_ms = rights_held_until_ms(i, now_ms);
+	if (held_ms) {
+		i->machine.timer_ms = held_ms;
+		timer_set(i);
+		return;
+	}
+	if (i->machine.role == VRRP_BACKUP && i->right.told_of_end && !i->machine.heir)
+		i->because = "the active node hands over";
+	step(i, VRRP_TIMER, NULL);
+	i->because = NULL;
 }
 
 void instance_event(struct instance *i, enum vrrp_event event)
@@ -274,9 +324,7 @@ static void advert_by_state(struct instance *i, const struct heart_record *about
 				     .advert_cs = i->config.advert_cs};
 
 	memcpy(&advert.src, about->source, sizeof(advert.src));
-	i->partner = advert.src;
-	i->partner_priority = advert.priority;
-	step(i, VRRP_ADVERT, &advert);
+	advert_take(i, &advert);
 }
 
 void instance_partner(struct instance *i, enum vrrp_event event, const struct heart_record *about,
@@ -286,6 +334,8 @@ void instance_partner(struct instance *i, enum vrrp_event event, const struct he
 	if (event == VRRP_PARTNER_ACTIVE && i->config.authentication == AUTHENTICATION_SYNC &&
 	    about->priority > 0)
 		advert_by_state(i, about);
+	if (event == VRRP_PARTNER_DEAD || event == VRRP_PARTNER_LEAVES)
+		rights_ended(i, event == VRRP_PARTNER_LEAVES, clock_ms());
 	step(i, event, NULL);
 }
 
@@ -294,6 +344,69 @@ void instance_lease(struct instance *i)
 	if (i->machine.role == VRRP_ACTIVE || i->machine.lingering)
 		guard_lease(i->process->guard, i->lease,
 			    clock_ms() * 1000000 + i->process->lease_ns);
+}
+
+void instance_follow(struct instance *i, enum vrrp_event event, const struct instance *other)
+{
+	if (other->because)
+		snprintf(i->right.reason, sizeof(i->right.reason), "%s", other->because);
+	else
+		snprintf(i->right.reason, sizeof(i->right.reason), "group %.32s: %.32s: %.80s",
+			 i->config.group, other->config.name, other->reason);
+	i->because = i->right.reason;
+	i->machine.group_urgent = other->urgent;
+	step(i, event, NULL);
+	i->because = NULL;
+}
+
+static void priority_take(struct instance *i, uint8_t priority)
+{
+	const struct vrrp_actions say = {.send = true, .send_priority = priority};
+	uint8_t before = i->machine.priority;
+
+	if (priority == before)
+		return;
+	i->machine.priority = priority;
+	if (i->machine.role == VRRP_ACTIVE)
+		act(i, &say);
+	heart_tell(i->process->heart);
+	log_notice("vrrp %s: priority %u: was=%u configured=%u %s", i->config.name, priority,
+		   before, i->config.priority,
+		   i->right.why[0] ? i->right.why : "by configuration or group");
+	instance_tell(i, true);
+}
+
+static void out_take(struct instance *i, const char *out)
+{
+	bool news = strcmp(i->right.out, out) != 0;
+
+	memcpy(i->right.out, out, sizeof(i->right.out));
+	i->resume = false;
+	i->because = i->right.out;
+	if (i->machine.role != VRRP_INIT)
+		step(i, VRRP_SHUTDOWN, NULL);
+	i->because = NULL;
+	i->reason = i->right.out;
+	if (news)
+		instance_tell(i, false);
+}
+
+void instance_permit(struct instance *i, uint8_t priority, const char out[static VERDICT_TEXT])
+{
+	bool was_out = i->right.out[0];
+
+	priority_take(i, priority);
+	if (out[0]) {
+		out_take(i, out);
+		return;
+	}
+	i->right.out[0] = '\0';
+	if (was_out)
+		i->reason = "may be active again";
+	if (i->machine.role == VRRP_INIT && i->fd >= 0 && !i->machine.lingering && !i->resigned)
+		step(i, VRRP_STARTUP, NULL);
+	else if (was_out && i->fd < 0)
+		instance_refresh(i);
 }
 
 /* ---- the interface ---- */
@@ -326,6 +439,11 @@ static int socket_open(struct instance *i)
 static bool link_usable(const struct link *link)
 {
 	return link->up && !IN6_IS_ADDR_UNSPECIFIED(&link->primary.in6);
+}
+
+bool instance_usable(const struct instance *i)
+{
+	return !i->looked || (link_usable(&i->link) && i->holder_error == 0);
 }
 
 static bool source_same(const struct link *a, const struct link *b)
@@ -375,7 +493,9 @@ static void instance_start(struct instance *i)
 		link_remove_addresses(i->process->netlink, &i->link, &i->config);
 	}
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
-	i->resume = false;
+	if (i->yields && i->machine.role == VRRP_BACKUP)
+		i->machine.yielding = true;
+	i->resume = i->yields = false;
 }
 
 void instance_refresh(struct instance *i)
@@ -394,10 +514,12 @@ void instance_refresh(struct instance *i)
 	}
 	same = source_same(&link, &i->link);
 	i->link = link;
+	i->looked = true;
 	i->machine.primary = link.primary;
 	if (i->fd >= 0 && !same)
 		source_change(i);
-	else if (i->fd < 0 && link_usable(&link) && (i->process->ready || i->resume))
+	else if (i->fd < 0 && link_usable(&link) && !i->right.out[0] &&
+		 (i->process->ready || i->resume))
 		instance_start(i);
 }
 
@@ -477,10 +599,12 @@ static bool has_vip(const struct config_instance *config, const struct config_vi
 void instance_change(struct instance *i, const struct config_instance *config)
 {
 	struct config_instance before = i->config;
+	uint8_t priority = i->machine.priority;
 	bool holds = i->machine.role == VRRP_ACTIVE || i->machine.lingering;
 
 	i->config = *config;
 	settings_take(i);
+	i->machine.priority = priority; /* until rights_configure() */
 	i->changed = memcmp(&before, config, sizeof(before)) != 0;
 	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
 		if (!has_vip(config, &before.addresses[k]))
@@ -492,7 +616,7 @@ void instance_changed(struct instance *i)
 {
 	const struct vrrp_actions again = {.add_addresses = true,
 					   .send = true,
-					   .send_priority = i->config.priority,
+					   .send_priority = i->machine.priority,
 					   .announce = true};
 
 	if (!i->changed)

@@ -13,6 +13,7 @@
 #include "vrrp/heart.h"
 #include "vrrp/link.h"
 #include "vrrp/machine.h"
+#include "vrrp/rights.h"
 
 struct event;
 struct event_base;
@@ -37,6 +38,7 @@ struct vrrp_process {
 	uint64_t lease_ns;    /* how long each lease runs */
 	uint64_t turned_ns;   /* when they were last renewed */
 	bool synced, in_sync; /* are there partners to be in sync with? is it? */
+	struct rights *rights;
 };
 
 struct instance {
@@ -48,11 +50,11 @@ struct instance {
 	uint64_t beat;	/* its name for the partners */
 	int fd;		/* -1 = none */
 	struct event *readable, *timer;
-	bool adds_late;	     /* active, and its addresses are not there yet */
-	bool untold;	     /* the last change is neither logged nor told */
-	enum vrrp_role was;  /* before it */
-	struct event *paced; /* the next frame of an announcement */
-	uint32_t announced;  /* addresses that were, of n_addresses */
+	bool adds_late;		  /* active, and its addresses are not there yet */
+	bool untold;		  /* the last change is neither logged nor told */
+	struct message_turn turn; /* it */
+	struct event *paced;	  /* the next frame of an announcement */
+	uint32_t announced;	  /* addresses that were, of n_addresses */
 	/* As the process before us told it: the same role again is no change. INIT = nothing. */
 	enum vrrp_role before;
 	int64_t before_since_s;
@@ -68,6 +70,11 @@ struct instance {
 	uint64_t transitions;
 	int64_t since_s;
 	const char *reason;
+	bool yields;	     /* did so when the process before us ended */
+	bool looked;	     /* at its interface, once */
+	struct right right;  /* what tracks and its group leave it */
+	bool urgent;	     /* the last change: in the place of a dead node */
+	const char *because; /* of the step that is being made; NULL = the machine's own reason */
 };
 
 /* instance_new: not started yet; NULL when out of memory. */
@@ -97,6 +104,14 @@ void instance_tell(struct instance *i, bool always);
 void instance_add_late(struct instance *i);
 /* instance_flush: log and tell the last change of role, if that is not done yet. */
 void instance_flush(struct instance *i);
+/* instance_usable: its interface is, or was not looked at yet. */
+bool instance_usable(const struct instance *i);
+/* instance_permit: what tracks and its group leave it.
+ * @out: why it may not be active; "" = it may
+ */
+void instance_permit(struct instance *i, uint8_t priority, const char out[static VERDICT_TEXT]);
+/* instance_follow: VRRP_GROUP_ACTIVE or VRRP_GROUP_BACKUP, as the other one did. */
+void instance_follow(struct instance *i, enum vrrp_event event, const struct instance *other);
 /* instance_same: may config take the place of the instance's own without a new start? */
 bool instance_same(const struct instance *i, const struct config_instance *config);
 

@@ -183,6 +183,9 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 	}
 	linger_end(m, a);
 	m->heir = NULL;
+	if (m->yielding && advert->priority < m->yielded_to)
+		m->yielding = false; /* it has become worse since it took over */
+	m->yielded_to = m->yielding ? advert->priority : 0;
 	if (advert->priority < m->priority && may_preempt(m, now_ms))
 		return;
 	if (advert->priority >= m->priority)
@@ -306,6 +309,15 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 		if (m->role != VRRP_INIT || m->lingering)
 			become_init(m, &a, "the interface is not usable");
 		break;
+	case VRRP_GROUP_ACTIVE:
+		a.urgent = m->role == VRRP_BACKUP && m->group_urgent;
+		if (m->role == VRRP_BACKUP)
+			become_active(m, now_ms, &a, "its group became active");
+		break;
+	case VRRP_GROUP_BACKUP:
+		if (m->role == VRRP_ACTIVE)
+			resign(m, VRRP_BACKUP, now_ms, &a, "its group stepped back");
+		break;
 	case VRRP_TIMER:
 		timer(m, now_ms, &a);
 		break;
@@ -331,6 +343,8 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 		if (m->role == VRRP_ACTIVE)
 			become_backup(m, now_ms, m->advert_cs, &a,
 				      "was stuck, and the partner took over");
+		else
+			linger_end(m, &a); /* its group has, before it */
 	}
 	*ret_actions = a;
 }

@@ -7,11 +7,12 @@
  * *lingers*: it keeps the addresses until it hears the partner as active, or a time has passed, so
  * that in between somebody answers.
  * - After a failover a node is *yielding*: it does not preempt the partner, whatever the
- *   priorities, as long as it hears it.
+ *   priorities, as long as it hears it, and hears of no lower priority than before (a track).
  * - A node that is *behind* (does not know what its partners know) likewise.
  * - When the active node is dead, each packet that still goes there is lost, and our data plane
  *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
- * When it is alive (it resigned, or is preempted), it answers until then: the addresses come first.
+ *   When it is alive (it resigned, or is preempted), it answers until then: the addresses come
+ *   first.
  * - preempt_delay: how long a better node that came up waits before it preempts.
  * - An active node repeats its gratuitous ARPs as config_garp says.
  * - A *split*: an active node that stays so hears another active one, longer than a handover takes.
@@ -51,7 +52,8 @@ struct vrrp_machine {
 	struct addr primary; /* our source address: breaks ties */
 	/* of the partners, by the caller before each step */
 	enum vrrp_witness witness;
-	uint32_t rank_ms; /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
+	uint32_t rank_ms;  /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
+	bool group_urgent; /* GROUP_ACTIVE: as the other one's `urgent` was */
 	/* state */
 	enum vrrp_role role;
 	const char *heir;  /* takes over when the timer is due, as it was told why; else NULL */
@@ -59,6 +61,7 @@ struct vrrp_machine {
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
+	uint8_t yielded_to;	  /* the active node's priority as last heard while yielding */
 	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
 	uint64_t announce_ms;	  /* when to announce again; 0 = never */
 	uint32_t announces;	  /* done so far */
@@ -79,7 +82,9 @@ enum vrrp_event {
 	VRRP_SHUTDOWN, /* resign */
 	VRRP_FAILOVER, /* hand over, and stay backup */
 	VRRP_LINK_LOST,
-	VRRP_TIMER, /* timer_ms or announce_ms has come */
+	VRRP_GROUP_ACTIVE, /* another instance of the group became active */
+	VRRP_GROUP_BACKUP, /* another one stepped back: hand over as well */
+	VRRP_TIMER,	   /* timer_ms or announce_ms has come */
 	VRRP_ADVERT,
 	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead, or its processes are */
 	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */

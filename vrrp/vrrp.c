@@ -103,6 +103,7 @@ static void refresh_all(struct vrrp *v)
 	interfaces_read(v);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_refresh(v->instances[i]);
+	rights_look(v->process.rights);
 }
 
 /* ---- the end ---- */
@@ -139,12 +140,11 @@ static void on_closed(void *owner)
 /* ---- configuration ---- */
 
 /* An instance that is no longer wanted: its partner is told, its addresses go, at once. */
-static void instance_drop(struct instance *i)
+static void instance_end(struct instance *i)
 {
 	instance_event(i, VRRP_SHUTDOWN);
 	if (i->machine.lingering)
 		instance_event(i, VRRP_LINK_LOST);
-	instance_free(i);
 }
 
 static const struct config_instance *wanted(const struct config *c, const struct instance *i)
@@ -163,6 +163,11 @@ static void config_take(struct vrrp *v, const struct config *c)
 	uint32_t kept = 0;
 
 	v->process.synced = c->sync.n_links > 0;
+	/* While all are there: each step may look at all. */
+	for (uint32_t i = 0; i < v->n_instances; i++) {
+		if (!wanted(c, v->instances[i]))
+			instance_end(v->instances[i]);
+	}
 	for (uint32_t i = 0; i < v->n_instances; i++) {
 		const struct config_instance *config = wanted(c, v->instances[i]);
 
@@ -170,7 +175,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 			instance_change(v->instances[i], config);
 			v->instances[kept++] = v->instances[i];
 		} else {
-			instance_drop(v->instances[i]);
+			instance_free(v->instances[i]);
 		}
 	}
 	v->n_instances = kept;
@@ -192,6 +197,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 	interfaces_forget(v);
 	lease_config(&v->process, c, v->instances, v->n_instances);
 	heart_config(v->process.heart, c);
+	rights_configure(v->process.rights, c);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_changed(v->instances[i]);
 }
@@ -207,9 +213,8 @@ static void config_message(struct vrrp *v, int fd)
 	}
 	config_take(v, c);
 	config_unmap(c);
-	if (v->process.ready)
-		refresh_all(v);
-	else /* who was active arrives right behind */
+	refresh_all(v);
+	if (!v->process.ready) /* who was active arrives right behind */
 		event_add(v->settle, &(struct timeval){.tv_usec = SETTLE_MS * 1000});
 }
 
@@ -227,6 +232,7 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 		if (in->fd >= 0)
 			continue;
+		guard_lease(v->process.guard, in->lease, 0);
 		link_read(v->interfaces, &in->config, &in->link);
 		if (in->link.holder)
 			link_remove_addresses(v->process.netlink, &in->link, &in->config);
@@ -271,10 +277,13 @@ static const struct heart_ops heart_ops = {on_instances, on_partner, on_turn};
 
 /* ---- messages ---- */
 
+/* An instance's whole group goes. */
 static void failover(struct vrrp *v, const struct message_failover *m)
 {
+	const struct instance *named = find(v, m->instance);
+
 	for (uint32_t i = 0; i < v->n_instances; i++) {
-		if (!m->instance[0] || strcmp(v->instances[i]->config.name, m->instance) == 0)
+		if (!m->instance[0] || (named && rights_together(v->instances[i], named)))
 			instance_event(v->instances[i], VRRP_FAILOVER);
 	}
 }
@@ -297,7 +306,7 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	i->machine.split_ms = m->split_ms;
 	i->before = m->role;
 	i->before_since_s = m->since_s;
-	i->machine.yielding = m->yielding;
+	i->yields = m->yielding;
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
@@ -324,6 +333,11 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		refresh_all(v);
 		heart_speak(v->process.heart);
 		break;
+	case MESSAGE_TRACK:
+		rights_hear(v->process.rights, payload);
+		break;
+	case MESSAGE_SYNC:
+		break; /* not heeded yet */
 	case MESSAGE_FAILOVER:
 		failover(v, payload);
 		break;
@@ -420,9 +434,12 @@ static void on_netlink(evutil_socket_t fd, short what, void *arg)
 			now = now || is_about_a_link(v, h);
 	}
 	now = now || (n < 0 && errno == ENOBUFS);
-	if (now && !v->stopping)
+	if (v->stopping)
+		return;
+	if (now) {
 		refresh_all(v);
-	else if (!v->stopping && !event_pending(v->look, EV_TIMEOUT, NULL))
+		rights_link_changed(v->process.rights);
+	} else if (!event_pending(v->look, EV_TIMEOUT, NULL))
 		event_add(v->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
 }
 
@@ -432,8 +449,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!v->stopping)
-		refresh_all(v);
+	if (v->stopping)
+		return;
+	refresh_all(v);
+	rights_link_changed(v->process.rights);
 }
 
 /* ---- life ---- */
@@ -507,8 +526,9 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 	v->process.late = event_new(v->process.loop, -1, 0, on_late, v);
 	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
 	v->process.heart = heart_new(v->process.loop, v->process.guard, &heart_ops, v);
-	if (!v->process.parent || !v->netlink_event || !v->look || !v->second || !v->settle ||
-	    !v->process.late || !v->process.after || !v->process.heart)
+	v->process.rights = rights_new(&v->process, v->instances, &v->n_instances);
+	if (!v->process.rights || !v->process.parent || !v->netlink_event || !v->look ||
+	    !v->second || !v->settle || !v->process.late || !v->process.after || !v->process.heart)
 		return -ENOMEM;
 	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
@@ -537,6 +557,7 @@ static void vrrp_fini(struct vrrp *v)
 		event_free(v->process.late);
 	if (v->process.after)
 		event_free(v->process.after);
+	rights_free(v->process.rights);
 	nl_socket_free(v->events);
 	nl_socket_free(v->process.netlink);
 	if (v->process.packet_socket >= 0)

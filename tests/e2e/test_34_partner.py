@@ -21,8 +21,7 @@ class Partners(Site):
         super().__init__(backends=1, **options)
         self.cable(self.lb1, "eth1", self.lb2, "eth1")
         for name in self.nodes:
-            n = NODES[name]
-            self.machines[name].run(f"ip addr add 10.79.0.{n}/24 dev eth1")
+            self.machines[name].run(f"ip addr add 10.79.0.{NODES[name]}/24 dev eth1")
 
     def config(self, **options):
         return super().config(**options) + """sync = { links = (

@@ -12,7 +12,7 @@
 #include "tests/unit/programs/block.h"
 
 struct heard {
-	uint32_t passed[ROLE_COUNT], refused, tallies;
+	uint32_t passed[ROLE_COUNT], refused, tallies, turns;
 };
 
 static struct heard heard; /* what the supervisor was asked for */
@@ -24,6 +24,7 @@ void supervisor_send(struct parent *p, enum parent_role to, enum message_type ty
 	(void)payload;
 	assert_int_equal(fd, -1);
 	heard.tallies += type == MESSAGE_TALLY;
+	heard.turns += type == MESSAGE_TURN;
 	heard.passed[to]++;
 }
 
@@ -141,6 +142,30 @@ static void test_no_child_speaks_for_another(void **state)
 	assert_int_equal(said(*state, ROLE_VRRP, MESSAGE_VRRP, &vrrp), 0);
 }
 
+/* A brief tells each turn that is remembered: the last ones of each instance. */
+static void test_last_turns_of_a_role_are_remembered(void **state)
+{
+	struct parent *p = *state;
+	struct message_turn m = {.instance = "v4", .to = VRRP_ACTIVE, .at_ms = 1000};
+	uint32_t before;
+
+	for (m.number = 1; m.number <= 3 * TURNS; m.number++)
+		assert_int_equal(said(p, ROLE_VRRP, MESSAGE_TURN, &m), 0);
+	assert_int_equal(heard.turns, 3 * TURNS);
+	before = heard.turns;
+	switch_brief(&p->processes[ROLE_LB]);
+	assert_int_equal(heard.turns - before, TURNS);
+	m.to = VRRP_ACTIVE + 1;
+	assert_int_equal(said(p, ROLE_VRRP, MESSAGE_TURN, &m), 1);
+	m.to = VRRP_ACTIVE;
+	assert_int_equal(said(p, ROLE_LB, MESSAGE_TURN, &m), 1);
+	strcpy(m.reason, "\033");
+	assert_int_equal(said(p, ROLE_VRRP, MESSAGE_TURN, &m), 1);
+	strcpy(m.reason, "");
+	m.at_ms = INT64_MIN;
+	assert_int_equal(said(p, ROLE_VRRP, MESSAGE_TURN, &m), 1);
+}
+
 static void test_names_without_an_end_are_refused_of_everybody(void **state)
 {
 	struct message_probe probe = {.request = 1};
@@ -209,6 +234,7 @@ int main(void)
 		TEST(test_good_health_reaches_lb_and_programs),
 		TEST(test_health_that_would_harm_who_shows_it_is_refused),
 		TEST(test_no_child_speaks_for_another),
+		TEST(test_last_turns_of_a_role_are_remembered),
 		TEST(test_names_without_an_end_are_refused_of_everybody),
 		TEST(test_end_of_a_program_that_no_program_has_is_refused),
 		TEST(test_counts_are_told_to_an_lb_that_comes_back),

@@ -39,7 +39,8 @@ static inline struct block *block_new(bool vrrp)
 	struct block *b = calloc(1, sizeof(*b));
 
 	b->config.size_bytes = sizeof(*b);
-	b->config.pools_at = b->config.files_at = offsetof(struct block, pool);
+	b->config.pools_at = b->config.files_at = b->config.tracks_at =
+		offsetof(struct block, pool);
 	b->config.backends_at = offsetof(struct block, backends);
 	b->config.instances_at = offsetof(struct block, instance);
 	b->config.services_at = offsetof(struct block, service);

@@ -109,7 +109,11 @@ static void test_what_is_not_printable_is_a_question_mark_and_what_is_long_is_cu
 
 static void test_vrrp_change_names_the_instance(void **state)
 {
-	struct change c = {.event = CHANGE_VRRP, .name = "v4", .from = "backup", .to = "active"};
+	struct change c = {.event = CHANGE_VRRP,
+			   .name = "v4",
+			   .from = "backup",
+			   .to = "active",
+			   .priority = 120};
 	struct facts f;
 	char json[JSON_SIZE];
 
@@ -118,7 +122,7 @@ static void test_vrrp_change_names_the_instance(void **state)
 	facts_json(&f, json);
 	assert_string_equal(json, "{\"event\":\"vrrp\",\"node\":\"lb1\",\"active\":\"no\","
 				  "\"instance\":\"v4\",\"from\":\"backup\",\"to\":\"active\","
-				  "\"reason\":\"\",\"since\":0}\n");
+				  "\"reason\":\"\",\"priority\":120,\"since\":0}\n");
 }
 
 static void test_whose_word_it_is(void **state)

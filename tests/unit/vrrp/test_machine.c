@@ -513,6 +513,49 @@ static void test_two_nodes_agree_on_one_active_over_a_bad_wire(void **state)
 	assert_true(none_ms < 3300 + 3700); /* the start, and the crash */
 }
 
+static void test_group_takes_a_backup_along_and_hands_over_without_a_gap(void **state)
+{
+	struct vrrp_machine m = machine(100);
+	struct vrrp_actions a;
+
+	(void)state;
+	step(&m, VRRP_GROUP_ACTIVE, 500);
+	assert_int_equal(m.role, VRRP_INIT); /* it does not run */
+	step(&m, VRRP_STARTUP, 1000);
+	a = step(&m, VRRP_GROUP_ACTIVE, 1001);
+	assert_int_equal(m.role, VRRP_ACTIVE);
+	assert_true(a.add_addresses && a.announce && a.send && a.send_priority == 100);
+	assert_false(a.urgent);
+	a = step(&m, VRRP_GROUP_BACKUP, 2000);
+	assert_int_equal(m.role, VRRP_BACKUP);
+	assert_true(a.send && a.send_priority == 0 && !a.remove_addresses && !m.yielding);
+	a = hear(&m, 200, "192.0.2.2", 2001);
+	assert_true(a.remove_addresses);
+	m.group_urgent = true;
+	a = step(&m, VRRP_GROUP_ACTIVE, 2100);
+	assert_true(a.urgent);
+	step(&m, VRRP_GROUP_BACKUP, 2200);
+	a = step(&m, VRRP_STUCK, 2201); /* the partner has it already */
+	assert_true(a.remove_addresses && !m.lingering);
+}
+
+static void test_yielding_ends_when_the_active_node_gets_worse(void **state)
+{
+	struct vrrp_machine m = machine(200);
+	uint64_t t = 1000;
+
+	(void)state;
+	step(&m, VRRP_STARTUP, 0);
+	step(&m, VRRP_FAILOVER, 1);
+	for (; t < 20000; t += 1000)
+		hear(&m, 120, "192.0.2.2", t);
+	assert_true(m.yielding && m.role == VRRP_BACKUP);
+	hear(&m, 70, "192.0.2.2", t); /* a track of it failed */
+	assert_false(m.yielding);
+	step(&m, VRRP_TIMER, vrrp_due_ms(&m));
+	assert_int_equal(m.role, VRRP_ACTIVE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +586,8 @@ int main(void)
 		cmocka_unit_test(test_handover_is_no_split),
 		cmocka_unit_test(test_shortest_interval_is_kept),
 		cmocka_unit_test(test_two_nodes_agree_on_one_active_over_a_bad_wire),
+		cmocka_unit_test(test_group_takes_a_backup_along_and_hands_over_without_a_gap),
+		cmocka_unit_test(test_yielding_ends_when_the_active_node_gets_worse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
