@@ -254,7 +254,6 @@ struct message_vrrp {
 	uint32_t split;	   /* 1: one is now */
 	uint64_t split_ms; /* for how long, in all */
 	uint64_t withheld; /* times that it did not take over, as the partner lives */
-	uint32_t yielding; /* 1: handed over, and does not take back while it hears the other */
 	char reason[VERDICT_TEXT]; /* of the last change */
 };
 

@@ -336,8 +336,6 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_TRACK:
 		rights_hear(v->process.rights, payload);
 		break;
-	case MESSAGE_SYNC:
-		break; /* not heeded yet */
 	case MESSAGE_FAILOVER:
 		failover(v, payload);
 		break;
