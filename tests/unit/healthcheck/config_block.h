@@ -23,7 +23,7 @@ static inline struct config_block *block_new(void)
 	struct config_block *b = calloc(1, sizeof(*b));
 
 	b->config.size_bytes = sizeof(*b);
-	b->config.instances_at = b->config.services_at = b->config.files_at =
+	b->config.instances_at = b->config.services_at = b->config.files_at = b->config.tracks_at =
 		offsetof(struct config_block, pools);
 	b->config.pools_at = offsetof(struct config_block, pools);
 	b->config.backends_at = offsetof(struct config_block, backends);
