@@ -3,7 +3,9 @@
  *
  * Routes are looked up again when links, addresses or routes change, and the neighbour table is
  * read with them; what changes of a neighbour is taken from its event: ten thousand that the kernel
- * keeps fresh change all the time. Both wait SETTLE_MS, so that a burst costs one look.
+ * keeps fresh change all the time. Both wait SETTLE_MS, so that a burst costs one look. That one is
+ * gone may be old news of an entry that was made anew since, and to make that once more would end
+ * its resolution: the table is read.
  *
  * A kernel that has no room for more neighbours (gc_thresh3) is asked again every FULL_MS only.
  *
@@ -51,7 +53,7 @@ struct neighbours {
 	struct way *ways; /* ordered by address */
 	struct way **by_hop;
 	uint32_t n_ways;
-	bool routes_stale;
+	bool routes_stale, table_stale;
 	bool differs;	     /* from what `changed` was told last */
 	bool full[2];	     /* by is_ipv6: the kernel refused one at the last look */
 	uint64_t full_ms[2]; /* CLOCK_MONOTONIC: when that was */
@@ -223,11 +225,13 @@ static bool is_ipv6(const struct way *way)
 
 static void full_set(struct neighbours *n, bool ipv6, bool full)
 {
+	const struct timeval wait = {FULL_MS / 1000, SETTLE_MS * 1000L}; /* timers may be early */
+
 	n->differs = n->differs || n->full[ipv6] != full;
 	n->full[ipv6] = full;
 	n->full_ms[ipv6] = clock_ms();
 	if (full)
-		event_add(n->again, &(struct timeval){.tv_sec = FULL_MS / 1000});
+		event_add(n->again, &wait);
 }
 
 static void entry_keep(struct neighbours *n, struct way *way)
@@ -335,7 +339,7 @@ static uint32_t hop_first(const struct neighbours *n, const struct addr *hop)
 	return low;
 }
 
-/* @gone: it was removed */
+/* @gone: it was removed, or had been */
 static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, bool gone)
 {
 	struct addr addr;
@@ -349,7 +353,7 @@ static void entry_take(struct neighbours *n, struct rtnl_neigh *entry, bool gone
 		if (!gone)
 			entry_take_for(n, way, entry);
 		else if (way->neighbour.ifindex == (uint32_t)rtnl_neigh_get_ifindex(entry))
-			way->entry = ENTRY_NONE;
+			n->table_stale = true;
 	}
 }
 
@@ -369,13 +373,9 @@ static void table_read(struct neighbours *n)
 /* What is not there was never asked for, or was flushed: ask. */
 static void entries_tend(struct neighbours *n)
 {
-	const struct timeval soon = {.tv_usec = SETTLE_MS * 1000};
-
 	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
 		if (n->full[ipv6] && clock_ms() - n->full_ms[ipv6] >= FULL_MS)
 			full_set(n, ipv6, false);
-		else if (n->full[ipv6] && !event_pending(n->again, EV_TIMEOUT, NULL))
-			event_add(n->again, &soon); /* it came a little early */
 	}
 	for (uint32_t i = 0; i < n->n_ways; i++) {
 		struct way *way = &n->ways[i];
@@ -400,10 +400,11 @@ static void look(struct neighbours *n)
 	if (n->routes_stale) {
 		if (n->n_ways)
 			qsort(n->by_hop, n->n_ways, sizeof(struct way *), hop_compare);
-		table_read(n);
-		n->differs = true;
+		n->table_stale = n->differs = true;
 	}
-	n->routes_stale = false;
+	if (n->table_stale)
+		table_read(n);
+	n->routes_stale = n->table_stale = false;
 	entries_tend(n);
 }
 

@@ -16,36 +16,6 @@
 
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert);
 
-/* ---- what the parent is told ---- */
-
-void instance_tell(struct instance *i, bool always)
-{
-	struct message_vrrp m = {.role = i->machine.role,
-				 .vrid = i->config.vrid,
-				 .since_s = i->since_s,
-				 .transitions = (uint32_t)i->transitions,
-				 .priority = i->machine.priority,
-				 .yielding = i->machine.yielding,
-				 .partner_priority = i->partner_priority,
-				 .partner = i->partner,
-				 .adverts_sent = i->sent,
-				 .adverts_received = i->received,
-				 .splits = i->machine.splits,
-				 .split = vrrp_is_split(&i->machine, clock_ms()),
-				 .split_ms = vrrp_split_ms(&i->machine),
-				 .withheld = i->machine.withheld};
-
-	memcpy(m.bad, i->bad, sizeof(m.bad));
-	for (int v = VRRP_GOOD + 1; v < VRRP_VERDICT_COUNT; v++)
-		m.adverts_bad += v == VRRP_ADDRESSES_DIFFER ? 0 : i->bad[v];
-	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
-	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
-	if (!always && memcmp(&m, &i->told, sizeof(m)) == 0)
-		return;
-	i->told = m;
-	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
-}
-
 /* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
 static uint64_t clock_us(void)
 {
@@ -53,48 +23,6 @@ static uint64_t clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* What is told of a change when there is time for it. */
-static void turn_note(struct instance *i, enum vrrp_role before, uint64_t began_us)
-{
-	struct message_turn m = {.number = (uint32_t)i->transitions,
-				 .from = before,
-				 .to = i->machine.role,
-				 .priority = i->machine.priority,
-				 .silence_ms = SILENCE_UNKNOWN,
-				 .took_us = (uint32_t)(clock_us() - began_us)};
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	m.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-	if (i->right.heard_ms && began_us / 1000 - i->right.heard_ms < SILENCE_UNKNOWN)
-		m.silence_ms = (uint32_t)(began_us / 1000 - i->right.heard_ms);
-	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
-	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
-	i->turn = m;
-	i->untold = true;
-	event_active(i->process->after, 0, 0);
-}
-
-static void log_change(const struct instance *i)
-{
-	static const char *const names[] = VRRP_ROLE_NAMES;
-
-	log_notice("vrrp %s %s: was=%s vrid=%u interface=%s priority=%u reason=\"%s\"",
-		   i->config.name, names[i->turn.to], names[i->turn.from], i->config.vrid,
-		   i->config.interface, i->turn.priority, i->turn.reason);
-}
-
-void instance_flush(struct instance *i)
-{
-	if (!i->untold)
-		return;
-	i->untold = false;
-	log_change(i);
-	instance_tell(i, true);
-	if (i->turn.number > 0)
-		channel_send(i->process->parent, MESSAGE_TURN, &i->turn, -1);
 }
 
 /* ---- actions ---- */
@@ -215,7 +143,7 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 		i->transitions += !same;
 		i->before = VRRP_INIT;
 		i->urgent = a.urgent;
-		turn_note(i, before, began_us);
+		instance_turned(i, before, began_us, clock_us());
 		if (same)
 			i->turn.number = 0; /* to be logged, and no turn of its history */
 		rights_turned(i, before);   /* the whole group acts before anything is told */

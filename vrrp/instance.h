@@ -102,6 +102,11 @@ void instance_tell(struct instance *i, bool always);
 /* instance_add_late: the addresses of a takeover that was urgent (machine.h), after the frames of
  * all instances. */
 void instance_add_late(struct instance *i);
+/* instance_turned: it did; noted for instance_flush(). In microseconds of CLOCK_MONOTONIC, when its
+ * event came and when addresses, advert and announcements were done.
+ */
+void instance_turned(struct instance *i, enum vrrp_role before, uint64_t began_us,
+		     uint64_t done_us);
 /* instance_flush: log and tell the last change of role, if that is not done yet. */
 void instance_flush(struct instance *i);
 /* instance_usable: its interface is, or was not looked at yet. */
