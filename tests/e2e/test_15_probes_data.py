@@ -129,7 +129,7 @@ def test_full_servers_are_leaving(lab):
     states_wait(lab, of("mysql"), "leaving")
     data.hold_end(lab.mx1)
     states_wait(lab, of("mysql"), "up")
-    data.hold(lab.mx1, 5432, 8, data.postgresql_startup())
+    data.hold(lab.mx1, 5432, 24, data.postgresql_startup())  # some meet a probe in the last place
     states_wait(lab, of("postgresql"), "leaving")
     data.hold_end(lab.mx1)
     states_wait(lab, of("postgresql"), "up")

@@ -130,7 +130,7 @@ def test_killed_lb_changes_nothing(lab):
     wait_until(lambda: lab.show("lb1", "pools"), 20, "it answers")
     lab.all_up("lb1")
     assert "nothing would change" in lab.sluice("lb1", "plan")
-    assert lab.lb1.run("tc filter show dev eth0 egress | grep -c 'handle 0x1'").strip() == "1"
+    assert lab.lb1.run("tc filter show dev eth0 egress | grep -c 'handle 0x1.* probe'").strip() == "1"
     passed = counter(lab, "lb1", "pass_probe")
     wait_until(lambda: counter(lab, "lb1", "pass_probe") > passed + 20, 10, "probes go on through the VIPs")
     assert lab.lb1.run(f"grep -c ' down: ' {lab.logs}/lb1-sluiced.log || true") == downs
@@ -158,7 +158,7 @@ def test_failover_changes_nothing(lab):
 
 def test_detached_node_probes_by_address_and_a_reload_goes_back(lab):
     lab.sluice("lb2", "detach")
-    assert "bpf" not in lab.lb2.run("tc filter show dev eth0 egress")
+    assert " probe" not in lab.lb2.run("tc filter show dev eth0 egress")
     vip_set(lab, "mx1", "", False)
     try:
         wait_until(lambda: lab.state("lb1", "http", "mx1") == "down", 10, "down where it is probed through the VIP")
@@ -174,7 +174,7 @@ def test_detached_node_probes_by_address_and_a_reload_goes_back(lab):
 def test_filter_that_somebody_takes_away_is_put_back(lab):
     """Without it probes would go by address, and nobody would know."""
     lab.lb1.run("tc qdisc del dev eth0 clsact")
-    wait_until(lambda: "bpf" in lab.lb1.run("tc filter show dev eth0 egress"), 5, "it is there again")
+    wait_until(lambda: " probe" in lab.lb1.run("tc filter show dev eth0 egress"), 5, "it is there again")
     passed = counter(lab, "lb1", "pass_probe")
     wait_until(lambda: counter(lab, "lb1", "pass_probe") > passed + 20, 10, "probes go through the VIPs")
     assert "took away the filter" in lab.lb1.run(f"cat {lab.logs}/lb1-sluiced.log")
