@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-enum { LEASE_LEAST_MS = 1000, LEASE_DOWNS = 3 };
+enum { LEASE_LEAST_MS = 1000 };
 
 static bool is_given(uint32_t lease, struct instance *const *instances, uint32_t n)
 {
@@ -58,7 +58,7 @@ static void vips_set(struct vrrp_process *process, struct instance *const *insta
 void lease_config(struct vrrp_process *process, const struct config *c,
 		  struct instance *const *instances, uint32_t n)
 {
-	uint64_t least_ms = UINT64_MAX / LEASE_DOWNS, lease_ms;
+	uint64_t least_ms = UINT64_MAX, lease_ms;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t of_this = down_ms(&instances[i]->config);
@@ -66,7 +66,7 @@ void lease_config(struct vrrp_process *process, const struct config *c,
 		least_ms = of_this < least_ms ? of_this : least_ms;
 		guard_interface(process->guard, instances[i]->config.interface);
 	}
-	lease_ms = n > 0 ? LEASE_DOWNS * least_ms : 0;
+	lease_ms = n > 0 ? least_ms : 0;
 	lease_ms = lease_ms < LEASE_LEAST_MS ? LEASE_LEAST_MS : lease_ms;
 	process->lease_ns = lease_ms * 1000000;
 	vips_set(process, instances, n);
