@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Beyond one pair: three nodes that a router's ECMP spreads over, told by BIRD (or FRR) which of them can
-serve; no connection breaks when one is added, drained, stopped or dies."""
+"""Beyond one pair: three nodes that a router's ECMP spreads over, told by BIRD which of them can serve; no
+connection breaks when one is added, drained, stopped or dies."""
 import json
 import time
 
@@ -131,24 +131,6 @@ def test_node_whose_processes_are_all_killed_goes_on(lab):
         assert lab.crowd.exchange() == (0, 0)
         lab.node_start("lb3")
         assert lab.hops() == ["lb1", "lb2", "lb3"]
-
-
-def test_frr_announces_what_it_imports(lab):
-    lab.bird_stop("lb2")
-    lab.hops_wait("lb1", "lb3")
-    done = lab.frr_start("lb2")
-    assert done.returncode == 0 and "nknown command" not in done.stdout + done.stderr, done
-    with Watched(lab, "a node with FRR"):
-        lab.hops_wait("lb1", "lb2", "lb3", families=(False,))
-        wait_until(lambda: "Status: up" in lab.lb2.run("vtysh -c 'show bfd peers'"), 15, "BFD is up")
-        assert "T[205]" in lab.lb2.run(f"vtysh -c 'show ip route {VIP}' -c 'show ip route'")
-    lab.sluice("lb2", "drain", "--node")
-    lab.hops_wait("lb1", "lb3")
-    lab.sluice("lb2", "undrain", "--node")
-    lab.hops_wait("lb1", "lb2", "lb3", families=(False,))
-    lab.frr_stop("lb2")
-    lab.bird_start("lb2")
-    lab.hops_wait("lb1", "lb2", "lb3")
 
 
 def test_dead_node_breaks_no_connection(lab):
