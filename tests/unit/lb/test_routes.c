@@ -29,7 +29,7 @@ static void run(const char *command)
 static void set(struct routes *r, const struct config_announce *a, const char *const *vips,
 		uint32_t n, uint32_t added, uint32_t removed)
 {
-	struct addr addrs[8];
+	struct addr addrs[8] = {0};
 	uint32_t changed[2];
 
 	for (uint32_t i = 0; i < n; i++)
