@@ -96,28 +96,7 @@ static void runner_end(struct runner *r)
 
 static void connection_broken(struct runner *r, int error)
 {
-	enum verdict_word word = VERDICT_UNREACHABLE;
-
-	switch (error) {
-	case ECONNREFUSED:
-		word = VERDICT_REFUSED;
-		break;
-	case ECONNRESET:
-	case EPIPE:
-		word = VERDICT_RESET;
-		break;
-	case ETIMEDOUT:
-		word = VERDICT_TIMEOUT;
-		break;
-	case EMFILE: /* our own limits */
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-	case EADDRNOTAVAIL:
-		word = VERDICT_UNABLE;
-		break;
-	}
-	probe_end(&r->verdict, word, 0, "%s (no %s)", strerror(error), waiting(r));
+	probe_end(&r->verdict, wire_verdict(error), 0, "%s (no %s)", strerror(error), waiting(r));
 	runner_end(r);
 }
 

@@ -35,6 +35,26 @@ void wire_look(struct wire *w)
 		w->ops->look(w);
 }
 
+enum verdict_word wire_verdict(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return VERDICT_REFUSED;
+	case ECONNRESET:
+	case EPIPE:
+		return VERDICT_RESET;
+	case ETIMEDOUT:
+		return VERDICT_TIMEOUT;
+	case EMFILE: /* our own limits */
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL:
+		return VERDICT_UNABLE;
+	}
+	return VERDICT_UNREACHABLE;
+}
+
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire *w = arg;

@@ -83,6 +83,9 @@ void wire_look(struct wire *w);
 void wire_stop(struct wire *w);
 void wire_fini(struct wire *w); /* also twice, and of zeroes with fd -1 */
 
+/* wire_verdict: what an error that broke a wire says of the server, or of us. */
+enum verdict_word wire_verdict(int error);
+
 /* wire_keep: for the kinds: remember a datagram, to be sent again. */
 void wire_keep(struct wire *w, const char *bytes, size_t n);
 /* wire_events: for the kinds: the events of w->fd; 0 or -ENOMEM. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "lb/advice.h"
 #include "lb/current.h"
+#include "lb/interface.h"
 #include "lb/mode.h"
 #include "lb/reconciler.h"
 

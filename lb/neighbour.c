@@ -18,19 +18,17 @@
 #include <event2/event.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <netlink/netlink.h>
 #include <netlink/route/neighbour.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "lb/interface.h"
 
 enum { SETTLE_MS = 50, FULL_MS = 2000, EVENT_BYTES = 32768 };
 
@@ -59,41 +57,6 @@ struct neighbours {
 	uint64_t full_ms[2]; /* CLOCK_MONOTONIC: when that was */
 	bool unmanaged;	     /* the kernel is older than 5.16 */
 };
-
-/* ---- interfaces ---- */
-
-void interface_read(struct lb_interface *interface)
-{
-	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	interface->ifindex = if_nametoindex(interface->name);
-	interface->up = false;
-	memset(interface->mac, 0, sizeof(interface->mac));
-	memcpy(request.ifr_name, interface->name, sizeof(request.ifr_name));
-	if (interface->ifindex && ioctl(fd, SIOCGIFHWADDR, &request) == 0)
-		memcpy(interface->mac, request.ifr_hwaddr.sa_data, sizeof(interface->mac));
-	if (interface->ifindex && ioctl(fd, SIOCGIFFLAGS, &request) == 0)
-		interface->up = request.ifr_flags & IFF_RUNNING;
-	if (fd >= 0)
-		close(fd);
-}
-
-/* The MAC of an interface by its index; false: it has none. */
-static bool own_mac(uint32_t ifindex, uint8_t ret_mac[static 6])
-{
-	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool good = if_indextoname(ifindex, request.ifr_name) &&
-		    ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
-		    request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
-
-	if (good)
-		memcpy(ret_mac, request.ifr_hwaddr.sa_data, 6);
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
 
 /* ---- addresses as netlink has them ---- */
 
@@ -282,7 +245,7 @@ static void way_look(struct neighbours *n, struct way *way)
 	if (route)
 		addr_from(rtnl_route_get_pref_src(route), &now->source);
 	rtnl_route_put(route);
-	if (now->ifindex && !own_mac(now->ifindex, now->own_mac)) {
+	if (now->ifindex && !interface_mac(now->ifindex, now->own_mac)) {
 		now->status = NEIGHBOUR_NO_DEVICE;
 		now->ifindex = 0;
 	}

@@ -40,9 +40,4 @@ struct neighbour_room neighbours_room(const struct neighbours *n, bool ipv6);
 /* neighbours_probe: have the kernel ask for it again, now. */
 void neighbours_probe(struct neighbours *n, const struct addr *addr);
 
-/* interface_read: index, MAC and state of the interface by that name, as they are now; zeroes when
- * there is none. The other members stay.
- */
-void interface_read(struct lb_interface *interface);
-
 #endif

@@ -18,6 +18,7 @@
 #include "lb/apply.h"
 #include "lb/balance.h"
 #include "lb/flows.h"
+#include "lb/interface.h"
 #include "lb/operator.h"
 #include "lb/partner_flows.h"
 #include "lb/reconciler.h"

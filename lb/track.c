@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "base/channel.h"
-#include "lb/neighbour.h"
+#include "lb/interface.h"
 #include "lb/share.h"
 
 enum { TICK_MS = 50, XDP_TICKS = 20 }; /* the program is looked for once a second */

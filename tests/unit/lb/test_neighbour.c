@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "lb/interface.h"
 #include "lb/neighbour.h"
 
 enum { SKIP = 77, LIMIT_MS = 5000 };
