@@ -113,10 +113,15 @@ const char *log_quote(const char *text, size_t len_bytes, char *buf, size_t buf_
 	return buf;
 }
 
-uint64_t clock_ms(void)
+uint64_t clock_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t clock_ms(void)
+{
+	return clock_us() / 1000;
 }

@@ -29,7 +29,8 @@ LOG_LINE(debug);
  */
 const char *log_quote(const char *text, size_t len_bytes, char *buf, size_t buf_size);
 
-/* Milliseconds of CLOCK_MONOTONIC. The only place that asks for them. */
+/* Milliseconds, microseconds of CLOCK_MONOTONIC, cut off. The only place that asks for them. */
 uint64_t clock_ms(void);
+uint64_t clock_us(void);
 
 #endif

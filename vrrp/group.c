@@ -20,24 +20,24 @@ const struct group_member *group_out(const struct group_member *members, size_t 
 	return NULL;
 }
 
-uint64_t group_held_until_ms(const struct group_member *members, size_t n, uint64_t now_ms)
+uint64_t group_held_until_us(const struct group_member *members, size_t n, uint64_t now_us)
 {
-	uint64_t until_ms = 0;
+	uint64_t until_us = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (members[i].told_of_end)
 			return 0;
-		if (members[i].held_until_ms > now_ms && members[i].held_until_ms > until_ms)
-			until_ms = members[i].held_until_ms;
+		if (members[i].held_until_us > now_us && members[i].held_until_us > until_us)
+			until_us = members[i].held_until_us;
 	}
-	return until_ms;
+	return until_us;
 }
 
 const struct group_member *group_arbiter(const struct group_member *members, size_t n,
-					 uint64_t now_ms)
+					 uint64_t now_us)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (members[i].heard_until_ms > now_ms)
+		if (members[i].heard_until_us > now_us)
 			return &members[i];
 	}
 	return NULL;

@@ -25,8 +25,8 @@
 struct group_member {
 	uint8_t priority;	 /* as configured */
 	bool out;		 /* it may not be active */
-	uint64_t heard_until_ms; /* another active node is, until then */
-	uint64_t held_until_ms;	 /* one that it lets be active */
+	uint64_t heard_until_us; /* another active node is, until then */
+	uint64_t held_until_us;	 /* one that it lets be active */
 	bool told_of_end;	 /* the last that was heard is that it leaves */
 };
 
@@ -34,12 +34,12 @@ struct group_member {
 uint8_t group_priority(const struct group_member *members, size_t n);
 /* group_out: the first that may not be active; NULL = all may. */
 const struct group_member *group_out(const struct group_member *members, size_t n);
-/* group_held_until_ms: a member's timer has run out: until when the others hold it; 0 = it may
+/* group_held_until_us: a member's timer has run out: until when the others hold it; 0 = it may
  * become active.
  */
-uint64_t group_held_until_ms(const struct group_member *members, size_t n, uint64_t now_ms);
+uint64_t group_held_until_us(const struct group_member *members, size_t n, uint64_t now_us);
 /* group_arbiter: whose addresses decide between equals; NULL = nobody hears another node. */
 const struct group_member *group_arbiter(const struct group_member *members, size_t n,
-					 uint64_t now_ms);
+					 uint64_t now_us);
 
 #endif

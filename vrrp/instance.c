@@ -16,20 +16,11 @@
 
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert);
 
-/* As clock_ms() has it. To the whole millisecond, an advert would be up to one early or late. */
-static uint64_t clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* ---- actions ---- */
 
 static void timer_set(struct instance *i)
 {
-	uint64_t due_us = 1000 * vrrp_due_ms(&i->machine), now_us = clock_us();
+	uint64_t due_us = vrrp_due_us(&i->machine), now_us = clock_us();
 	uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
 
 	if (due_us == 0) {
@@ -132,7 +123,7 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 
 	instance_flush(i);
 	i->machine.witness = heart_witness(i->process->heart, i->beat, i->config.interface);
-	vrrp_step(&i->machine, event, advert, began_us / 1000, &a);
+	vrrp_step(&i->machine, event, advert, began_us, &a);
 	act(i, &a);
 	timer_set(i);
 	if (a.reason) {
@@ -176,14 +167,14 @@ static void bad_note(struct instance *i, enum vrrp_verdict verdict, const struct
 
 static void advert_take(struct instance *i, const struct vrrp_advert *advert)
 {
-	uint64_t due_ms = i->machine.timer_ms;
+	uint64_t due_us = i->machine.timer_us;
 
 	i->partner = advert->src;
 	i->partner_priority = advert->priority;
-	if (rights_undecided(i, advert, clock_ms()))
+	if (rights_undecided(i, advert, clock_us()))
 		return;
 	step(i, VRRP_ADVERT, advert);
-	rights_heard(i, advert, due_ms, clock_ms());
+	rights_heard(i, advert, due_us, clock_us());
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -218,14 +209,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct instance *i = arg;
-	uint64_t now_ms = clock_ms(), held_ms = 0;
+	uint64_t now_us = clock_us(), held_us = 0;
 
 	(void)fd;
 	(void)what;
-	if (i->machine.role == VRRP_BACKUP && now_ms >= i->machine.timer_ms)
-		held_ms = rights_held_until_ms(i, now_ms);
-	if (held_ms) {
-		i->machine.timer_ms = held_ms;
+	if (i->machine.role == VRRP_BACKUP && now_us >= i->machine.timer_us)
+		held_us = rights_held_until_us(i, now_us);
+	if (held_us) {
+		i->machine.timer_us = held_us;
 		timer_set(i);
 		return;
 	}
@@ -263,7 +254,7 @@ void instance_partner(struct instance *i, enum vrrp_event event, const struct he
 	    about->priority > 0)
 		advert_by_state(i, about);
 	if (event == VRRP_PARTNER_DEAD || event == VRRP_PARTNER_LEAVES)
-		rights_ended(i, event == VRRP_PARTNER_LEAVES, clock_ms());
+		rights_ended(i, event == VRRP_PARTNER_LEAVES, clock_us());
 	step(i, event, NULL);
 }
 
@@ -552,7 +543,7 @@ void instance_changed(struct instance *i)
 	i->changed = false;
 	if (i->machine.role == VRRP_ACTIVE) {
 		/* The partner counts by the new interval from this advert on. */
-		i->machine.timer_ms = clock_ms() + 10ULL * i->machine.advert_cs;
+		i->machine.timer_us = clock_us() + 10000ULL * i->machine.advert_cs;
 		timer_set(i);
 		act(i, &again);
 	}

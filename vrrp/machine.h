@@ -20,13 +20,15 @@
  * - An owner (priority 255) never steps back, and preempts whatever "preempt" and "preempt_delay"
  *   say (RFC 9568 6.1); only an operator's failover makes it yield. It hears the others for the
  *   split's sake alone (RFC 9568 7.1 has an owner discard them).
- * - Two adverts that answer another active node's are ANSWER_LEAST_MS apart at least.
+ * - Two adverts that answer another active node's are ANSWER_LEAST_US apart at least.
  * - A partner whose heartbeats are heard (vrrp/heart.h) is not taken over from because its adverts
  *   are not (`withheld`); one that is dead, or says that it steps back, is at once, whatever the
  *   interval.
+ * - Adverts keep their rhythm: one that leaves late does not delay the next one.
  *
- * Times are whole milliseconds of a clock that is cut off, and waits are rounded up: nothing is
- * done before its time; an advert leaves up to 1 ms late, a down timer runs out up to 1 ms late.
+ * Times are microseconds of CLOCK_MONOTONIC, cut off; skew is rounded up to the next: nothing is
+ * done before its time, and a priority that is better by one has less skew (39 us at 10 ms). What
+ * others count in milliseconds is so by name.
  */
 #ifndef SLUICE_VRRP_MACHINE_H
 #define SLUICE_VRRP_MACHINE_H
@@ -62,18 +64,18 @@ struct vrrp_machine {
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
 	uint8_t yielded_to;	  /* the active node's priority as last heard while yielding */
-	uint64_t timer_ms;	  /* when VRRP_TIMER is due; 0 = never */
-	uint64_t announce_ms;	  /* when to announce again; 0 = never */
+	uint64_t timer_us;	  /* when VRRP_TIMER is due; 0 = never */
+	uint64_t announce_us;	  /* when to announce again; 0 = never */
 	uint32_t announces;	  /* done so far */
-	uint64_t better_since_ms; /* we could preempt since then; 0 = no */
-	uint64_t sent_ms;	  /* our last advert */
-	uint64_t active_ms;	  /* active since then */
-	uint64_t split_from_ms;	  /* the split that goes on, if any: first and last advert */
-	uint64_t split_heard_ms;  /* of another active node; 0 = none */
-	uint64_t split_most_ms;	  /* silence after which it is over */
+	uint64_t better_since_us; /* we could preempt since then; 0 = no */
+	uint64_t sent_us;	  /* our last advert */
+	uint64_t active_us;	  /* active since then */
+	uint64_t split_from_us;	  /* the split that goes on, if any: first and last advert */
+	uint64_t split_heard_us;  /* of another active node; 0 = none */
+	uint64_t split_most_us;	  /* silence after which it is over */
 	/* counted */
 	uint32_t splits;
-	uint64_t split_ms; /* of those that are over */
+	uint64_t split_us; /* of those that are over */
 };
 
 enum vrrp_event {
@@ -84,7 +86,7 @@ enum vrrp_event {
 	VRRP_LINK_LOST,
 	VRRP_GROUP_ACTIVE, /* another instance of the group became active */
 	VRRP_GROUP_BACKUP, /* another one stepped back: hand over as well */
-	VRRP_TIMER,	   /* timer_ms or announce_ms has come */
+	VRRP_TIMER,	   /* timer_us or announce_us has come */
 	VRRP_ADVERT,
 	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead, or its processes are */
 	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */
@@ -105,14 +107,14 @@ struct vrrp_actions {
 
 /* vrrp_step: @advert only with VRRP_ADVERT: one that is good and has our vrid. */
 void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_advert *advert,
-	       uint64_t now_ms, struct vrrp_actions *ret_actions);
+	       uint64_t now_us, struct vrrp_actions *ret_actions);
 
 /* vrrp_is_split: is another node active beside this one, as far as it was heard? */
-bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_ms);
-/* vrrp_split_ms: for how long that was, in all. */
-uint64_t vrrp_split_ms(const struct vrrp_machine *m);
+bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_us);
+/* vrrp_split_us: for how long that was, in all. */
+uint64_t vrrp_split_us(const struct vrrp_machine *m);
 
-/* vrrp_due_ms: when the next VRRP_TIMER is due; 0 = never. */
-uint64_t vrrp_due_ms(const struct vrrp_machine *m);
+/* vrrp_due_us: when the next VRRP_TIMER is due; 0 = never. */
+uint64_t vrrp_due_us(const struct vrrp_machine *m);
 
 #endif

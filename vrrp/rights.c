@@ -52,8 +52,8 @@ static void gather(const struct rights *r, const struct instance *of, struct gat
 		g->members[g->n++] = (struct group_member){
 			.priority = i->config.priority,
 			.out = !instance_usable(i),
-			.heard_until_ms = i->right.heard_until_ms,
-			.held_until_ms = i->right.held_until_ms,
+			.heard_until_us = i->right.heard_until_us,
+			.held_until_us = i->right.held_until_us,
 			.told_of_end = i->right.told_of_end,
 		};
 	}
@@ -106,7 +106,7 @@ void rights_turned(struct instance *i, enum vrrp_role before)
 
 	if (role == VRRP_ACTIVE) {
 		i->right.told_of_end = false;
-		i->right.held_until_ms = 0;
+		i->right.held_until_us = 0;
 	}
 	if (!i->right.group || role == VRRP_INIT)
 		return;
@@ -135,35 +135,35 @@ void rights_started(struct instance *i)
 	}
 }
 
-void rights_heard(struct instance *i, const struct vrrp_advert *advert, uint64_t due_before_ms,
-		  uint64_t now_ms)
+void rights_heard(struct instance *i, const struct vrrp_advert *advert, uint64_t due_before_us,
+		  uint64_t now_us)
 {
 	struct right *right = &i->right;
 
-	right->heard_ms = now_ms;
+	right->heard_us = now_us;
 	right->told_of_end = advert->priority == 0;
 	if (advert->priority == 0) {
-		right->heard_until_ms = right->held_until_ms = 0;
+		right->heard_until_us = right->held_until_us = 0;
 		return;
 	}
-	right->heard_until_ms = now_ms + 40ULL * advert->advert_cs;
-	if (i->machine.role == VRRP_BACKUP && i->machine.timer_ms != due_before_ms)
-		right->held_until_ms = i->machine.timer_ms;
+	right->heard_until_us = now_us + 40000ULL * advert->advert_cs;
+	if (i->machine.role == VRRP_BACKUP && i->machine.timer_us != due_before_us)
+		right->held_until_us = i->machine.timer_us;
 }
 
-void rights_ended(struct instance *i, bool said, uint64_t now_ms)
+void rights_ended(struct instance *i, bool said, uint64_t now_us)
 {
 	struct right *right = &i->right;
 
 	if (i->machine.role != VRRP_BACKUP)
 		return;
 	if (said)
-		right->heard_ms = now_ms;
+		right->heard_us = now_us;
 	right->told_of_end = true;
-	right->heard_until_ms = right->held_until_ms = 0;
+	right->heard_until_us = right->held_until_us = 0;
 }
 
-bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint64_t now_ms)
+bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint64_t now_us)
 {
 	const struct group_member *arbiter;
 	struct gathered g;
@@ -171,20 +171,20 @@ bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint
 	if (!i->right.group || i->machine.role != VRRP_ACTIVE ||
 	    advert->priority != i->machine.priority)
 		return false;
-	i->right.heard_until_ms = now_ms + 40ULL * advert->advert_cs;
+	i->right.heard_until_us = now_us + 40000ULL * advert->advert_cs;
 	gather(i->process->rights, i, &g);
-	arbiter = group_arbiter(g.members, g.n, now_ms);
+	arbiter = group_arbiter(g.members, g.n, now_us);
 	return arbiter && g.instances[arbiter - g.members] != i;
 }
 
-uint64_t rights_held_until_ms(struct instance *i, uint64_t now_ms)
+uint64_t rights_held_until_us(struct instance *i, uint64_t now_us)
 {
 	struct gathered g;
 
 	if (!i->right.group)
 		return 0;
 	gather(i->process->rights, i, &g);
-	return group_held_until_ms(g.members, g.n, now_ms);
+	return group_held_until_us(g.members, g.n, now_us);
 }
 
 /* ---- tracks ---- */

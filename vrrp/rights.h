@@ -22,8 +22,8 @@ struct right {
 	uint32_t group;				   /* the same for all of one group; 0 = in none */
 	char why[VERDICT_TEXT], out[VERDICT_TEXT]; /* out "" = it may be active */
 	char reason[VERDICT_TEXT];		   /* of its last change, by its group */
-	uint64_t heard_ms;			   /* the last advert; 0 = none */
-	uint64_t heard_until_ms, held_until_ms;	   /* as in struct group_member */
+	uint64_t heard_us;			   /* the last advert; 0 = none */
+	uint64_t heard_until_us, held_until_us;	   /* as in struct group_member */
 	bool told_of_end;
 };
 
@@ -48,14 +48,14 @@ bool rights_together(const struct instance *a, const struct instance *b);
 void rights_turned(struct instance *i, enum vrrp_role before);
 /* rights_started: with its group active, so is it. */
 void rights_started(struct instance *i);
-/* rights_heard: it took an advert; its timer was due at @due_before_ms. */
-void rights_heard(struct instance *i, const struct vrrp_advert *advert, uint64_t due_before_ms,
-		  uint64_t now_ms);
+/* rights_heard: it took an advert; its timer was due at @due_before_us. */
+void rights_heard(struct instance *i, const struct vrrp_advert *advert, uint64_t due_before_us,
+		  uint64_t now_us);
 /* rights_ended: a partner that was active is not: it says so, or is dead. */
-void rights_ended(struct instance *i, bool said, uint64_t now_ms);
+void rights_ended(struct instance *i, bool said, uint64_t now_us);
 /* rights_undecided: an advert of the same priority, but another member's addresses decide. */
-bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint64_t now_ms);
-/* rights_held_until_ms: a backup's timer has run out: until when its group holds it; 0 = not. */
-uint64_t rights_held_until_ms(struct instance *i, uint64_t now_ms);
+bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint64_t now_us);
+/* rights_held_until_us: a backup's timer has run out: until when its group holds it; 0 = not. */
+uint64_t rights_held_until_us(struct instance *i, uint64_t now_us);
 
 #endif

@@ -21,8 +21,8 @@ void instance_tell(struct instance *i, bool always)
 				 .adverts_sent = i->sent,
 				 .adverts_received = i->received,
 				 .splits = i->machine.splits,
-				 .split = vrrp_is_split(&i->machine, clock_ms()),
-				 .split_ms = vrrp_split_ms(&i->machine),
+				 .split = vrrp_is_split(&i->machine, clock_us()),
+				 .split_ms = vrrp_split_us(&i->machine) / 1000,
 				 .withheld = i->machine.withheld};
 
 	memcpy(m.bad, i->bad, sizeof(m.bad));
@@ -48,8 +48,8 @@ void instance_turned(struct instance *i, enum vrrp_role before, uint64_t began_u
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	m.at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-	if (i->right.heard_ms && began_us / 1000 - i->right.heard_ms < SILENCE_UNKNOWN)
-		m.silence_ms = (uint32_t)(began_us / 1000 - i->right.heard_ms);
+	if (i->right.heard_us && (began_us - i->right.heard_us) / 1000 < SILENCE_UNKNOWN)
+		m.silence_ms = (uint32_t)((began_us - i->right.heard_us) / 1000);
 	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
 	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
 	i->turn = m;

@@ -303,7 +303,7 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 		return;
 	i->transitions = m->transitions;
 	i->machine.splits = m->splits;
-	i->machine.split_ms = m->split_ms;
+	i->machine.split_us = m->split_ms * 1000;
 	i->before = m->role;
 	i->before_since_s = m->since_s;
 	i->yields = m->yielding;

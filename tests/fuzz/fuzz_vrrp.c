@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		    memcmp(&advert, &again, sizeof(again)) != 0)
 			abort();
 		vrrp_judge(&advert, &config);
-		vrrp_step(&m, bytes[0] & 2 ? VRRP_RESUME : VRRP_STARTUP, NULL, 1000, &actions);
-		vrrp_step(&m, VRRP_ADVERT, &advert, 2000, &actions);
-		vrrp_step(&m, VRRP_TIMER, NULL, 100000, &actions);
+		vrrp_step(&m, bytes[0] & 2 ? VRRP_RESUME : VRRP_STARTUP, NULL, 1000000, &actions);
+		vrrp_step(&m, VRRP_ADVERT, &advert, 2000000, &actions);
+		vrrp_step(&m, VRRP_TIMER, NULL, 100000000, &actions);
 	}
 	free(copy);
 	return 0;

@@ -34,31 +34,31 @@ static void test_one_that_is_out_is_found(void **state)
 
 static void test_a_member_that_hears_holds_one_that_does_not(void **state)
 {
-	struct group_member members[] = {{.held_until_ms = NOW - 1}, {.held_until_ms = NOW + 250}};
+	struct group_member members[] = {{.held_until_us = NOW - 1}, {.held_until_us = NOW + 250}};
 
 	(void)state;
-	assert_int_equal(group_held_until_ms(members, 2, NOW), NOW + 250);
-	assert_int_equal(group_held_until_ms(members, 2, NOW + 250), 0);
-	assert_int_equal(group_held_until_ms(members, 1, NOW), 0);
+	assert_int_equal(group_held_until_us(members, 2, NOW), NOW + 250);
+	assert_int_equal(group_held_until_us(members, 2, NOW + 250), 0);
+	assert_int_equal(group_held_until_us(members, 1, NOW), 0);
 }
 
 static void test_priority_zero_at_one_member_frees_all(void **state)
 {
-	struct group_member members[] = {{.told_of_end = true}, {.held_until_ms = NOW + 250}};
+	struct group_member members[] = {{.told_of_end = true}, {.held_until_us = NOW + 250}};
 
 	(void)state;
-	assert_int_equal(group_held_until_ms(members, 2, NOW), 0);
+	assert_int_equal(group_held_until_us(members, 2, NOW), 0);
 }
 
 static void test_first_member_that_hears_decides_between_equals(void **state)
 {
-	struct group_member members[] = {{.heard_until_ms = NOW - 1},
-					 {.heard_until_ms = NOW + 1},
-					 {.heard_until_ms = NOW + 9}};
+	struct group_member members[] = {{.heard_until_us = NOW - 1},
+					 {.heard_until_us = NOW + 1},
+					 {.heard_until_us = NOW + 9}};
 
 	(void)state;
 	assert_ptr_equal(group_arbiter(members, 3, NOW), &members[1]);
-	members[0].heard_until_ms = NOW + 1;
+	members[0].heard_until_us = NOW + 1;
 	assert_ptr_equal(group_arbiter(members, 3, NOW), &members[0]);
 	assert_null(group_arbiter(members, 3, NOW + 9));
 }

@@ -12,12 +12,17 @@
 
 enum { ACTIVE_PRIORITY = 200, OURS = 100, WORSE = 50 };
 
-static struct vrrp_actions step(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_ms)
+static struct vrrp_actions step_us(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_us)
 {
 	struct vrrp_actions a;
 
-	vrrp_step(m, event, NULL, now_ms, &a);
+	vrrp_step(m, event, NULL, now_us, &a);
 	return a;
+}
+
+static struct vrrp_actions step(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_ms)
+{
+	return step_us(m, event, now_ms * 1000);
 }
 
 static void hear(struct vrrp_machine *m, uint8_t priority, uint64_t now_ms)
@@ -26,7 +31,7 @@ static void hear(struct vrrp_machine *m, uint8_t priority, uint64_t now_ms)
 	struct vrrp_actions a;
 
 	addr_parse("192.0.2.2", &advert.src);
-	vrrp_step(m, VRRP_ADVERT, &advert, now_ms, &a);
+	vrrp_step(m, VRRP_ADVERT, &advert, now_ms * 1000, &a);
 }
 
 /* machine: in that role, with an active node of that priority. */
@@ -76,14 +81,14 @@ static void test_down_timer_asks_the_witness(void **state)
 		m.rank_ms = 10;
 		if (rows[i].heir)
 			assert_null(step(&m, VRRP_PARTNER_DEAD, 1500).reason);
-		due = vrrp_due_ms(&m);
-		a = step(&m, VRRP_TIMER, due - 1);
+		due = vrrp_due_us(&m);
+		a = step_us(&m, VRRP_TIMER, due - 1);
 		assert_int_equal(m.role, VRRP_BACKUP);
-		a = step(&m, VRRP_TIMER, due);
+		a = step_us(&m, VRRP_TIMER, due);
 		assert_int_equal(m.role, rows[i].role);
 		assert_int_equal(m.withheld, rows[i].withheld);
 		assert_true(a.reason == rows[i].reason || strcmp(a.reason, rows[i].reason) == 0);
-		assert_true(vrrp_due_ms(&m) > due);
+		assert_true(vrrp_due_us(&m) > due);
 	}
 }
 
@@ -95,13 +100,13 @@ static void test_withheld_takeover_comes_when_the_witness_is_gone(void **state)
 	(void)state;
 	m.witness = WITNESS_ALIVE;
 	for (int i = 0; i < 3; i++) {
-		due = vrrp_due_ms(&m);
-		step(&m, VRRP_TIMER, due);
-		assert_int_equal(vrrp_due_ms(&m), due + 3610);
+		due = vrrp_due_us(&m);
+		step_us(&m, VRRP_TIMER, due);
+		assert_int_equal(vrrp_due_us(&m), due + 3609375);
 	}
 	assert_int_equal(m.withheld, 3);
 	m.witness = WITNESS_NONE;
-	step(&m, VRRP_TIMER, vrrp_due_ms(&m));
+	step_us(&m, VRRP_TIMER, vrrp_due_us(&m));
 	assert_int_equal(m.role, VRRP_ACTIVE);
 }
 
@@ -136,7 +141,7 @@ static void test_better_candidate_goes_first_and_ends_our_turn(void **state)
 	(void)state;
 	m.rank_ms = 10;
 	step(&m, VRRP_PARTNER_DEAD, 1500);
-	assert_int_equal(vrrp_due_ms(&m), 1510);
+	assert_int_equal(vrrp_due_us(&m), 1510000);
 	hear(&m, 150, 1505); /* its advert */
 	step(&m, VRRP_TIMER, 1510);
 	assert_int_equal(m.role, VRRP_BACKUP);
