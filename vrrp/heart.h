@@ -50,8 +50,13 @@ void heart_speak(struct hearts *h);
 void heart_tell(struct hearts *h);
 /* heart_read: what has come, now. */
 void heart_read(struct hearts *h);
-/* heart_witness: of the active node of our instance `of`, on that interface. */
-enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface);
+/* heart_lives_until_us: the active node of our instance `of`, on that interface, is a partner, and
+ * lives until then, unless more is heard of it; 0: nothing is known that the RFC does not know.
+ * @overdue_us: since when its adverts are missing for too long: a second opinion is asked for
+ * (struct heart_pace). 0: they are not. What was heard of it since then speaks against the adverts.
+ */
+uint64_t heart_lives_until_us(const struct hearts *h, uint64_t of, const char *interface,
+			      uint64_t overdue_us);
 /* heart_other_active: a partner that lives says that it is active. */
 bool heart_other_active(const struct hearts *h, uint64_t of);
 /* heart_show: MESSAGE_PARTNER for each partner and link, by @tell. */

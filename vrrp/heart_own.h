@@ -54,6 +54,9 @@ bool said_active(const struct partner *p, uint64_t of);
 /* said_link: the link by that interface, where the partner was ever heard and can be; or NULL. */
 const struct heart_link *said_link(const struct hearts *h, const struct partner *p,
 				   const char *interface);
+/* said_lives_until_ns: as heart_lives_until_us(), in nanoseconds. */
+uint64_t said_lives_until_ns(const struct hearts *h, uint64_t of, const char *interface,
+			     uint64_t overdue_ns, uint64_t now_ns);
 /* said_event: tell the instance that it is about, when it is ours. */
 void said_event(struct hearts *h, const struct partner *p, enum vrrp_event event,
 		const struct heart_record *about);

@@ -56,17 +56,62 @@ const struct heart_link *said_link(const struct hearts *h, const struct partner 
 	return NULL;
 }
 
-enum vrrp_witness heart_witness(const struct hearts *h, uint64_t of, const char *interface)
+static uint64_t heard_ns(const struct heart_partner *p)
 {
+	uint64_t last_ns = 0;
+
+	for (uint32_t i = 0; i < p->n_links; i++)
+		last_ns = p->links[i].heard_ns > last_ns ? p->links[i].heard_ns : last_ns;
+	return last_ns;
+}
+
+/* The partner lives while any link is fresh. Where the interface's own is not, that is a partition,
+ * in which the RFC's rules hold: the adverts that are missing there prove nothing sooner.
+ */
+static uint64_t partner_lives_until_ns(const struct hearts *h, const struct partner *p,
+				       const char *interface, uint64_t overdue_ns, uint64_t now_ns)
+{
+	struct heart_pace pace = h->pace;
+	const struct heart_link *own = said_link(h, p, interface);
+	uint64_t until_ns = 0, own_ns = UINT64_MAX;
+
+	pace.second = overdue_ns && heard_ns(&p->heart) <= overdue_ns;
+	if (heart_judge(&p->heart, &pace, now_ns) != PARTNER_ALIVE)
+		return 0;
+	for (uint32_t i = 0; i < p->heart.n_links; i++) {
+		uint64_t link_ns = heart_link_fresh_until_ns(&p->heart.links[i], &pace, now_ns);
+
+		until_ns = link_ns > until_ns ? link_ns : until_ns;
+	}
+	if (own)
+		own_ns = heart_link_fresh_until_ns(own, &h->pace, now_ns);
+	until_ns = own_ns < until_ns ? own_ns : until_ns;
+	return until_ns > now_ns ? until_ns : 0;
+}
+
+uint64_t said_lives_until_ns(const struct hearts *h, uint64_t of, const char *interface,
+			     uint64_t overdue_ns, uint64_t now_ns)
+{
+	uint64_t until_ns = 0;
+
 	for (uint32_t i = 0; i < h->n_partners; i++) {
 		const struct partner *p = &h->partners[i];
-		const struct heart_link *link = said_link(h, p, interface);
+		uint64_t of_this_ns = 0;
 
-		if (p->life == PARTNER_ALIVE && said_active(p, of) &&
-		    (!link || heart_link_fresh(link, &h->pace, heart_now_ns())))
-			return WITNESS_ALIVE;
+		if (said_active(p, of))
+			of_this_ns = partner_lives_until_ns(h, p, interface, overdue_ns, now_ns);
+		until_ns = of_this_ns > until_ns ? of_this_ns : until_ns;
 	}
-	return WITNESS_NONE;
+	return until_ns;
+}
+
+uint64_t heart_lives_until_us(const struct hearts *h, uint64_t of, const char *interface,
+			      uint64_t overdue_us)
+{
+	uint64_t until_ns =
+		said_lives_until_ns(h, of, interface, overdue_us * 1000, heart_now_ns());
+
+	return (until_ns + 999) / 1000;
 }
 
 /* rank_ms: the better candidates for the place of @but's, each with its time. */

@@ -7,7 +7,7 @@
 
 #include "bpf/siphash.h"
 
-enum { STATE_HEADER = offsetof(struct heart_state, records), PATIENCE_PARTS = 4 };
+enum { STATE_HEADER = offsetof(struct heart_state, records), ANSWER_PARTS = 4, SECOND_PARTS = 2 };
 
 static uint64_t hash(const struct heart_key *key, const void *bytes, size_t n_bytes)
 {
@@ -212,23 +212,41 @@ void heart_forget(struct heart_partner *p)
 		p->links[i].heard = false;
 }
 
-/* misses: questions since the last word that had time enough to be answered. */
-static uint32_t misses(const struct heart_link *l, uint64_t patience_ns, uint64_t now_ns)
+/* missed_ns: when the first HEART_MISSES questions since the last word have had time enough to be
+ * answered; those that are not asked yet would be so at @now_ns.
+ */
+static uint64_t missed_ns(const struct heart_link *l, uint64_t answer_ns, uint64_t now_ns)
 {
-	uint32_t n = 0;
+	uint32_t misses = 0;
 
-	for (uint32_t i = 0; i < HEART_ASKED; i++)
-		n += l->open[i].nonce && l->open[i].sent_ns >= l->heard_ns &&
-		     now_ns - l->open[i].sent_ns >= patience_ns;
-	return n;
+	for (uint32_t i = 0; i < HEART_ASKED; i++) { /* the oldest first */
+		uint32_t at = (l->next + i) % HEART_ASKED;
+
+		misses += l->open[at].nonce && l->open[at].sent_ns >= l->heard_ns;
+		if (misses == HEART_MISSES)
+			return l->open[at].sent_ns + answer_ns;
+	}
+	return now_ns + answer_ns;
+}
+
+uint64_t heart_link_fresh_until_ns(const struct heart_link *link, const struct heart_pace *pace,
+				   uint64_t now_ns)
+{
+	bool second = pace->second && !link->blind;
+	uint64_t silent_ns = link->heard_ns + pace->dead_after_ns / (second ? SECOND_PARTS : 1);
+	uint64_t missed;
+
+	if (!link->heard)
+		return 0;
+	if (now_ns < silent_ns || link->blind)
+		return silent_ns;
+	missed = missed_ns(link, pace->dead_after_ns / ANSWER_PARTS, now_ns);
+	return missed > silent_ns ? missed : silent_ns;
 }
 
 bool heart_link_fresh(const struct heart_link *link, const struct heart_pace *pace, uint64_t now_ns)
 {
-	if (!link->heard || now_ns - link->heard_ns < pace->dead_after_ns)
-		return link->heard;
-	return !link->blind &&
-	       misses(link, pace->dead_after_ns / PATIENCE_PARTS, now_ns) < HEART_MISSES;
+	return heart_link_fresh_until_ns(link, pace, now_ns) > now_ns;
 }
 
 enum partner_life heart_judge(const struct heart_partner *p, const struct heart_pace *pace,

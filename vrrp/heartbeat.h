@@ -116,8 +116,13 @@ struct heart_partner {
 	uint64_t candidate; /* that was heard of, and has to prove it */
 };
 
+/* How much silence of a link is a death. Alone: dead_after_ns. As a second opinion, where adverts
+ * are missing, too: half of it, unless the link is blind. And in both cases HEART_MISSES questions
+ * since the last word, each with a quarter of dead_after_ns to be answered in.
+ */
 struct heart_pace {
 	uint64_t dead_after_ns;
+	bool second; /* opinion */
 };
 
 void heart_asked(struct heart_partner *p, uint32_t link, uint64_t nonce, uint64_t now_ns);
@@ -136,6 +141,11 @@ void heart_forget(struct heart_partner *p);
 /* heart_to_session: whom a STATE to it has to name. */
 uint64_t heart_to_session(const struct heart_partner *p);
 
+/* heart_link_fresh_until_ns: it is not silent before then, whatever is heard or asked from now on.
+ * Not after @now_ns: it is silent; 0: never heard.
+ */
+uint64_t heart_link_fresh_until_ns(const struct heart_link *link, const struct heart_pace *pace,
+				   uint64_t now_ns);
 /* heart_link_fresh: something was heard of it just now, or it was not asked often enough since. */
 bool heart_link_fresh(const struct heart_link *link, const struct heart_pace *pace,
 		      uint64_t now_ns);

@@ -114,6 +114,18 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 			    strerror(-announce));
 }
 
+/* Until when the active node lives by its heartbeats. Where adverts are ignored, their silence is
+ * no opinion beside that.
+ */
+static uint64_t lives_until_us(const struct instance *i, uint64_t now_us)
+{
+	uint64_t overdue_us = i->config.authentication == AUTHENTICATION_SYNC
+				      ? 0
+				      : vrrp_overdue_us(&i->machine, now_us);
+
+	return heart_lives_until_us(i->process->heart, i->beat, i->config.interface, overdue_us);
+}
+
 static void step(struct instance *i, enum vrrp_event event, const struct vrrp_advert *advert)
 {
 	enum vrrp_role before = i->machine.role;
@@ -122,7 +134,7 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	char text[INET6_ADDRSTRLEN];
 
 	instance_flush(i);
-	i->machine.witness = heart_witness(i->process->heart, i->beat, i->config.interface);
+	i->machine.lives_until_us = lives_until_us(i, began_us);
 	vrrp_step(&i->machine, event, advert, began_us, &a);
 	act(i, &a);
 	timer_set(i);
@@ -177,15 +189,14 @@ static void advert_take(struct instance *i, const struct vrrp_advert *advert)
 	rights_heard(i, advert, due_us, clock_us());
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* What has come, now. */
+static void adverts_read(struct instance *i)
 {
-	struct instance *i = arg;
 	struct vrrp_advert advert;
 	enum vrrp_verdict verdict;
 
-	(void)what;
-	for (int turn = 0; turn < 32; turn++) {
-		int r = vrrp_socket_receive(fd, &i->config, &advert, &verdict);
+	for (int turn = 0; turn < 32 && i->fd >= 0; turn++) {
+		int r = vrrp_socket_receive(i->fd, &i->config, &advert, &verdict);
 
 		if (r == -ENOMSG)
 			continue;
@@ -201,20 +212,34 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		if (i->config.authentication == AUTHENTICATION_SYNC)
 			continue; /* the partners' STATE alone is believed */
 		advert_take(i, &advert);
-		if (i->fd < 0)
-			return;
 	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	adverts_read(arg);
+}
+
+static bool down_timer_is_due(const struct instance *i)
+{
+	return i->machine.role == VRRP_BACKUP && clock_us() >= i->machine.timer_us;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct instance *i = arg;
-	uint64_t now_us = clock_us(), held_us = 0;
+	uint64_t held_us = 0;
 
 	(void)fd;
 	(void)what;
-	if (i->machine.role == VRRP_BACKUP && now_us >= i->machine.timer_us)
-		held_us = rights_held_until_us(i, now_us);
+	if (down_timer_is_due(i)) { /* what came while this process slept is no silence */
+		adverts_read(i);
+		heart_read(i->process->heart);
+	}
+	if (down_timer_is_due(i))
+		held_us = rights_held_until_us(i, clock_us());
 	if (held_us) {
 		i->machine.timer_us = held_us;
 		timer_set(i);

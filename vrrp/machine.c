@@ -99,6 +99,13 @@ static void advertise_on_time(struct vrrp_machine *m, uint64_t now_us, struct vr
 		m->timer_us = due_us + interval_us(m->advert_cs);
 }
 
+/* From now on the active node's silence counts. */
+static void down_timer_start(struct vrrp_machine *m, uint64_t now_us)
+{
+	m->timer_us = now_us + down_us(m);
+	m->overdue_us = 0;
+}
+
 /* When is the next announcement due, after one now? */
 static void announced(struct vrrp_machine *m, uint64_t now_us)
 {
@@ -137,7 +144,7 @@ static void become_backup(struct vrrp_machine *m, uint64_t now_us, uint16_t adve
 	m->role = VRRP_BACKUP;
 	m->heir = NULL;
 	m->active_advert_cs = advert_cs;
-	m->timer_us = now_us + down_us(m);
+	down_timer_start(m, now_us);
 	m->announce_us = 0;
 	m->better_since_us = 0;
 	a->reason = reason;
@@ -168,7 +175,7 @@ static void resign(struct vrrp_machine *m, enum vrrp_role role, uint64_t now_us,
 	m->lingering = true;
 	m->announce_us = 0;
 	if (role == VRRP_BACKUP)
-		m->timer_us = now_us + down_us(m);
+		down_timer_start(m, now_us);
 	else
 		m->timer_us = now_us + (linger_us < LINGER_MOST_US ? linger_us : LINGER_MOST_US);
 	a->reason = reason;
@@ -200,6 +207,7 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 	m->resigned = advert->priority == 0;
 	if (m->resigned) {
 		m->timer_us = now_us + skew_us(m);
+		m->overdue_us = 0;
 		return;
 	}
 	linger_end(m, a);
@@ -212,7 +220,7 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 	if (advert->priority >= m->priority)
 		m->better_since_us = 0;
 	m->active_advert_cs = advert->advert_cs;
-	m->timer_us = now_us + down_us(m);
+	down_timer_start(m, now_us);
 }
 
 static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *advert,
@@ -241,15 +249,28 @@ static void take_over(struct vrrp_machine *m, uint64_t now_us, struct vrrp_actio
 	become_active(m, now_us, a, reason);
 }
 
+/* withhold: the timer is due again when what is known of the active node holds no longer, or, lest
+ * nobody says so, after another down interval.
+ */
+static void withhold(struct vrrp_machine *m, uint64_t now_us)
+{
+	uint64_t again_us = now_us + down_us(m);
+
+	if (!m->overdue_us) {
+		m->overdue_us = m->timer_us;
+		m->withheld++;
+	}
+	m->timer_us = m->lives_until_us < again_us ? m->lives_until_us : again_us;
+}
+
 static void backup_timer(struct vrrp_machine *m, uint64_t now_us, struct vrrp_actions *a)
 {
 	if (m->heir) {
 		take_over(m, now_us, a, m->heir);
 	} else if (m->better_since_us) {
 		take_over(m, now_us, a, "preempts a worse node");
-	} else if (m->witness == WITNESS_ALIVE) {
-		m->withheld++;
-		m->timer_us = now_us + down_us(m);
+	} else if (m->lives_until_us > now_us) {
+		withhold(m, now_us);
 	} else {
 		take_over(m, now_us, a, "the active node is not heard");
 	}
@@ -368,6 +389,15 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 			linger_end(m, &a); /* its group has, before it */
 	}
 	*ret_actions = a;
+}
+
+uint64_t vrrp_overdue_us(const struct vrrp_machine *m, uint64_t now_us)
+{
+	if (m->role != VRRP_BACKUP || m->resigned)
+		return 0;
+	if (m->overdue_us)
+		return m->overdue_us;
+	return m->timer_us && now_us >= m->timer_us ? m->timer_us : 0;
 }
 
 uint64_t vrrp_due_us(const struct vrrp_machine *m)

@@ -22,8 +22,8 @@
  *   split's sake alone (RFC 9568 7.1 has an owner discard them).
  * - Two adverts that answer another active node's are ANSWER_LEAST_US apart at least.
  * - A partner whose heartbeats are heard (vrrp/heart.h) is not taken over from because its adverts
- *   are not (`withheld`); one that is dead, or says that it steps back, is at once, whatever the
- *   interval.
+ *   are not (`withheld`): the timer is due again when what was heard of it holds no longer. One
+ *   that is dead, or says that it steps back, is taken over from at once, whatever the interval.
  * - Adverts keep their rhythm: one that leaves late does not delay the next one.
  *
  * Times are microseconds of CLOCK_MONOTONIC, cut off; skew is rounded up to the next: nothing is
@@ -36,12 +36,6 @@
 #include "base/message.h"
 #include "vrrp/packet.h"
 
-/* What is known of the active node beside its adverts. */
-enum vrrp_witness {
-	WITNESS_NONE,  /* nothing: the RFC's rules */
-	WITNESS_ALIVE, /* it is a partner, and lives */
-};
-
 struct vrrp_machine {
 	/* settings; may change at any time */
 	uint8_t version; /* 2: its skew does not depend on the interval; else 3 */
@@ -53,13 +47,14 @@ struct vrrp_machine {
 	uint32_t preempt_delay_ms;
 	struct addr primary; /* our source address: breaks ties */
 	/* of the partners, by the caller before each step */
-	enum vrrp_witness witness;
-	uint32_t rank_ms;  /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
-	bool group_urgent; /* GROUP_ACTIVE: as the other one's `urgent` was */
+	uint64_t lives_until_us; /* the active one, unless more is heard of it; 0 = not known */
+	uint32_t rank_ms;	 /* PARTNER_DEAD, PARTNER_LEAVES: better candidates go first */
+	bool group_urgent;	 /* GROUP_ACTIVE: as the other one's `urgent` was */
 	/* state */
 	enum vrrp_role role;
-	const char *heir;  /* takes over when the timer is due, as it was told why; else NULL */
-	uint64_t withheld; /* times that the timer was due and the active node a living partner */
+	const char *heir;    /* takes over when the timer is due, as it was told why; else NULL */
+	uint64_t overdue_us; /* the timer was due then, and is withheld since; 0 = not */
+	uint64_t withheld;   /* silences that were, as the active node is a living partner */
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
@@ -113,6 +108,11 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_us);
 /* vrrp_split_us: for how long that was, in all. */
 uint64_t vrrp_split_us(const struct vrrp_machine *m);
+
+/* vrrp_overdue_us: since when the active node's adverts are missing for too long; 0 = they are not,
+ * or that says nothing, as it had resigned.
+ */
+uint64_t vrrp_overdue_us(const struct vrrp_machine *m, uint64_t now_us);
 
 /* vrrp_due_us: when the next VRRP_TIMER is due; 0 = never. */
 uint64_t vrrp_due_us(const struct vrrp_machine *m);

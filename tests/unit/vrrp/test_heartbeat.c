@@ -15,6 +15,7 @@
 
 static const struct heart_key key = {{1, 2}}, other_key = {{1, 3}};
 static const struct heart_pace pace = {.dead_after_ns = 40 * MS};
+static const struct heart_pace second = {.dead_after_ns = 40 * MS, .second = true};
 
 /* The paper's vectors, appendix A: key 00 .. 0f, message 00, 01, ...; of whole words. */
 static void test_siphash_is_that_of_the_paper(void **state)
@@ -262,6 +263,70 @@ static void test_a_kernel_without_its_processes_is_gone(void **state)
 	}
 }
 
+/* 20 ms of silence, and four questions of which each had 10 ms: the fourth is asked at 15. */
+static void test_a_second_opinion_needs_half_the_silence_and_all_the_questions(void **state)
+{
+	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
+	uint64_t at = 1000;
+
+	(void)state;
+	while (heart_judge(&p, &second, at * MS) == PARTNER_ALIVE && at < 2000) {
+		for (uint32_t i = 0; i < 2 && at % 5 == 0; i++)
+			heart_asked(&p, i, at * 2 + i, at * MS);
+		at++;
+	}
+	assert_int_equal(at, 1025);
+	assert_int_equal(heart_judge(&p, &second, at * MS), PARTNER_DEAD);
+	assert_int_equal(heart_judge(&p, &pace, at * MS), PARTNER_ALIVE);
+}
+
+static void test_it_is_known_until_when_a_link_is_fresh(void **state)
+{
+	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
+	struct heart_link *link = &p.links[0];
+
+	(void)state;
+	assert_int_equal(heart_link_fresh_until_ns(link, &second, 1001 * MS), 1020 * MS);
+	assert_int_equal(heart_link_fresh_until_ns(link, &pace, 1001 * MS), 1040 * MS);
+	for (uint64_t n = 1; n < HEART_MISSES; n++)
+		heart_asked(&p, 0, n, (1000 + 5 * n) * MS);
+	/* The one that lacks may be asked just now. */
+	assert_int_equal(heart_link_fresh_until_ns(link, &second, 1021 * MS), 1031 * MS);
+	heart_asked(&p, 0, HEART_MISSES, 1024 * MS);
+	assert_int_equal(heart_link_fresh_until_ns(link, &second, 1025 * MS), 1034 * MS);
+	for (uint64_t n = 5; n < 200; n++) /* more than can be open */
+		heart_asked(&p, 0, n, (1000 + 5 * n) * MS);
+	assert_true(heart_link_fresh_until_ns(link, &second, 2000 * MS) < 2000 * MS);
+	assert_int_equal(heart_link_fresh_until_ns(&(struct heart_link){0}, &second, 1 * MS), 0);
+}
+
+static void test_a_second_opinion_is_none_after_our_own_sleep(void **state)
+{
+	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
+
+	(void)state;
+	for (uint32_t n = 1; n <= HEART_MISSES; n++) {
+		assert_int_equal(heart_judge(&p, &second, (1030 + 5 * n) * MS), PARTNER_ALIVE);
+		heart_asked(&p, 0, n, (1030 + 5 * n) * MS);
+		heart_asked(&p, 1, n, (1030 + 5 * n) * MS);
+	}
+	assert_int_equal(heart_judge(&p, &second, 1060 * MS - 1), PARTNER_ALIVE);
+	assert_int_equal(heart_judge(&p, &second, 1060 * MS), PARTNER_DEAD);
+}
+
+static void test_a_blind_link_has_no_second_opinion(void **state)
+{
+	struct heart_partner p = heard_at(1000 * MS, GOOD_FLAGS);
+
+	(void)state;
+	for (uint64_t at = 1005; at < 1040; at += 5) {
+		heart_asked(&p, 0, at, at * MS);
+		heart_unasked(&p, 1);
+		assert_int_equal(heart_judge(&p, &second, (at + 4) * MS), PARTNER_ALIVE);
+	}
+	assert_int_equal(heart_judge(&p, &second, 1040 * MS), PARTNER_DEAD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +344,11 @@ int main(void)
 		cmocka_unit_test(test_a_partner_that_took_its_leave_is_not_dead),
 		cmocka_unit_test(test_our_own_sleep_is_no_death),
 		cmocka_unit_test(test_a_kernel_without_its_processes_is_gone),
+		cmocka_unit_test(
+			test_a_second_opinion_needs_half_the_silence_and_all_the_questions),
+		cmocka_unit_test(test_it_is_known_until_when_a_link_is_fresh),
+		cmocka_unit_test(test_a_second_opinion_is_none_after_our_own_sleep),
+		cmocka_unit_test(test_a_blind_link_has_no_second_opinion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

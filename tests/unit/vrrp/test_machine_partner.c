@@ -53,22 +53,21 @@ static struct vrrp_machine machine(enum vrrp_role role, uint8_t active)
 static void test_down_timer_asks_the_witness(void **state)
 {
 	static const struct {
-		enum vrrp_witness witness;
+		bool lives;
 		uint8_t active;
 		bool heir;
 		enum vrrp_role role;
 		uint32_t withheld;
 		const char *reason;
 	} rows[] = {
-		{WITNESS_NONE, ACTIVE_PRIORITY, false, VRRP_ACTIVE, 0,
-		 "the active node is not heard"},
-		{WITNESS_ALIVE, ACTIVE_PRIORITY, false, VRRP_BACKUP, 1, NULL},
-		{WITNESS_NONE, WORSE, false, VRRP_ACTIVE, 0, "preempts a worse node"},
-		{WITNESS_ALIVE, WORSE, false, VRRP_ACTIVE, 0, "preempts a worse node"},
-		{WITNESS_NONE, ACTIVE_PRIORITY, true, VRRP_ACTIVE, 0, "the partner is dead"},
-		{WITNESS_ALIVE, ACTIVE_PRIORITY, true, VRRP_ACTIVE, 0, "the partner is dead"},
-		{WITNESS_NONE, WORSE, true, VRRP_ACTIVE, 0, "the partner is dead"},
-		{WITNESS_ALIVE, WORSE, true, VRRP_ACTIVE, 0, "the partner is dead"},
+		{false, ACTIVE_PRIORITY, false, VRRP_ACTIVE, 0, "the active node is not heard"},
+		{true, ACTIVE_PRIORITY, false, VRRP_BACKUP, 1, NULL},
+		{false, WORSE, false, VRRP_ACTIVE, 0, "preempts a worse node"},
+		{true, WORSE, false, VRRP_ACTIVE, 0, "preempts a worse node"},
+		{false, ACTIVE_PRIORITY, true, VRRP_ACTIVE, 0, "the partner is dead"},
+		{true, ACTIVE_PRIORITY, true, VRRP_ACTIVE, 0, "the partner is dead"},
+		{false, WORSE, true, VRRP_ACTIVE, 0, "the partner is dead"},
+		{true, WORSE, true, VRRP_ACTIVE, 0, "the partner is dead"},
 	};
 
 	(void)state;
@@ -77,7 +76,7 @@ static void test_down_timer_asks_the_witness(void **state)
 		struct vrrp_actions a;
 		uint64_t due;
 
-		m.witness = rows[i].witness;
+		m.lives_until_us = rows[i].lives ? UINT64_MAX : 0;
 		m.rank_ms = 10;
 		if (rows[i].heir)
 			assert_null(step(&m, VRRP_PARTNER_DEAD, 1500).reason);
@@ -92,22 +91,60 @@ static void test_down_timer_asks_the_witness(void **state)
 	}
 }
 
+/* Not a whole down interval after it, and not before. */
 static void test_withheld_takeover_comes_when_the_witness_is_gone(void **state)
 {
 	struct vrrp_machine m = machine(VRRP_BACKUP, ACTIVE_PRIORITY);
-	uint64_t due;
+	uint64_t due_us = vrrp_due_us(&m), until_us = due_us;
 
 	(void)state;
-	m.witness = WITNESS_ALIVE;
 	for (int i = 0; i < 3; i++) {
-		due = vrrp_due_us(&m);
-		step_us(&m, VRRP_TIMER, due);
-		assert_int_equal(vrrp_due_us(&m), due + 3609375);
+		m.lives_until_us = until_us + 5000;
+		step_us(&m, VRRP_TIMER, until_us);
+		until_us += 5000;
+		assert_int_equal(vrrp_due_us(&m), until_us);
+		assert_int_equal(vrrp_overdue_us(&m, until_us), due_us);
 	}
-	assert_int_equal(m.withheld, 3);
-	m.witness = WITNESS_NONE;
-	step_us(&m, VRRP_TIMER, vrrp_due_us(&m));
+	assert_int_equal(m.withheld, 1); /* one silence */
+	step_us(&m, VRRP_TIMER, until_us);
 	assert_int_equal(m.role, VRRP_ACTIVE);
+	assert_int_equal(vrrp_overdue_us(&m, until_us), 0);
+}
+
+/* Who is no longer asked does not hold it for ever. */
+static void test_withheld_takeover_is_looked_at_again_after_another_down_interval(void **state)
+{
+	struct vrrp_machine m = machine(VRRP_BACKUP, ACTIVE_PRIORITY);
+	uint64_t due_us = vrrp_due_us(&m);
+
+	(void)state;
+	m.lives_until_us = UINT64_MAX;
+	step_us(&m, VRRP_TIMER, due_us);
+	assert_int_equal(vrrp_due_us(&m), due_us + 3609375);
+	m.lives_until_us = 0;
+	step_us(&m, VRRP_TIMER, due_us + 3609375);
+	assert_int_equal(m.role, VRRP_ACTIVE);
+}
+
+/* Adverts say that the active node is silent when they are missing, and only then. */
+static void test_silence_begins_anew_with_each_advert(void **state)
+{
+	struct vrrp_machine m = machine(VRRP_BACKUP, ACTIVE_PRIORITY);
+	uint64_t due_us = vrrp_due_us(&m);
+
+	(void)state;
+	assert_int_equal(vrrp_overdue_us(&m, due_us - 1), 0);
+	assert_int_equal(vrrp_overdue_us(&m, due_us + 7), due_us);
+	m.lives_until_us = UINT64_MAX;
+	step_us(&m, VRRP_TIMER, due_us);
+	hear(&m, ACTIVE_PRIORITY, 5000);
+	assert_int_equal(vrrp_overdue_us(&m, 5000000), 0);
+	step_us(&m, VRRP_TIMER, vrrp_due_us(&m));
+	assert_int_equal(m.withheld, 2);
+	hear(&m, 0, 9000); /* it resigns, or somebody forges that: it was heard just now */
+	assert_int_equal(vrrp_overdue_us(&m, vrrp_due_us(&m)), 0);
+	step_us(&m, VRRP_TIMER, vrrp_due_us(&m));
+	assert_int_equal(m.role, VRRP_BACKUP);
 }
 
 /* Each event in each role: only a backup inherits; at once when nobody is better. */
@@ -121,7 +158,7 @@ static void test_partner_that_goes_is_replaced_by_a_backup_at_once(void **state)
 		struct vrrp_machine m = machine(roles[i % 3], ACTIVE_PRIORITY);
 		struct vrrp_actions a;
 
-		m.witness = WITNESS_ALIVE; /* of another partner, or not judged yet */
+		m.lives_until_us = UINT64_MAX; /* of another partner, or not judged yet */
 		a = step(&m, events[i / 3], 1500);
 		if (roles[i % 3] == VRRP_BACKUP) {
 			assert_int_equal(m.role, VRRP_ACTIVE);
@@ -147,7 +184,7 @@ static void test_better_candidate_goes_first_and_ends_our_turn(void **state)
 	assert_int_equal(m.role, VRRP_BACKUP);
 	step(&m, VRRP_PARTNER_DEAD, 1600);
 	step(&m, VRRP_PARTNER_ACTIVE, 1605); /* or its STATE */
-	m.witness = WITNESS_ALIVE;
+	m.lives_until_us = UINT64_MAX;
 	step(&m, VRRP_TIMER, 1610);
 	assert_int_equal(m.role, VRRP_BACKUP);
 }
@@ -198,6 +235,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_down_timer_asks_the_witness),
 		cmocka_unit_test(test_withheld_takeover_comes_when_the_witness_is_gone),
+		cmocka_unit_test(
+			test_withheld_takeover_is_looked_at_again_after_another_down_interval),
+		cmocka_unit_test(test_silence_begins_anew_with_each_advert),
 		cmocka_unit_test(test_partner_that_goes_is_replaced_by_a_backup_at_once),
 		cmocka_unit_test(test_better_candidate_goes_first_and_ends_our_turn),
 		cmocka_unit_test(test_preempt_delay_and_failover_do_not_delay_a_dead_partner),
