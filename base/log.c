@@ -2,6 +2,7 @@
 /* log.c: events to stderr, one write(2) each, so that lines of several processes never mix. */
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ static struct {
 	const char *role;
 	bool debug;
 	bool journal;
+	bool hasty;
+	unsigned lost; /* lines */
 } origin = {.role = "sluice"};
 
 void log_init(const char *role, bool debug)
@@ -23,6 +26,11 @@ void log_init(const char *role, bool debug)
 	origin.role = role;
 	origin.debug = debug;
 	origin.journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_never_wait(void)
+{
+	origin.hasty = true;
 }
 
 static size_t line_prefix(int priority, char *line, size_t size)
@@ -43,6 +51,25 @@ static size_t line_prefix(int priority, char *line, size_t size)
 				    origin.role, name ? name : "");
 }
 
+/* A pipe or a socket that can be written to has room for a whole line. */
+static bool is_read(void)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return !origin.hasty || poll(&p, 1, 0) != 0;
+}
+
+static void lost_tell(void)
+{
+	char line[LINE_BYTES];
+	size_t n = line_prefix(LOG_WARNING, line, sizeof(line));
+
+	n += (size_t)snprintf(line + n, sizeof(line) - n, "%u lines before this one are lost\n",
+			      origin.lost);
+	if (write(STDERR_FILENO, line, n) == (ssize_t)n)
+		origin.lost = 0;
+}
+
 static void log_line(int priority, const char *format, va_list ap)
 {
 	char line[LINE_BYTES];
@@ -55,7 +82,11 @@ static void log_line(int priority, const char *format, va_list ap)
 	if (n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
+	if (is_read() && origin.lost)
+		lost_tell();
+	if (!is_read())
+		origin.lost++;
+	else if (write(STDERR_FILENO, line, n) < 0)
 		return; /* nobody reads our log: nothing that we could do or say */
 }
 

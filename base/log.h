@@ -14,6 +14,10 @@
 #include <stdint.h>
 
 void log_init(const char *role, bool debug); /* role: "parent", "lb", ...: kept, not copied */
+/* log_never_wait: for a process whose work must not wait for a log that nobody reads: its lines are
+ * lost then, and how many is told as soon as somebody reads again.
+ */
+void log_never_wait(void);
 
 #define LOG_LINE(prio)                                                                             \
 	__attribute__((format(printf, 1, 2))) void log_##prio(const char *format, ...)

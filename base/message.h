@@ -39,6 +39,7 @@ enum {
 	M(SYNC, struct message_sync)                                                               \
 	M(HEART, struct message_heart)                                                             \
 	M(PARTNER, struct message_partner)                                                         \
+	M(GUARD, struct message_guard)                                                             \
 	M(RELOAD, struct message_reload)                                                           \
 	M(CANDIDATE, struct message_candidate)                                                     \
 	M(RELOADED, struct message_reloaded)                                                       \
@@ -225,6 +226,7 @@ enum vrrp_role { VRRP_INIT, VRRP_BACKUP, VRRP_ACTIVE };
 	V(AUTH_TYPE, auth_type, "another kind of authentication than the instance's")              \
 	V(PASSWORD, password, "password is wrong")                                                 \
 	V(INTERVAL_DIFFERS, interval_differs, "interval differs from ours (version 2)")            \
+	V(OWN, own, "from our own address: a loop, a replay, or another node that has it")         \
 	V(ADDRESSES_DIFFER, addresses_differ, "addresses differ from ours (the advert counts)")
 
 enum vrrp_verdict {
@@ -316,8 +318,13 @@ struct message_partner {
 	uint64_t asked, answered;
 	uint64_t bad[HEART_KINDS_BAD];	 /* of this process, all links: vrrp/heartbeat.h */
 	uint64_t guard[GUARD_KINDS_BAD]; /* of the kernel: answered, and bad; bpf/abi_guard.h */
-	uint64_t arp, nd;		 /* not answered for want of a lease */
-	uint64_t closed;		 /* packets to addresses that accept none */
+};
+
+/* vrrp -> parent -> lb, every second: what the kernel's guard has dropped. */
+struct message_guard {
+	uint64_t arp, nd; /* for or from a VIP, for want of a lease */
+	uint64_t closed;  /* packets to addresses that accept none */
+	uint64_t unsent;  /* answers to heartbeats that could not be written */
 };
 
 /* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */

@@ -55,8 +55,8 @@ enum guard_count {
 	GUARD_FORGED,	/* the keyed hash is wrong */
 	GUARD_STRANGER, /* from or for another node */
 	GUARD_UNSENT,	/* an answer that could not be written */
-	GUARD_ARP,	/* requests for a VIP that were not answered */
-	GUARD_ND,	/* likewise neighbour solicitations */
+	GUARD_ARP,	/* for or from a VIP, without a lease: it went no further */
+	GUARD_ND,	/* likewise neighbour discovery */
 	GUARD_CLOSED,	/* packets to a VIP that accepts none */
 	GUARD_COUNTS
 };

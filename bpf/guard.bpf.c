@@ -4,7 +4,10 @@
  *
  * - An ARP request or neighbour solicitation for a guarded VIP is dropped unless the instance's
  *   lease runs and, where there are heartbeats, a process of ours holds their socket: the kernel of
- *   a node whose processes are dead has the VIP still, and would go on answering.
+ *   a node whose processes are dead has the VIP still, and would go on answering. Nor does anything
+ *   leave then that says where the VIP is: a dead node's kernel asks for its neighbours' MACs in
+ * the VIP's name, and announces it when its cable comes back or the machine is moved
+ * (NOTIFY_PEERS).
  * - Whatever else is sent to a closed VIP (accept = false; RFC 9568 6.1) is dropped while its lease
  *   runs, that is while this node is active; neighbour discovery is not (RFC 9568 6.1: IPv6).
  *   Services do not get here. A backup may have to route such packets.
@@ -33,8 +36,10 @@
 #define FRAGMENT_BITS 0x3fff
 #define ND_FIRST      133
 #define ND_SOLICIT    135
+#define ND_ADVERTISE  136
 #define ND_LAST	      137
 #define ARP_REQUEST   1
+#define VLAN_ID	      0x0fff
 #define NEXT	      TC_ACT_UNSPEC
 
 struct {
@@ -154,44 +159,80 @@ struct arp {
 	__u8 sender_mac[6], sender[4], target_mac[6], target[4];
 } __attribute__((packed));
 
-/* arp_read: 1: a request that wants an answer. Gratuitous ones tell, nobody answers. */
-static __always_inline int arp_read(struct __sk_buff *skb, __be32 *ret_sender, __be32 *ret_target)
+static __always_inline int arp_read(struct __sk_buff *skb, struct arp *a)
+{
+	return !bpf_skb_load_bytes(skb, IP_AT, a, sizeof(*a)) &&
+	       a->protocol == bpf_htons(ETH_P_IP) && a->protocol_bytes == 4 &&
+	       a->hardware_bytes == 6;
+}
+
+static __always_inline int arp_judge(struct __sk_buff *skb, const __u8 addr[static 4])
+{
+	__u32 vip[4];
+	__be32 four;
+
+	__builtin_memcpy(&four, addr, 4);
+	map_address(vip, four);
+	return may_answer(skb, vip) ? NEXT : counted(GUARD_ARP, TC_ACT_SHOT);
+}
+
+/* arp_in: who asks for a VIP. Gratuitous requests tell, nobody answers. */
+static __always_inline int arp_in(struct __sk_buff *skb)
 {
 	struct arp a;
 
-	if (bpf_skb_load_bytes(skb, IP_AT, &a, sizeof(a)) ||
-	    a.operation != bpf_htons(ARP_REQUEST) || a.protocol != bpf_htons(ETH_P_IP) ||
-	    a.protocol_bytes != 4 || a.hardware_bytes != 6)
-		return 0;
-	__builtin_memcpy(ret_sender, a.sender, 4);
-	__builtin_memcpy(ret_target, a.target, 4);
-	return *ret_sender != *ret_target;
+	if (!arp_read(skb, &a) || a.operation != bpf_htons(ARP_REQUEST) ||
+	    !__builtin_memcmp(a.sender, a.target, 4))
+		return NEXT;
+	return arp_judge(skb, a.target);
 }
 
-/* arp: @of_target: in comes a question for a VIP; else out goes one that says where a VIP is. */
-static __always_inline int arp(struct __sk_buff *skb, int of_target)
+/* arp_out: whatever it is, who hears it learns where its sender is. */
+static __always_inline int arp_out(struct __sk_buff *skb)
 {
-	__be32 sender, target;
-	__u32 vip[4];
+	struct arp a;
 
-	if (!arp_read(skb, &sender, &target))
-		return NEXT;
-	map_address(vip, of_target ? target : sender);
-	return may_answer(skb, vip) ? NEXT : counted(GUARD_ARP, TC_ACT_SHOT);
+	return arp_read(skb, &a) ? arp_judge(skb, a.sender) : NEXT;
+}
+
+struct nd {
+	__u8 type, code;
+	__u16 checksum;
+	__u32 reserved;
+	__u32 target[4];
+};
+
+static __always_inline int nd_judge(struct __sk_buff *skb, const __u32 vip[static 4])
+{
+	return may_answer(skb, vip) ? NEXT : counted(GUARD_ND, TC_ACT_SHOT);
 }
 
 static __always_inline int solicitation(struct __sk_buff *skb, __u32 at)
 {
-	struct {
-		__u8 type, code;
-		__u16 checksum;
-		__u32 reserved;
-		__u32 target[4];
-	} s;
+	struct nd s;
 
 	if (bpf_skb_load_bytes(skb, at, &s, sizeof(s)) || s.type != ND_SOLICIT || s.code != 0)
 		return NEXT;
-	return may_answer(skb, s.target) ? NEXT : counted(GUARD_ND, TC_ACT_SHOT);
+	return nd_judge(skb, s.target);
+}
+
+/* nd_out: an advertisement says where its target is, the others where their source is. */
+static __always_inline int nd_out(struct __sk_buff *skb)
+{
+	struct ipv6hdr ip;
+	__u32 vip[4];
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, IP_AT, &ip, sizeof(ip)) || ip.nexthdr != IPPROTO_ICMPV6 ||
+	    bpf_skb_load_bytes(skb, IP_AT + sizeof(ip), &type, sizeof(type)) || type < ND_FIRST ||
+	    type > ND_LAST)
+		return NEXT;
+	__builtin_memcpy(vip, &ip.saddr, sizeof(vip));
+	if (type == ND_ADVERTISE &&
+	    bpf_skb_load_bytes(skb, IP_AT + sizeof(ip) + offsetof(struct nd, target), vip,
+			       sizeof(vip)))
+		return NEXT;
+	return nd_judge(skb, vip);
 }
 
 /* ---- heartbeats ---- */
@@ -328,11 +369,13 @@ static __always_inline int ipv6(struct __sk_buff *skb)
 SEC("tc")
 int guard(struct __sk_buff *skb)
 {
-	if (skb->vlan_present)
-		return NEXT; /* of an interface above this one */
+	/* Of an interface above this one; but the kernel takes VLAN 0, a priority alone, as ours.
+	 */
+	if (skb->vlan_present && skb->vlan_tci & VLAN_ID)
+		return NEXT;
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_ARP):
-		return arp(skb, 1);
+		return arp_in(skb);
 	case bpf_htons(ETH_P_IP):
 		return ipv4(skb);
 	case bpf_htons(ETH_P_IPV6):
@@ -342,14 +385,18 @@ int guard(struct __sk_buff *skb)
 	}
 }
 
-/* guard_out: tc egress. A node whose processes are dead goes on forwarding, and its kernel asks for
- * its neighbours' MACs in the name of the address that it answers from: they would learn that the
- * VIP is here.
- */
+/* guard_out: tc egress. What vrrp itself announces goes by here, too: its lease runs. */
 SEC("tc")
 int guard_out(struct __sk_buff *skb)
 {
-	return skb->protocol == bpf_htons(ETH_P_ARP) ? arp(skb, 0) : NEXT;
+	switch (skb->protocol) {
+	case bpf_htons(ETH_P_ARP):
+		return arp_out(skb);
+	case bpf_htons(ETH_P_IPV6):
+		return nd_out(skb);
+	default:
+		return NEXT;
+	}
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

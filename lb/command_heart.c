@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* command_heart.c: what vrrp tells of heartbeats (MESSAGE_PARTNER), kept to be shown: `sluice show
- * heartbeats`, a part of status, and counters.
+/* command_heart.c: what vrrp tells of heartbeats (MESSAGE_PARTNER) and of the guard
+ * (MESSAGE_GUARD), kept to be shown: `sluice show heartbeats`, a part of status, and counters.
  */
 #include <string.h>
 
@@ -66,14 +66,18 @@ void heart_counters(struct lb *lb,
 	};
 	const struct message_partner *m = newest(lb);
 
+	if (lb->config->n_instances > 0) {
+		row(rows, "arp_without_lease", lb->guard.arp,
+		    "ARP for or from a VIP that this node may not answer for");
+		row(rows, "nd_without_lease", lb->guard.nd, "likewise neighbour discovery");
+		row(rows, "not_accepted", lb->guard.closed,
+		    "packets to a VIP that accepts none (accept = false)");
+	}
 	if (!m)
 		return;
 	row(rows, "heartbeats_answered", m->guard[0], "questions that the kernel answered");
 	for (int i = 1; i < HEART_KINDS_BAD; i++)
 		row(rows, names[i - 1][0], m->bad[i] + (i < GUARD_KINDS_BAD ? m->guard[i] : 0),
 		    names[i - 1][1]);
-	row(rows, "arp_without_lease", m->arp, "ARP requests for a VIP that were not answered");
-	row(rows, "nd_without_lease", m->nd,
-	    "neighbour solicitations for a VIP that were not answered");
-	row(rows, "not_accepted", m->closed, "packets to a VIP that accepts none (accept = false)");
+	row(rows, "heartbeats_unsent", lb->guard.unsent, "answers that could not be written");
 }

@@ -129,6 +129,9 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	case MESSAGE_PARTNER:
 		inputs_partner(lb, payload);
 		break;
+	case MESSAGE_GUARD:
+		lb->guard = *(const struct message_guard *)payload;
+		break;
 	case MESSAGE_TURN:
 		inputs_turn(lb, payload);
 		break;

@@ -171,6 +171,7 @@ struct lb {
 	struct lb_backend *backends;				   /* config->n_backends */
 	struct lb_instance *instances;				   /* config->n_instances */
 	struct message_partner hearts[CONFIG_NODES][CONFIG_LINKS]; /* as vrrp told it */
+	struct message_guard guard;				   /* likewise */
 	struct lb_process processes[LB_PROCESSES];
 	struct message_tally hooks[CONFIG_HOOKS];	   /* config->n_hooks, as last told */
 	struct message_tally *heals;			   /* config->n_pools; of those that heal */

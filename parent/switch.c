@@ -360,6 +360,12 @@ static bool partner_pass(struct parent *p, const void *payload)
 	return true;
 }
 
+static bool guard_pass(struct parent *p, const void *payload)
+{
+	supervisor_send(p, ROLE_LB, MESSAGE_GUARD, payload, -1);
+	return true;
+}
+
 static bool sync_pass(struct parent *p, const void *payload)
 {
 	const struct message_sync *m = payload;
@@ -384,6 +390,7 @@ static const struct route {
 	{ROLE_PROGRAMS, MESSAGE_TALLY, tally_pass},
 	{ROLE_VRRP, MESSAGE_VRRP, vrrp_pass},
 	{ROLE_VRRP, MESSAGE_PARTNER, partner_pass},
+	{ROLE_VRRP, MESSAGE_GUARD, guard_pass},
 	{ROLE_VRRP, MESSAGE_TURN, turn_pass},
 	{ROLE_LB, MESSAGE_OPERATOR, operator_pass},
 	{ROLE_LB, MESSAGE_READY, ready_pass},

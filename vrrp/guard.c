@@ -16,7 +16,13 @@
 #include "base/log.h"
 #include "guard.skel.h"
 
-enum { FILTER_PRIORITY = 0x51cf, FILTER_HANDLE = 1, INTERFACES = 64, PATH_BYTES = 256 };
+enum {
+	FILTER_PRIORITY = 0x51cf,
+	FILTER_HANDLE = 1,
+	INTERFACES = CONFIG_INSTANCES + CONFIG_LINKS,
+	PATH_BYTES = 256,
+	LOOKS = 16, /* a second */
+};
 
 enum hook { HOOK_IN, HOOK_OUT, HOOKS };
 
@@ -40,7 +46,7 @@ struct guard {
 	uint64_t *leases, *counts;
 	struct guard_settings *settings;
 	struct interface interfaces[INTERFACES];
-	uint32_t n_interfaces;
+	uint32_t n_interfaces, looked;
 };
 
 /* ---- loading ---- */
@@ -251,18 +257,22 @@ void guard_interfaces_end(struct guard *g)
 		g->n_interfaces = kept;
 }
 
+/* Each question costs the kernel's lock and a socket: of many interfaces, some at a time. */
 void guard_look(struct guard *g)
 {
-	for (uint32_t i = 0; g && i < g->n_interfaces; i++) {
+	for (uint32_t n = 0; g && n < g->n_interfaces; n++) {
+		uint32_t i = (g->looked + n) % g->n_interfaces;
 		struct interface *in = &g->interfaces[i];
 		uint32_t ifindex = if_nametoindex(in->name);
 
-		if (ifindex && ifindex == in->ifindex && is_attached(ifindex))
+		if (ifindex && ifindex == in->ifindex && (n >= LOOKS || is_attached(ifindex)))
 			continue;
 		if (ifindex && ifindex == in->ifindex)
 			log_warning("interface %s: somebody took the guard away at tc", in->name);
 		interface_attach(g, in);
 	}
+	if (g)
+		g->looked += LOOKS;
 }
 
 /* ---- the maps ---- */
@@ -287,25 +297,31 @@ uint32_t guard_lease_find(const struct guard *g, const struct addr *vip)
 	return lease & ~GUARDED_CLOSED;
 }
 
-void guard_vips(struct guard *g, const struct guard_vip *vips, uint32_t n)
+static int by_address(const void *a, const void *b)
 {
-	struct addr vip, next;
+	const struct guard_vip *x = a, *y = b;
+
+	return memcmp(&x->vip, &y->vip, sizeof(x->vip));
+}
+
+/* The maps are written while adverts wait: not every address is compared with every other. */
+void guard_vips(struct guard *g, struct guard_vip *vips, uint32_t n)
+{
+	struct guard_vip key;
+	struct addr next;
 	int r;
 
 	if (!g)
 		return;
+	qsort(vips, n, sizeof(*vips), by_address);
 	for (uint32_t i = 0; i < n; i++)
 		bpf_map_update_elem(g->maps[MAP_GUARDED], &vips[i].vip, &vips[i].lease, BPF_ANY);
 	r = bpf_map_get_next_key(g->maps[MAP_GUARDED], NULL, &next);
 	while (r == 0) {
-		uint32_t i = 0;
-
-		vip = next;
-		r = bpf_map_get_next_key(g->maps[MAP_GUARDED], &vip, &next);
-		while (i < n && memcmp(&vips[i].vip, &vip, sizeof(vip)) != 0)
-			i++;
-		if (i == n)
-			bpf_map_delete_elem(g->maps[MAP_GUARDED], &vip);
+		key.vip = next;
+		r = bpf_map_get_next_key(g->maps[MAP_GUARDED], &key.vip, &next);
+		if (!bsearch(&key, vips, n, sizeof(key), by_address))
+			bpf_map_delete_elem(g->maps[MAP_GUARDED], &key.vip);
 	}
 }
 

@@ -28,12 +28,12 @@ struct guard_settings guard_get(const struct guard *g);
 /* guard_lease_find: the lease that guards the address since before; 0 = none. */
 uint32_t guard_lease_find(const struct guard *g, const struct addr *vip);
 
-/* The whole of it, in place of what was there. */
+/* The whole of it, in place of what was there; guard_vips() sorts its argument. */
 struct guard_vip {
 	struct addr vip;
 	uint32_t lease; /* or GUARDED_CLOSED */
 };
-void guard_vips(struct guard *g, const struct guard_vip *vips, uint32_t n);
+void guard_vips(struct guard *g, struct guard_vip *vips, uint32_t n);
 struct guard_partner {
 	struct guard_pair pair;
 	uint64_t node;

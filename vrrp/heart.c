@@ -356,8 +356,9 @@ static void partner_set(struct hearts *h, struct partner *p, const struct config
 
 static void guard_tell(const struct hearts *h)
 {
-	struct guard_settings set = {
-		.key = {h->key.word[0], h->key.word[1]}, .node = h->node, .port = htons(h->port)};
+	struct guard_settings set = {.key = {h->key.word[0], h->key.word[1]},
+				     .node = h->node,
+				     .port = h->fd < 0 ? 0 : htons(h->port)};
 	struct guard_partner pairs[CONFIG_NODES * CONFIG_LINKS];
 	uint32_t n = 0;
 
@@ -423,9 +424,6 @@ void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct m
 			memcpy(m.bad, h->bad, sizeof(m.bad));
 			for (int n = 0; n < GUARD_KINDS_BAD; n++)
 				m.guard[n] = guard_count(h->guard, n);
-			m.arp = guard_count(h->guard, GUARD_ARP);
-			m.nd = guard_count(h->guard, GUARD_ND);
-			m.closed = guard_count(h->guard, GUARD_CLOSED);
 			tell(h->owner, &m);
 		}
 	}

@@ -43,12 +43,14 @@ static int announce_next(struct instance *i)
 {
 	const uint32_t pace_us = i->config.garp.pace_us, n = i->config.n_addresses;
 	uint32_t from = i->announced;
+	int r;
 
 	i->announced = pace_us ? from + 1 : n;
-	if (i->announced < n)
+	r = link_announce(i->process->packet_socket, &i->link, &i->config, from, i->announced);
+	if (i->announced < n) /* may need memory */
 		event_add(i->paced, &(struct timeval){.tv_sec = pace_us / 1000000,
 						      .tv_usec = pace_us % 1000000});
-	return link_announce(i->process->packet_socket, &i->link, &i->config, from, i->announced);
+	return r;
 }
 
 static void on_paced(evutil_socket_t fd, short what, void *arg)
@@ -59,21 +61,6 @@ static void on_paced(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (i->machine.role == VRRP_ACTIVE && i->announced < i->config.n_addresses)
 		announce_next(i);
-}
-
-static void addresses_failed(const struct instance *i, const char *what, int error)
-{
-	if (error < 0)
-		log_err("vrrp %s: addresses not %s: interface=%s error=\"%s\"", i->config.name,
-			what, i->config.interface, strerror(-error));
-}
-
-void instance_add_late(struct instance *i)
-{
-	if (!i->adds_late)
-		return;
-	i->adds_late = false;
-	addresses_failed(i, "added", link_add_addresses(i->process->netlink, &i->link, &i->config));
 }
 
 /* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
@@ -87,7 +74,7 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	if (a->remove_addresses)
 		guard_lease(p->guard, i->lease, 0); /* at once: a backup never answers */
 	if (a->add_addresses && !a->urgent)
-		add = link_add_addresses(p->netlink, &i->link, &i->config);
+		add = instance_hold(i);
 	if (a->send && i->fd >= 0) {
 		send = advertise(i, a->send_priority);
 		i->sent += send == 0;
@@ -102,10 +89,10 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	}
 	if (a->remove_addresses)
 		i->adds_late = false;
-	if (a->remove_addresses && i->link.holder)
-		drop = link_remove_addresses(p->netlink, &i->link, &i->config);
-	addresses_failed(i, "added", add);
-	addresses_failed(i, "removed", drop);
+	if (a->remove_addresses)
+		drop = instance_release(i);
+	if ((a->add_addresses && !a->urgent) || a->remove_addresses)
+		instance_hold_tell(i, !a->remove_addresses, a->remove_addresses ? drop : add);
 	if (send < 0)
 		log_debug("vrrp %s: advert not sent: error=\"%s\"", i->config.name,
 			  strerror(-send));
@@ -131,7 +118,6 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 	enum vrrp_role before = i->machine.role;
 	uint64_t began_us = clock_us();
 	struct vrrp_actions a;
-	char text[INET6_ADDRSTRLEN];
 
 	instance_flush(i);
 	i->machine.lives_until_us = lives_until_us(i, began_us);
@@ -152,12 +138,9 @@ static void step(struct instance *i, enum vrrp_event event, const struct vrrp_ad
 		rights_turned(i, before);   /* the whole group acts before anything is told */
 	}
 	if (i->machine.role != before)
-		heart_tell(i->process->heart);
+		instance_say(i->process);
 	if (a.split)
-		log_warning(
-			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
-			i->config.name, addr_format(&advert->src, text), advert->priority,
-			i->machine.priority);
+		instance_split(i, advert);
 	if (a.reason && event == VRRP_STARTUP)
 		rights_started(i);
 }
@@ -203,7 +186,7 @@ static void adverts_read(struct instance *i)
 		if (r < 0)
 			return;
 		if (memcmp(&advert.src, &i->link.primary, sizeof(advert.src)) == 0)
-			continue; /* our own, come back */
+			verdict = VRRP_OWN;
 		if (verdict != VRRP_GOOD)
 			bad_note(i, verdict, &advert);
 		if (verdict != VRRP_GOOD && verdict != VRRP_ADDRESSES_DIFFER)
@@ -313,7 +296,7 @@ static void priority_take(struct instance *i, uint8_t priority)
 	i->machine.priority = priority;
 	if (i->machine.role == VRRP_ACTIVE)
 		act(i, &say);
-	heart_tell(i->process->heart);
+	instance_say(i->process);
 	log_notice("vrrp %s: priority %u: was=%u configured=%u %s", i->config.name, priority,
 		   before, i->config.priority,
 		   i->right.why[0] ? i->right.why : "by configuration or group");
@@ -431,11 +414,14 @@ static void instance_start(struct instance *i)
 			i->config.interface, strerror(-r));
 		return;
 	}
-	/* What a predecessor that was killed left there; a machine that starts adds its own. */
-	if (!i->resume) {
-		guard_lease(i->process->guard, i->lease, 0);
-		link_remove_addresses(i->process->netlink, &i->link, &i->config);
-	}
+	if (i->machine.role != VRRP_INIT)
+		return; /* only its socket was missing */
+	if (!i->config.ipv6)
+		link_promote(i->process->netlink, &i->link);
+	if (i->resume)
+		instance_hold_find(i);
+	else
+		instance_clear(i); /* a machine that starts adds its own */
 	step(i, i->resume ? VRRP_RESUME : VRRP_STARTUP, NULL);
 	if (i->yields && i->machine.role == VRRP_BACKUP)
 		i->machine.yielding = true;
@@ -445,7 +431,7 @@ static void instance_start(struct instance *i)
 void instance_refresh(struct instance *i)
 {
 	struct link link = i->link;
-	bool same;
+	bool same, same_mac;
 
 	if (i->resigned || !i->process->interfaces)
 		return; /* not known: as before */
@@ -457,6 +443,7 @@ void instance_refresh(struct instance *i)
 		socket_close(i);
 	}
 	same = source_same(&link, &i->link);
+	same_mac = memcmp(link.mac, i->link.mac, sizeof(link.mac)) == 0;
 	i->link = link;
 	i->looked = true;
 	i->machine.primary = link.primary;
@@ -465,6 +452,8 @@ void instance_refresh(struct instance *i)
 	else if (i->fd < 0 && link_usable(&link) && !i->right.out[0] &&
 		 (i->process->ready || i->resume))
 		instance_start(i);
+	else if (!same_mac && instance_has_addresses(i))
+		instance_again(i); /* the others know the MAC of before */
 }
 
 /* ---- life ---- */
@@ -530,39 +519,30 @@ bool instance_same(const struct instance *i, const struct config_instance *confi
 	       i->config.version == config->version && i->config.unicast == config->unicast;
 }
 
-static bool has_vip(const struct config_instance *config, const struct config_vip *vip)
-{
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
-		if (memcmp(&config->addresses[i].addr, &vip->addr, sizeof(vip->addr)) == 0 &&
-		    config->addresses[i].prefix_len == vip->prefix_len)
-			return true;
-	}
-	return false;
-}
-
 void instance_change(struct instance *i, const struct config_instance *config)
 {
 	struct config_instance before = i->config;
 	uint8_t priority = i->machine.priority;
-	bool holds = i->machine.role == VRRP_ACTIVE || i->machine.lingering;
 
 	i->config = *config;
 	settings_take(i);
 	i->machine.priority = priority; /* until rights_configure() */
 	i->changed = memcmp(&before, config, sizeof(before)) != 0;
-	for (uint32_t k = 0; holds && k < before.n_addresses; k++) {
-		if (!has_vip(config, &before.addresses[k]))
-			link_remove_address(i->process->netlink, &i->link, &before.addresses[k]);
-	}
+	instance_hold_change(i, &before);
 }
 
-void instance_changed(struct instance *i)
+void instance_again(struct instance *i)
 {
 	const struct vrrp_actions again = {.add_addresses = true,
 					   .send = true,
 					   .send_priority = i->machine.priority,
 					   .announce = true};
 
+	act(i, &again);
+}
+
+void instance_changed(struct instance *i)
+{
 	if (!i->changed)
 		return;
 	i->changed = false;
@@ -570,7 +550,7 @@ void instance_changed(struct instance *i)
 		/* The partner counts by the new interval from this advert on. */
 		i->machine.timer_us = clock_us() + 10000ULL * i->machine.advert_cs;
 		timer_set(i);
-		act(i, &again);
+		instance_again(i);
 	}
 	log_info("vrrp %s: configuration changed", i->config.name);
 	instance_tell(i, true);

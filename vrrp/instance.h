@@ -25,12 +25,14 @@ enum { PRIORITY_FIRST, PRIORITY_DEFAULT, PRIORITY_LAST, PRIORITY_COUNT };
 /* What the instances share: the process's. */
 struct vrrp_process {
 	struct event_base *loop;
-	struct event *late;  /* after all timers: instance_add_late() of all */
+	struct event *late;  /* after all timers: instance_add_late() of all; STATE, if it is due */
+	bool says;	     /* it is */
 	struct event *after; /* PRIORITY_LAST: instance_flush() of all */
 	struct channel *parent;
 	struct nl_sock *netlink;
 	int packet_socket;
 	bool ready;			  /* lb said so: machines may start */
+	bool unmarked;			  /* whose an address is cannot be told */
 	const struct ifaddrs *interfaces; /* as last read, for all; NULL = not known */
 	bool forwards_ipv6;		  /* likewise */
 	struct guard *guard;		  /* NULL = none */
@@ -50,8 +52,18 @@ struct instance {
 	uint64_t beat;	/* its name for the partners */
 	int fd;		/* -1 = none */
 	struct event *readable, *timer;
-	bool adds_late;		  /* active, and its addresses are not there yet */
-	bool untold;		  /* the last change is neither logged nor told */
+	bool adds_late; /* active, and its addresses are not there yet */
+	/* Of config.addresses, a bit for each: put there by us; by somebody else, which was said;
+	 * on the interface when that was last read, and whether they had to be. */
+	uint64_t held, others, there;
+	bool had;
+	int marked[CONFIG_ADDRESSES]; /* the interface on which each was seen with our mark */
+	int hold_error;		      /* that was logged */
+	uint64_t kept_ms;	      /* the last time that what was gone was put back */
+	bool untold;		      /* the last change is neither logged nor told */
+	bool split_untold;	      /* nor that another node is active, too: this one */
+	struct addr split_by;
+	uint8_t split_priority;
 	struct message_turn turn; /* it */
 	struct event *paced;	  /* the next frame of an announcement */
 	uint32_t announced;	  /* addresses that were, of n_addresses */
@@ -99,14 +111,38 @@ void instance_changed(struct instance *i);
 void instance_sync(struct instance *i);
 /* instance_tell: MESSAGE_VRRP when anything in it changed, or always. */
 void instance_tell(struct instance *i, bool always);
+/* instance_again: addresses, advert and announcements once more. */
+void instance_again(struct instance *i);
+
+/* ---- hold.c: its addresses ---- */
+
+/* instance_has_addresses: is it active, and has added them? */
+bool instance_has_addresses(const struct instance *i);
+/* instance_hold, instance_release: 0 or -errno, for instance_hold_tell(), which logs it, later. */
+int instance_hold(struct instance *i);
+int instance_release(struct instance *i);
+void instance_hold_tell(struct instance *i, bool added, int error);
+/* instance_say: STATE to the partners, once all instances have sent their frames. */
+void instance_say(struct vrrp_process *process);
 /* instance_add_late: the addresses of a takeover that was urgent (machine.h), after the frames of
  * all instances. */
 void instance_add_late(struct instance *i);
+/* instance_hold_find: which are ours of those that are there, by what was read last. */
+void instance_hold_find(struct instance *i);
+/* instance_clear: it does not run: away with what a predecessor left. */
+void instance_clear(struct instance *i);
+/* instance_hold_change: the configuration is another now: give up what it no longer has. */
+void instance_hold_change(struct instance *i, const struct config_instance *before);
+/* instance_keep: after the interfaces were read: what somebody took away is put back. */
+void instance_keep(struct instance *i);
+
 /* instance_turned: it did; noted for instance_flush(). In microseconds of CLOCK_MONOTONIC, when its
  * event came and when addresses, advert and announcements were done.
  */
 void instance_turned(struct instance *i, enum vrrp_role before, uint64_t began_us,
 		     uint64_t done_us);
+/* instance_split: another node is active, too; likewise. */
+void instance_split(struct instance *i, const struct vrrp_advert *advert);
 /* instance_flush: log and tell the last change of role, if that is not done yet. */
 void instance_flush(struct instance *i);
 /* instance_usable: its interface is, or was not looked at yet. */

@@ -37,16 +37,30 @@ static bool source_of(const struct config_instance *config, const struct sockadd
 	return !config->ipv6 || IN6_IS_ADDR_LINKLOCAL(&ret->in6);
 }
 
-struct ifaddrs *link_snapshot(is_virtual_fn *is_virtual, void *owner)
+/* In ifa_flags: no flag of an interface. */
+static const unsigned owned = 1U << 31;
+
+/* What is left out is freed with the rest all the same: glibc has one block for all. */
+struct ifaddrs *link_snapshot(link_source_fn *what_is, void *owner)
 {
 	struct ifaddrs *all = NULL;
 	struct addr addr;
 
 	if (getifaddrs(&all) < 0)
 		return NULL;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		if (i->ifa_addr && addr_of(i->ifa_addr, &addr) && is_virtual(owner, &addr))
-			i->ifa_addr = NULL; /* freed as a whole all the same */
+	for (struct ifaddrs *i = all, *before = NULL; i; i = i->ifa_next) {
+		enum link_source what = LINK_SOURCE;
+
+		if (i->ifa_addr && addr_of(i->ifa_addr, &addr))
+			what = what_is(owner, i->ifa_name, &addr);
+		if (what == LINK_OWNED)
+			i->ifa_flags |= owned;
+		if (what != LINK_NO_SOURCE)
+			before = i;
+		else if (before)
+			before->ifa_next = i->ifa_next;
+		else
+			i->ifa_addr = NULL;
 	}
 	return all;
 }
@@ -91,21 +105,35 @@ static void holder_find(const struct ifaddrs *all, const struct config_instance 
 	}
 }
 
+static bool is_own_vip(const struct config_instance *config, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < config->n_addresses; i++) {
+		if (memcmp(&config->addresses[i].addr, addr, sizeof(*addr)) == 0)
+			return config->priority == UINT8_MAX;
+	}
+	return false;
+}
+
 void link_read(const struct ifaddrs *all, const struct config_instance *config, struct link *link)
 {
 	struct link now = {0};
-	struct addr addr;
+	struct addr addr, vip = {0};
 
 	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
 		if (!i->ifa_addr || strcmp(i->ifa_name, config->interface) != 0)
 			continue;
 		if (i->ifa_addr->sa_family == AF_PACKET)
 			link_fill(i, &now);
-		else if (source_of(config, i->ifa_addr, &addr) &&
-			 (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
-			  memcmp(&addr, &link->primary, sizeof(addr)) == 0))
+		else if (!source_of(config, i->ifa_addr, &addr))
+			continue;
+		else if (i->ifa_flags & owned)
+			vip = is_own_vip(config, &addr) ? addr : vip;
+		else if (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6) ||
+			 memcmp(&addr, &link->primary, sizeof(addr)) == 0)
 			now.primary = addr;
 	}
+	if (IN6_IS_ADDR_UNSPECIFIED(&now.primary.in6))
+		now.primary = vip;
 	if (config->virtual_mac && now.ifindex)
 		holder_find(all, config, &now);
 	*link = now;

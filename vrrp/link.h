@@ -2,7 +2,8 @@
 /* link.h: an interface as vrrp needs it: its state and own addresses, its virtual addresses, and
  * the frames that tell the others where those are.
  *
- * Only addresses of the configuration are ever added or removed.
+ * Only addresses of the configuration are ever added, and only those are removed that carry our
+ * mark (IFA_PROTO, like the protocol of a route): what the operator put there himself stays.
  */
 #ifndef SLUICE_VRRP_LINK_H
 #define SLUICE_VRRP_LINK_H
@@ -24,13 +25,17 @@ struct link {
 /* link_forwards_ipv6: is the node a router, as its neighbour advertisements have to say? */
 bool link_forwards_ipv6(void);
 
-/* Is the address a virtual one, of any instance? Those are never the source of adverts. */
-typedef bool is_virtual_fn(void *owner, const struct addr *addr);
-
-/* link_snapshot: all interfaces and addresses as they are now, without the virtual ones: read once
- * for all instances. freeifaddrs() it; NULL when it cannot be had.
+/* May the address be the source of adverts? Virtual ones may not, nor may those that the kernel
+ * does not send from (yet). One that a node owns (priority 255) is, where it is the only one there.
  */
-struct ifaddrs *link_snapshot(is_virtual_fn *is_virtual, void *owner);
+enum link_source { LINK_SOURCE, LINK_OWNED, LINK_NO_SOURCE };
+typedef enum link_source link_source_fn(void *owner, const char *interface,
+					const struct addr *addr);
+
+/* link_snapshot: all interfaces and addresses as they are now, without those that are no source:
+ * read once for all instances. freeifaddrs() it; NULL when it cannot be had.
+ */
+struct ifaddrs *link_snapshot(link_source_fn *what_is, void *owner);
 
 /* link_read: the interface of the instance as it is in the snapshot. The source of adverts stays
  * the one that *link has as long as the interface has it; unicast has the one of the configuration.
@@ -39,13 +44,29 @@ void link_read(const struct ifaddrs *all, const struct config_instance *config, 
 
 /* link_add_addresses, link_remove_addresses: those of the instance. What is there (or gone) already
  * is fine. 0, or the last -errno of those that failed; the rest is done all the same.
+ * @held: a bit for each that was added by us, and not by somebody else; those alone are removed
  */
 int link_add_addresses(struct nl_sock *netlink, const struct link *link,
-		       const struct config_instance *config);
+		       const struct config_instance *config, uint64_t *held);
 int link_remove_addresses(struct nl_sock *netlink, const struct link *link,
-			  const struct config_instance *config);
+			  const struct config_instance *config, uint64_t *held);
 int link_remove_address(struct nl_sock *netlink, const struct link *link,
 			const struct config_vip *vip);
+
+/* One address that is there. @ours: it has our mark; @waits: the kernel does not send from it yet.
+ */
+struct link_address {
+	int ifindex;
+	struct config_vip vip;
+	bool ours, waits;
+};
+/* link_addresses: each address of the node. 0 or -errno; -EOPNOTSUPP: this kernel has no marks. */
+int link_addresses(struct nl_sock *netlink,
+		   void (*tell)(void *owner, const struct link_address *address), void *owner);
+/* link_promote: an IPv4 address that goes must not take those with it that the kernel counts as its
+ * secondaries: they are other instances'.
+ */
+void link_promote(struct nl_sock *netlink, const struct link *link);
 
 enum { ANNOUNCE_BYTES = 96 };
 

@@ -272,12 +272,14 @@ static void routes_want(struct rights *r)
 void rights_hear(struct rights *r, const struct message_track *m)
 {
 	struct track *track = tracks_find(&r->tracks, m->track);
+	bool turned;
 
 	if (!track || track->config.type == TRACK_INTERFACE || track->config.type == TRACK_ROUTE)
 		return; /* those we know better */
-	if (track_set(track, m->failed, m->text))
+	turned = track_set(track, m->failed, m->text);
+	judge(r); /* adverts before words */
+	if (turned)
 		turned_log(track);
-	judge(r);
 }
 
 static void interfaces_find(struct rights *r)

@@ -36,6 +36,12 @@ void instance_tell(struct instance *i, bool always)
 	channel_send(i->process->parent, MESSAGE_VRRP, &m, -1);
 }
 
+void instance_say(struct vrrp_process *process)
+{
+	process->says = true;
+	event_active(process->late, 0, 0);
+}
+
 void instance_turned(struct instance *i, enum vrrp_role before, uint64_t began_us, uint64_t done_us)
 {
 	struct message_turn m = {.number = (uint32_t)i->transitions,
@@ -57,6 +63,26 @@ void instance_turned(struct instance *i, enum vrrp_role before, uint64_t began_u
 	event_active(i->process->after, 0, 0);
 }
 
+void instance_split(struct instance *i, const struct vrrp_advert *advert)
+{
+	i->split_by = advert->src;
+	i->split_priority = advert->priority;
+	i->split_untold = true;
+	event_active(i->process->after, 0, 0);
+}
+
+static void log_split(struct instance *i)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (i->split_untold)
+		log_warning(
+			"vrrp %s split: another node is active, too: node=%s priority=%u ours=%u",
+			i->config.name, addr_format(&i->split_by, text), i->split_priority,
+			i->machine.priority);
+	i->split_untold = false;
+}
+
 static void log_change(const struct instance *i)
 {
 	static const char *const names[] = VRRP_ROLE_NAMES;
@@ -68,6 +94,7 @@ static void log_change(const struct instance *i)
 
 void instance_flush(struct instance *i)
 {
+	log_split(i);
 	if (!i->untold)
 		return;
 	i->untold = false;

@@ -231,6 +231,26 @@ void vmac_remove(struct nl_sock *netlink, const struct config_instance *config, 
 	rtnl_link_put(gone);
 }
 
+void vmac_remove_left(struct nl_sock *netlink, const char *name)
+{
+	struct config_instance config = {0};
+	struct link link = {0};
+	char same[IFNAMSIZ];
+	unsigned family, vrid;
+
+	if (sscanf(name, "sl%1u.%3u.%7d", &family, &vrid, &link.ifindex) != 3 || vrid > 255)
+		return;
+	snprintf(config.name, sizeof(config.name), "%s", name);
+	config.vrid = (uint8_t)vrid;
+	config.ipv6 = family == 6;
+	vmac_name(&config, link.ifindex, same);
+	vmac_of(&config, link.mac);
+	if (strcmp(name, same) != 0 || macvlan_find(netlink, name, &link, &link.holder) < 0)
+		return;
+	log_notice("interface %s removed: no instance has this virtual MAC any more", name);
+	vmac_remove(netlink, &config, &link);
+}
+
 /* ---- adverts ---- */
 
 static uint16_t ipv4_checksum(const uint8_t *header)

@@ -31,6 +31,8 @@ void vmac_name(const struct config_instance *config, int ifindex, char ret_name[
 int vmac_make(struct nl_sock *netlink, const struct config_instance *config, struct link *link);
 /* vmac_remove: it is no longer wanted. */
 void vmac_remove(struct nl_sock *netlink, const struct config_instance *config, struct link *link);
+/* vmac_remove_left: the interface, if it is a macvlan that vmac_make() would have made so. */
+void vmac_remove_left(struct nl_sock *netlink, const char *name);
 
 /* An advert as a frame: Ethernet, IPv4 or IPv6, @n bytes of VRRP, to the group. */
 enum { VMAC_HEADERS = 14 + 40, VMAC_FRAME_MOST = VMAC_HEADERS + 8 + 255 * 16 };

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <ifaddrs.h>
 #include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
@@ -23,7 +22,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "vrrp/instance.h"
+#include "vrrp/interfaces.h"
 #include "vrrp/lease.h"
 
 enum { REALTIME_PRIORITY = 10, SETTLE_MS = 50, LOOK_MS = 20 };
@@ -32,10 +33,8 @@ struct vrrp {
 	struct vrrp_process process;
 	struct instance *instances[CONFIG_INSTANCES];
 	uint32_t n_instances;
-	struct addr *virtual_addresses; /* of all instances, sorted */
-	size_t n_virtual;
-	struct ifaddrs *interfaces; /* for all instances: NULL = to be read */
-	struct nl_sock *events;	    /* interfaces and addresses that change */
+	struct interfaces *interfaces;
+	struct nl_sock *events; /* interfaces and addresses that change */
 	struct event *netlink_event, *look, *second, *settle;
 	bool stopping;
 };
@@ -49,61 +48,23 @@ static struct instance *find(struct vrrp *v, const char *name)
 	return NULL;
 }
 
-static int addr_compare(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct addr));
-}
-
-static bool is_virtual(void *owner, const struct addr *addr)
-{
-	const struct vrrp *v = owner;
-
-	return v->n_virtual &&
-	       bsearch(addr, v->virtual_addresses, v->n_virtual, sizeof(*addr), addr_compare);
-}
-
-/* Each of many instances looks at each address of its interface: a table makes that bearable. */
-static void virtual_addresses_collect(struct vrrp *v)
-{
-	size_t most = 1, n = 0;
-
-	for (uint32_t i = 0; i < v->n_instances; i++)
-		most += v->instances[i]->config.n_addresses;
-	free(v->virtual_addresses);
-	v->virtual_addresses = calloc(most, sizeof(*v->virtual_addresses));
-	for (uint32_t i = 0; i < v->n_instances && v->virtual_addresses; i++) {
-		const struct config_instance *config = &v->instances[i]->config;
-
-		for (uint32_t k = 0; k < config->n_addresses; k++)
-			v->virtual_addresses[n++] = config->addresses[k].addr;
-	}
-	v->n_virtual = n;
-	if (n)
-		qsort(v->virtual_addresses, n, sizeof(*v->virtual_addresses), addr_compare);
-}
-
-static void interfaces_forget(struct vrrp *v)
-{
-	if (v->interfaces)
-		freeifaddrs(v->interfaces);
-	v->process.interfaces = v->interfaces = NULL;
-}
-
-static void interfaces_read(struct vrrp *v)
-{
-	if (!v->interfaces)
-		v->interfaces = link_snapshot(is_virtual, v);
-	v->process.interfaces = v->interfaces;
-	v->process.forwards_ipv6 = link_forwards_ipv6();
-}
-
 static void refresh_all(struct vrrp *v)
 {
-	interfaces_forget(v);
-	interfaces_read(v);
+	interfaces_forget(v->interfaces);
+	interfaces_read(v->interfaces);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_refresh(v->instances[i]);
+	for (uint32_t i = 0; i < v->n_instances; i++)
+		instance_keep(v->instances[i]);
 	rights_look(v->process.rights);
+}
+
+/* One STATE for all that changed: of many instances, each its own would keep the next waiting. */
+static void say(struct vrrp *v)
+{
+	if (v->process.says)
+		heart_tell(v->process.heart);
+	v->process.says = false;
 }
 
 /* ---- the end ---- */
@@ -126,6 +87,7 @@ static void stop(struct vrrp *v)
 	v->stopping = true;
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_event(v->instances[i], VRRP_SHUTDOWN);
+	say(v);
 	/* After an advert or a timer ended the last one's lingering: looked at in each turn. */
 	event_add(v->second, &(struct timeval){.tv_usec = 2000});
 	stop_check(v);
@@ -168,6 +130,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 		if (!wanted(c, v->instances[i]))
 			instance_end(v->instances[i]);
 	}
+	say(v);
 	for (uint32_t i = 0; i < v->n_instances; i++) {
 		const struct config_instance *config = wanted(c, v->instances[i]);
 
@@ -193,8 +156,7 @@ static void config_take(struct vrrp *v, const struct config *c)
 		lease_give(new, v->instances, v->n_instances);
 		v->instances[v->n_instances++] = new;
 	}
-	virtual_addresses_collect(v);
-	interfaces_forget(v);
+	interfaces_configure(v->interfaces, v->instances, v->n_instances);
 	lease_config(&v->process, c, v->instances, v->n_instances);
 	heart_config(v->process.heart, c);
 	rights_configure(v->process.rights, c);
@@ -225,18 +187,17 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	interfaces_forget(v);
-	interfaces_read(v);
+	interfaces_forget(v->interfaces);
+	interfaces_read(v->interfaces);
 	for (uint32_t i = 0; i < v->n_instances; i++) {
 		struct instance *in = v->instances[i];
 
 		if (in->fd >= 0)
 			continue;
-		guard_lease(v->process.guard, in->lease, 0);
-		link_read(v->interfaces, &in->config, &in->link);
-		if (in->link.holder)
-			link_remove_addresses(v->process.netlink, &in->link, &in->config);
+		link_read(v->process.interfaces, &in->config, &in->link);
+		instance_clear(in);
 	}
+	interfaces_sweep(v->interfaces);
 }
 
 /* ---- partners ---- */
@@ -271,6 +232,17 @@ static void tell_partner(void *owner, const struct message_partner *m)
 	const struct vrrp *v = owner;
 
 	channel_send(v->process.parent, MESSAGE_PARTNER, m, -1);
+}
+
+static void tell_guard(const struct vrrp *v)
+{
+	const struct guard *g = v->process.guard;
+	const struct message_guard m = {.arp = guard_count(g, GUARD_ARP),
+					.nd = guard_count(g, GUARD_ND),
+					.closed = guard_count(g, GUARD_CLOSED),
+					.unsent = guard_count(g, GUARD_UNSENT)};
+
+	channel_send(v->process.parent, MESSAGE_GUARD, &m, -1);
 }
 
 static const struct heart_ops heart_ops = {on_instances, on_partner, on_turn};
@@ -310,7 +282,7 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
-	interfaces_read(v); /* once for all that resume */
+	interfaces_read(v->interfaces); /* once for all that resume */
 	instance_refresh(i);
 }
 
@@ -373,6 +345,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	}
 	heart_look(v->process.heart);
 	heart_show(v->process.heart, tell_partner);
+	tell_guard(v);
 	guard_look(v->process.guard);
 	event_add(v->second, &(struct timeval){.tv_sec = 1});
 }
@@ -383,6 +356,7 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	say(v);
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_add_late(v->instances[i]);
 }
@@ -472,6 +446,7 @@ static void realtime(void)
 		future = 0;
 	if (mlockall(MCL_CURRENT | MCL_ONFAULT | future) < 0)
 		log_notice("memory not locked: error=\"%s\"", strerror(errno));
+	text_populate();
 }
 
 static struct nl_sock *netlink_new(bool events)
@@ -525,8 +500,10 @@ static int vrrp_init(struct vrrp *v, int channel_fd)
 	v->process.after = event_new(v->process.loop, -1, 0, on_after, v);
 	v->process.heart = heart_new(v->process.loop, v->process.guard, &heart_ops, v);
 	v->process.rights = rights_new(&v->process, v->instances, &v->n_instances);
-	if (!v->process.rights || !v->process.parent || !v->netlink_event || !v->look ||
-	    !v->second || !v->settle || !v->process.late || !v->process.after || !v->process.heart)
+	v->interfaces = interfaces_new(&v->process);
+	if (!v->interfaces || !v->process.rights || !v->process.parent || !v->netlink_event ||
+	    !v->look || !v->second || !v->settle || !v->process.late || !v->process.after ||
+	    !v->process.heart)
 		return -ENOMEM;
 	event_priority_set(v->process.after, PRIORITY_LAST);
 	event_add(v->netlink_event, NULL);
@@ -538,8 +515,7 @@ static void vrrp_fini(struct vrrp *v)
 {
 	for (uint32_t i = 0; i < v->n_instances; i++)
 		instance_free(v->instances[i]);
-	interfaces_forget(v);
-	free(v->virtual_addresses);
+	interfaces_free(v->interfaces);
 	heart_free(v->process.heart);
 	guard_close(v->process.guard, v->stopping);
 	channel_free(v->process.parent);
@@ -571,6 +547,7 @@ static int vrrp_run(int channel_fd)
 	struct vrrp v = {.process.packet_socket = -1};
 	int r;
 
+	log_never_wait();
 	realtime();
 	v.process.guard = guard_open(SLUICE_PIN_DIR);
 	r = child_confine(NULL, caps);

@@ -207,23 +207,77 @@ static void test_what_is_not_asked_for_a_vip_passes_without_a_lease(void **state
 	assert_int_equal(run(s, &rows[0]), NEXT);
 }
 
+static struct wire discovery_of(uint8_t type, const uint8_t source[16], const uint8_t target[16])
+{
+	const struct wire_ip ip = {
+		.ipv6 = true, .ttl = 255, .protocol = IPPROTO_ICMPV6, .src = source, .dst = own6};
+	const uint8_t head[8] = {type};
+	struct wire w = {0};
+
+	wire_eth(&w, (const uint8_t *)"\2\0\0\0\0\2", (const uint8_t *)"\2\0\0\0\0\1", 0, true);
+	wire_ip(&w, &ip, 24);
+	wire_add(&w, head, sizeof(head));
+	wire_add(&w, target, 16);
+	return w;
+}
+
 static void test_nobody_is_told_where_a_vip_is_without_a_lease(void **state)
 {
 	struct site *s = *state;
-	struct wire rows[] = {
-		arp_of(1, vip4, partner4), /* a question in the VIP's name */
-		arp_of(1, vip4, vip4),	   /* gratuitous: vrrp's own */
-		arp_of(1, own4, partner4),
-		arp_of(2, vip4, partner4),
+	const struct {
+		struct wire frame;
+		int count; /* 0: not about a VIP */
+	} rows[] = {
+		{arp_of(1, vip4, partner4), GUARD_ARP}, /* a question in the VIP's name */
+		{arp_of(1, vip4, vip4), GUARD_ARP},	/* gratuitous: a cable that came back */
+		{arp_of(2, vip4, vip4), GUARD_ARP},
+		{arp_of(2, vip4, partner4), GUARD_ARP},
+		{arp_of(1, own4, partner4), 0},
+		{arp_of(1, own4, vip4), 0}, /* where is it? */
+		{discovery_of(135, vip6, partner6), GUARD_ND},
+		{discovery_of(133, vip6, partner6), GUARD_ND},
+		{discovery_of(136, vip6, vip6), GUARD_ND},
+		{discovery_of(136, own6, vip6), GUARD_ND},
+		{discovery_of(136, vip6, own6), 0}, /* says where own6 is */
+		{discovery_of(135, own6, vip6), 0},
+		{discovery_of(128, vip6, vip6), 0}, /* an echo: it is forwarded as before */
 	};
 
 	s->fd = bpf_program__fd(s->skel->progs.guard_out);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(run(s, &rows[i]), NEXT);
+	for (int lease = 1; lease >= 0; lease--) {
+		lease_set(s, LEASE, lease ? now_ns() + 60000000000ULL : 0);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			bool silent = !lease && rows[i].count;
+			uint64_t before = count_of(s, (uint32_t)rows[i].count);
+			struct wire w = rows[i].frame;
+
+			if (run(s, &w) != (silent ? TC_ACT_SHOT : NEXT))
+				fail_msg("row %zu, lease %d", i, lease);
+			assert_int_equal(count_of(s, (uint32_t)rows[i].count) - before, silent);
+		}
+	}
+	close(s->socket); /* the lease runs, but the processes are dead */
+	s->socket = -1;
+	lease_set(s, LEASE, now_ns() + 60000000000ULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct wire w = rows[i].frame;
+
+		assert_int_equal(run(s, &w), rows[i].count ? TC_ACT_SHOT : NEXT);
+	}
+}
+
+static void test_part_of_a_message_says_nothing(void **state)
+{
+	struct site *s = *state;
+	struct wire w = discovery_of(136, own6, vip6);
+
 	lease_set(s, LEASE, 0);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(run(s, &rows[i]), i == 0 ? TC_ACT_SHOT : NEXT);
-	assert_int_equal(count_of(s, GUARD_ARP), 1);
+	s->fd = bpf_program__fd(s->skel->progs.guard_out);
+	w.len -= 1;
+	assert_int_equal(run(s, &w), NEXT);
+	w = arp_of(1, vip4, vip4);
+	w.len -= 1;
+	assert_int_equal(run(s, &w), NEXT);
 }
 
 static void test_without_heartbeats_the_lease_alone_counts(void **state)
@@ -396,6 +450,7 @@ int main(void)
 		TEST(test_a_vip_is_answered_for_only_with_a_lease_and_a_live_process),
 		TEST(test_what_is_not_asked_for_a_vip_passes_without_a_lease),
 		TEST(test_nobody_is_told_where_a_vip_is_without_a_lease),
+		TEST(test_part_of_a_message_says_nothing),
 		TEST(test_without_heartbeats_the_lease_alone_counts),
 		TEST(test_a_question_is_sent_back_as_an_answer),
 		TEST(test_what_is_wrong_with_a_question_is_counted_by_kind),

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/config.h"
 #include "base/log.h"
@@ -72,12 +74,40 @@ static void test_address_survives_text_and_back(void **state)
 		assert_true(addr_parse(bad[i], &addr) < 0);
 }
 
+/* One that waited would never come back: nobody else reads the pipe. */
+static void test_hasty_process_loses_lines_rather_than_wait_and_says_how_many(void **state)
+{
+	int pipes[2], kept = dup(STDERR_FILENO);
+	char text[1 << 17];
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	dup2(pipes[1], STDERR_FILENO);
+	log_never_wait();
+	for (int i = 0; i < 5000; i++)
+		log_err("%0100d", i);
+	n = read(pipes[0], text, sizeof(text) - 1);
+	log_err("the end");
+	assert_true(n > 0);
+	n = read(pipes[0], text, sizeof(text) - 1);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	close(pipes[0]);
+	close(pipes[1]);
+	text[n > 0 ? n : 0] = '\0';
+	assert_non_null(strstr(text, " lines before this one are lost\n"));
+	assert_non_null(strstr(text, "the end\n"));
+	assert_true(strstr(text, "lost") < strstr(text, "the end"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quoted_words_are_printable_and_bounded),
 		cmocka_unit_test(test_quote_never_writes_beyond_its_buffer),
 		cmocka_unit_test(test_address_survives_text_and_back),
+		cmocka_unit_test(test_hasty_process_loses_lines_rather_than_wait_and_says_how_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

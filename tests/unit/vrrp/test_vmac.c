@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test_vmac.c: the macvlan of a virtual MAC, its addresses and its adverts, in a network namespace
- * of our own.
+/* test_vmac.c: the macvlan of a virtual MAC, addresses and adverts, in a network namespace of our
+ * own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,11 +41,12 @@ static bool says(const char *command, const char *word)
 	return strstr(text, word) != NULL;
 }
 
-static bool nobody_is_virtual(void *owner, const struct addr *addr)
+static enum link_source any_source(void *owner, const char *interface, const struct addr *addr)
 {
 	(void)owner;
+	(void)interface;
 	(void)addr;
-	return false;
+	return LINK_SOURCE;
 }
 
 static struct config_instance config(bool ipv6, uint32_t n)
@@ -71,7 +72,7 @@ static struct config_instance config(bool ipv6, uint32_t n)
 
 static struct link look(const struct config_instance *c)
 {
-	struct ifaddrs *all = link_snapshot(nobody_is_virtual, NULL);
+	struct ifaddrs *all = link_snapshot(any_source, NULL);
 	struct link link = {0};
 
 	assert_non_null(all);
@@ -151,14 +152,20 @@ static void test_addresses_come_and_go_with_the_macvlan_up_and_down(void **state
 	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
 		struct config_instance c = config(ipv6, CONFIG_ADDRESSES);
 		struct link link = look(&c);
+		uint64_t held = 0;
+
 		assert_int_equal(vmac_make(netlink, &c, &link), 0);
-		assert_int_equal(link_add_addresses(netlink, &link, &c), 0);
-		assert_int_equal(link_add_addresses(netlink, &link, &c), 0);
+		assert_int_equal(link_add_addresses(netlink, &link, &c, &held), 0);
+		assert_true(held == UINT64_MAX);
+		assert_int_equal(link_add_addresses(netlink, &link, &c, &held), 0);
+		assert_true(held == UINT64_MAX);
 		assert_true(says("ip -o addr show type macvlan | wc -l", "64\n"));
 		assert_true(says("ip -o link show type macvlan", ",UP"));
 		assert_false(says("ip route; ip -6 route", "sl"));
-		assert_int_equal(link_remove_addresses(netlink, &link, &c), 0);
-		assert_int_equal(link_remove_addresses(netlink, &link, &c), 0);
+		assert_int_equal(link_remove_addresses(netlink, &link, &c, &held), 0);
+		held = UINT64_MAX; /* gone already is fine */
+		assert_int_equal(link_remove_addresses(netlink, &link, &c, &held), 0);
+		assert_true(held == 0);
 		assert_false(says("ip addr show type macvlan", "inet"));
 		assert_false(says("ip -o link show type macvlan", ",UP"));
 		vmac_remove(netlink, &c, &link);
@@ -169,14 +176,120 @@ static void test_address_that_cannot_be_added_is_an_error_and_the_rest_is_there(
 {
 	struct config_instance c = config(false, 3);
 	struct link link = look(&c);
+	uint64_t held = 0;
 
 	(void)state;
 	c.virtual_mac = false;
 	link.holder = link.ifindex;
 	c.addresses[1].prefix_len = 99;
-	assert_int_equal(link_add_addresses(netlink, &link, &c), -EINVAL);
+	assert_int_equal(link_add_addresses(netlink, &link, &c, &held), -EINVAL);
 	assert_true(says("ip addr show dev eth0", "192.0.2.10/24"));
 	assert_true(says("ip addr show dev eth0", "192.0.2.12/24"));
+	assert_true(held == 5);
+}
+
+static void marks_take(void *owner, const struct link_address *address)
+{
+	struct config_instance *c = owner;
+
+	for (uint32_t i = 0; i < c->n_addresses; i++) {
+		if (address->ours &&
+		    memcmp(&address->vip.addr, &c->addresses[i].addr, sizeof(struct addr)) == 0)
+			c->vrid |= (uint8_t)(1 << i);
+	}
+}
+
+static void test_address_of_somebody_else_is_left_to_him(void **state)
+{
+	(void)state;
+	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+		struct config_instance c = config(ipv6, 3);
+		struct link link = look(&c);
+		struct nl_sock *s = nl_socket_alloc();
+		uint64_t held = 0;
+
+		link.holder = link.ifindex;
+		sh(ipv6 ? "ip addr add fe80::51:b/64 dev eth0 nodad"
+			: "ip addr add 192.0.2.11/24 dev eth0");
+		assert_int_equal(link_add_addresses(netlink, &link, &c, &held), 0);
+		assert_true(held == 5);
+		assert_int_equal(nl_connect(s, NETLINK_ROUTE), 0);
+		c.vrid = 0;
+		assert_int_equal(link_addresses(s, marks_take, &c), 0);
+		assert_int_equal(c.vrid, 5); /* so a vrrp that is started anew knows it as well */
+		nl_socket_free(s);
+		assert_int_equal(link_remove_addresses(netlink, &link, &c, &held), 0);
+		assert_true(says("ip addr show dev eth0", ipv6 ? "fe80::51:b/" : "192.0.2.11/"));
+		assert_false(says("ip addr show dev eth0", ipv6 ? "fe80::51:a/" : "192.0.2.10/"));
+		assert_false(says("ip addr show dev eth0", ipv6 ? "fe80::51:c/" : "192.0.2.12/"));
+	}
+}
+
+static void test_an_address_that_goes_leaves_its_network_to_the_next(void **state)
+{
+	struct config_instance first = config(false, 1), second = config(false, 1);
+	struct link link = look(&first);
+	uint64_t held = 0, held2 = 0;
+
+	(void)state;
+	link.holder = link.ifindex;
+	addr_parse("198.51.100.1", &first.addresses[0].addr);
+	addr_parse("198.51.100.2", &second.addresses[0].addr);
+	link_promote(netlink, &link);
+	assert_int_equal(link_add_addresses(netlink, &link, &first, &held), 0);
+	assert_int_equal(link_add_addresses(netlink, &link, &second, &held2), 0);
+	assert_int_equal(link_remove_addresses(netlink, &link, &first, &held), 0);
+	assert_true(says("ip addr show dev eth0", "198.51.100.2/24"));
+}
+
+static void test_macvlan_that_was_left_is_removed_and_no_other(void **state)
+{
+	struct config_instance c = config(true, 1);
+	struct link link = look(&c);
+	char name[IFNAMSIZ];
+
+	(void)state;
+	assert_int_equal(vmac_make(netlink, &c, &link), 0);
+	vmac_name(&c, link.ifindex, name);
+	sh("ip link add sl4.51.7 link eth0 type macvlan mode private && ip link add sl4.7 type bridge");
+	vmac_remove_left(netlink, "eth0");
+	vmac_remove_left(netlink, "sl4.51.7");
+	vmac_remove_left(netlink, "sl4.7");
+	assert_true(says("ip link", "sl4.51.7") && says("ip link", "sl4.7:"));
+	vmac_remove_left(netlink, name);
+	assert_int_equal(look(&c).holder, 0);
+	assert_false(says("bridge fdb show dev eth0", "00:00:5e:00:02:33"));
+	sh("ip link del sl4.7");
+}
+
+static enum link_source owned_sources(void *owner, const char *interface, const struct addr *addr)
+{
+	const struct addr *hidden = owner;
+
+	(void)interface;
+	return memcmp(addr, hidden, sizeof(*addr)) == 0 ? LINK_NO_SOURCE : LINK_OWNED;
+}
+
+static void test_owner_sends_from_its_own_address_when_it_has_no_other(void **state)
+{
+	struct config_instance c = config(false, 1);
+	struct addr hidden, own;
+
+	(void)state;
+	addr_parse("192.0.2.99", &hidden);
+	addr_parse("192.0.2.2", &own);
+	c.virtual_mac = false;
+	c.addresses[0].addr = own;
+	for (int row = 0; row < 3; row++) {
+		struct ifaddrs *all = link_snapshot(owned_sources, row == 2 ? &own : &hidden);
+		struct link link = {0};
+
+		c.priority = row == 0 ? 200 : 255;
+		link_read(all, &c, &link);
+		freeifaddrs(all);
+		assert_true(link.up);
+		assert_int_equal(IN6_IS_ADDR_UNSPECIFIED(&link.primary.in6), row != 1);
+	}
 }
 
 /* A fresh packet, as whoever listens reads it. */
@@ -224,6 +337,10 @@ int main(void)
 		LINK_TEST(test_interface_with_its_name_is_left_alone),
 		LINK_TEST(test_addresses_come_and_go_with_the_macvlan_up_and_down),
 		LINK_TEST(test_address_that_cannot_be_added_is_an_error_and_the_rest_is_there),
+		LINK_TEST(test_address_of_somebody_else_is_left_to_him),
+		LINK_TEST(test_an_address_that_goes_leaves_its_network_to_the_next),
+		LINK_TEST(test_macvlan_that_was_left_is_removed_and_no_other),
+		LINK_TEST(test_owner_sends_from_its_own_address_when_it_has_no_other),
 		LINK_TEST(test_advert_is_a_frame_from_the_virtual_mac),
 	};
 	int failed;
