@@ -198,6 +198,9 @@ static bool nascent_is_told(struct lb *lb)
 	return p->nascents++ < NASCENT_A_SECOND;
 }
 
+/* -EAGAIN: it was taken, but nothing more fits now. The ring keeps the rest; when it is full, the
+ * sweeps say what it had no room for.
+ */
 static int on_exception(void *owner, void *record, size_t n)
 {
 	struct lb *lb = owner;
@@ -218,17 +221,18 @@ static int on_exception(void *owner, void *record, size_t n)
 		flow_say(lb, PARTNER_ALL, &e->key, &f);
 	}
 	lb->partner_flows->counts.told++;
-	return 0;
+	return partner_crowded(lb) ? -EAGAIN : 0;
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct lb *lb = arg;
 	struct partner_flows *p = lb->partner_flows;
+	int r = ring_buffer__consume(p->ring);
 
 	(void)fd;
 	(void)what;
-	if (ring_buffer__consume(p->ring) > 0)
+	if (r > 0 || r == -EAGAIN)
 		event_add(p->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
 	else
 		event_add(p->readable, NULL);
