@@ -8,6 +8,7 @@
 
 #include "lb/control.h"
 #include "lb/maglev.h"
+#include "lb/partner.h"
 #include "lb/reconcile.h"
 #include "lb/share.h"
 
@@ -253,6 +254,14 @@ static void set_virtual_mac(json_t *row, const struct config_instance *config)
 	set_text(row, "virtual_mac", text);
 }
 
+/* Would it take over from an active node of less priority that it hears? */
+static const char *preempts(const struct lb *lb, const struct config_instance *config)
+{
+	if (lb->config->sync.n_links > 0 && !partner_node_in_sync(lb))
+		return "not in sync";
+	return config->preempt ? "yes" : "no";
+}
+
 static json_t *vrrp(struct lb *lb)
 {
 	json_t *rows = json_array();
@@ -272,6 +281,7 @@ static json_t *vrrp(struct lb *lb)
 		set(row, "effective", I(lb->instances[i].heard ? m->priority : config->priority));
 		tracks_failed(lb, i, failed, sizeof(failed));
 		set_text(row, "tracks_failed", failed);
+		set_text(row, "preempts", preempts(lb, config));
 		set_text(row, "group", config->group);
 		set(row, "since", I(m->since_s));
 		set(row, "transitions", I(m->transitions));

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "lb/control.h"
 #include "lb/partner.h"
+#include "lb/partner_flows.h"
 
 #define I(value) json_integer((json_int_t)(value))
 
@@ -45,6 +46,19 @@ static const char *config_word(const struct partner_node *node)
 	return node->same_config ? "the same" : "differs";
 }
 
+/* Of flows and translations: what all partners were told, and what this one said. */
+static void flows_put(json_t *row, const struct lb *lb, uint32_t peer)
+{
+	const struct partner_flow_counts *counts = partner_flows_counts(lb);
+
+	json_object_set_new(row, "flows_told", I(counts->told));
+	json_object_set_new(row, "flows_repeated", I(counts->repeated));
+	json_object_set_new(row, "flows_lost", I(counts->lost));
+	json_object_set_new(row, "flows_taken", I(counts->heard[peer].taken));
+	json_object_set_new(row, "flows_unknown", I(counts->heard[peer].unknown));
+	json_object_set_new(row, "flows_full", I(counts->heard[peer].full));
+}
+
 static void peer_row(json_t *rows, struct lb *lb, uint32_t peer)
 {
 	const struct partner_node *node = partner_node(lb, peer);
@@ -66,6 +80,7 @@ static void peer_row(json_t *rows, struct lb *lb, uint32_t peer)
 	json_object_set_new(row, "received", I(state.counts.received));
 	json_object_set_new(row, "failed", I(0));
 	json_object_set_new(row, "overruns", I(state.counts.overruns));
+	flows_put(row, lb, peer);
 	json_object_set_new(row, "config", json_string(config_word(node)));
 	json_object_set_new(row, "version", json_string(node->version));
 	json_object_set_new(row, "refused", json_string(refused));
@@ -206,6 +221,30 @@ static void counter_row(json_t *rows, const char *name, const char *kind, uint64
 	json_array_append_new(rows, row);
 }
 
+static void flow_counters(json_t *rows, const struct lb *lb)
+{
+	const struct partner_flow_counts *counts = partner_flows_counts(lb);
+	struct partner_flows_heard sum = {0};
+
+	for (uint32_t i = 0; i < lb->config->n_nodes; i++) {
+		sum.taken += counts->heard[i].taken;
+		sum.unknown += counts->heard[i].unknown;
+		sum.full += counts->heard[i].full;
+	}
+	counter_row(rows, "sync_flows_", "told", counts->told,
+		    "flows and translations that partners were told at once");
+	counter_row(rows, "sync_flows_", "repeated", counts->repeated,
+		    "likewise by the sweeps, and to a partner that came");
+	counter_row(rows, "sync_flows_", "lost", counts->lost,
+		    "of which the ring had no room to tell; the next sweep does");
+	counter_row(rows, "sync_flows_", "taken", sum.taken,
+		    "flows and translations of partners that are here, too");
+	counter_row(rows, "sync_flows_", "unknown", sum.unknown,
+		    "of a service or backend that is not here; dropped");
+	counter_row(rows, "sync_flows_", "full", sum.full,
+		    "that found the flow table full; dropped");
+}
+
 void sync_counters(json_t *rows, const struct lb *lb)
 {
 	struct stream_counts sum = {0};
@@ -229,6 +268,7 @@ void sync_counters(json_t *rows, const struct lb *lb)
 	counter_row(rows, "sync_received", "", sum.received, "good packets of partners");
 	counter_row(rows, "sync_overruns", "", sum.overruns,
 		    "sessions that began anew because too much waited");
+	flow_counters(rows, lb);
 	for (int k = 0; k < SYNC_VERDICT_COUNT; k++) {
 		if (kinds[k])
 			counter_row(rows, "sync_refused_", kinds[k], sum.refused[k],

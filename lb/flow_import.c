@@ -58,20 +58,34 @@ int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struc
 	return r;
 }
 
-/* Another flow had this way back, as the partner has given its port again. */
-static void reverse_clear(const struct plane *plane, struct flow_sweep *sweep,
-			  const struct tuple *back, const struct flow_key *key)
+/* is_going_on: has its backend spoken here, and is it not over? */
+static bool is_going_on(const struct plane *plane, const struct flow_key *key)
+{
+	struct translation t;
+
+	return bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &t) == 0 &&
+	       !(t.flags & (TRANSLATION_IMPORTED | TRANSLATION_CLOSING));
+}
+
+/* Another flow had this way back: the partner has given its port again. False: it is one of ours
+ * that goes on, which comes before what the partner remembers.
+ */
+static bool reverse_clear(const struct plane *plane, struct flow_sweep *sweep,
+			  const struct tuple *back, const struct flow_key *key, bool ours)
 {
 	struct flow_key other;
 	struct flow f;
 
 	if (bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &other) < 0 ||
 	    memcmp(&other, key, sizeof(other)) == 0)
-		return;
+		return true;
+	if (ours && is_going_on(plane, &other))
+		return false;
 	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &other, &f) == 0)
 		flow_drop(plane, sweep, &other, &f);
 	bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &other);
 	bpf_map_delete_elem(plane->maps[MAP_REVERSE], back);
+	return true;
 }
 
 int translation_import(const struct plane *plane, struct flow_sweep *sweep,
@@ -81,7 +95,7 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 			       .seen = t->seen,
 			       .flags = t->flags & TRANSLATION_CLOSING ? FLOW_CLOSING : 0};
 	struct translation have, next = *t;
-	int r;
+	int r, imported;
 
 	if (bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &have) == 0) {
 		if (ours)
@@ -91,22 +105,30 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 		else if (is_later(have.seen, next.seen))
 			next.seen = have.seen;
 	}
-	reverse_clear(plane, sweep, &t->back, key);
+	if (!reverse_clear(plane, sweep, &t->back, key, ours))
+		return 1;
 	r = bpf_map_update_elem(plane->maps[MAP_REVERSE], &t->back, key, BPF_ANY);
 	if (r < 0)
 		return r;
 	next.flags = (next.flags & ~TRANSLATION_UNCOUNTED) | TRANSLATION_IMPORTED;
-	if (flow_import(plane, sweep, key, &f, ours) < 0)
+	imported = flow_import(plane, sweep, key, &f, ours);
+	if (imported < 0)
 		next.flags |= TRANSLATION_UNCOUNTED;
 	r = bpf_map_update_elem(plane->maps[MAP_TRANSLATIONS], key, &next, BPF_ANY);
 	if (r < 0)
 		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &t->back);
+	if (r < 0 && imported == 0)
+		flow_drop(plane, sweep, key, &f);
 	return r;
 }
 
 int nascent_import(const struct plane *plane, const struct flow_key *key,
-		   const struct translation *t)
+		   const struct translation *t, bool ours)
 {
-	int r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, BPF_ANY);
-	return r < 0 ? r : bpf_map_update_elem(plane->maps[MAP_NASCENT], key, t, BPF_ANY);
+	uint64_t how = ours ? BPF_NOEXIST : BPF_ANY;
+	int r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, how);
+
+	if (r == 0)
+		r = bpf_map_update_elem(plane->maps[MAP_NASCENT], key, t, how);
+	return r == -EEXIST ? 1 : r;
 }

@@ -140,6 +140,45 @@ int operator_load(const char *path, struct operator_entry **ret_entries, uint32_
 	return r;
 }
 
+/* ---- ends ---- */
+
+bool operator_is_end(const struct operator_entry *e)
+{
+	return e->state == OPERATOR_ENABLED && e->weight == WEIGHT_NONE;
+}
+
+/* What is said first, then ends, the last one first. */
+static int ends_last(const void *a, const void *b)
+{
+	const struct operator_entry *x = a, *y = b;
+	bool x_end = operator_is_end(x), y_end = operator_is_end(y);
+
+	if (x_end != y_end)
+		return x_end ? 1 : -1;
+	return (x->changed_ms < y->changed_ms) - (x->changed_ms > y->changed_ms);
+}
+
+uint32_t operator_forget(struct operator_entry *entries, uint32_t n, int64_t now_s, bool told)
+{
+	uint32_t kept = 0, ends = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		bool end = operator_is_end(&entries[i]);
+
+		if (end && (entries[i].node == 0 ||
+			    (told && now_s - entries[i].changed_ms / 1000 >= OPERATOR_END_KEEP_S)))
+			continue;
+		ends += end;
+		if (kept != i)
+			entries[kept] = entries[i];
+		kept++;
+	}
+	if (ends <= OPERATOR_ENDS_MOST)
+		return kept;
+	qsort(entries, kept, sizeof(*entries), ends_last);
+	return kept - (ends - OPERATOR_ENDS_MOST);
+}
+
 /* ---- writing ---- */
 
 static void changed_write(json_t *row, const struct operator_entry *e)
@@ -159,7 +198,7 @@ static json_t *entries_write(const struct operator_entry *entries, uint32_t n)
 		const struct operator_entry *e = &entries[i];
 		json_t *row;
 
-		if (e->state == OPERATOR_ENABLED && e->weight == WEIGHT_NONE && e->node == 0)
+		if (operator_is_end(e) && e->node == 0)
 			continue;
 		row = json_pack("{s:s, s:s, s:s}", "pool", e->pool, "backend", e->backend, "state",
 				state_names[e->state]);

@@ -20,4 +20,18 @@ int operator_load(const char *path, struct operator_entry **ret_entries, uint32_
  */
 int operator_save(const char *path, const struct operator_entry *entries, uint32_t n);
 
+/* An *end* (enabled, WEIGHT_NONE) says nothing of its backend, but that what was said before is
+ * over: a partner that was away would otherwise bring that back, as it still has it. So an end is
+ * kept until each partner knows of it, and for OPERATOR_END_KEEP_S at least, as a partner's file
+ * may come from a backup. Of more than OPERATOR_ENDS_MOST the oldest go, whoever knows of them.
+ */
+enum { OPERATOR_END_KEEP_S = 30 * 86400, OPERATOR_ENDS_MOST = 1000 };
+
+bool operator_is_end(const struct operator_entry *e);
+/* operator_forget: take the ends that need not be kept out of @entries, whose order may change; how
+ * many entries are left.
+ * @told: every partner knows all that is in @entries, and has it in its file
+ */
+uint32_t operator_forget(struct operator_entry *entries, uint32_t n, int64_t now_s, bool told);
+
 #endif

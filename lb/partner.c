@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "lb/partner_kinds.h"
 
-enum { LAG_MOST_MS = 1000 };
+enum { LAG_MOST_MS = 1000, CROWDED_ROOM = 128 /* packets */ };
 
 static void on_ask(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n);
 static void on_synced(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n);
@@ -211,6 +211,45 @@ bool partner_any(const struct lb *lb)
 	return false;
 }
 
+/* Who lags too far to be in sync is not waited for: if its session ends, nothing is lost by that,
+ * and others are told meanwhile.
+ */
+bool partner_crowded(const struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->n_nodes; i++) {
+		struct sync_peer_state state;
+
+		if (!sync_up(lb->partner->sync, i) ||
+		    sync_room(lb->partner->sync, i) >= CROWDED_ROOM)
+			continue;
+		sync_peer_state(lb->partner->sync, i, &state);
+		if (state.lag_ms < LAG_MOST_MS)
+			return true;
+	}
+	return false;
+}
+
+bool partner_fills(const struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->n_nodes; i++) {
+		struct sync_peer_state state;
+
+		sync_peer_state(lb->partner->sync, i, &state);
+		if (state.filling)
+			return true;
+	}
+	return false;
+}
+
+bool partner_all_told(const struct lb *lb)
+{
+	for (uint32_t i = 0; i < lb->config->n_nodes; i++) {
+		if (sync_is_peer(lb->partner->sync, i) && !partner_in_sync(lb, i))
+			return false;
+	}
+	return !partner_fills(lb);
+}
+
 static uint64_t fnv(uint64_t h, const void *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -265,6 +304,11 @@ static void keys_make(struct lb *lb)
 const struct partner_said *partner_own(const struct lb *lb)
 {
 	return &lb->partner->own;
+}
+
+bool partner_node_in_sync(const struct lb *lb)
+{
+	return lb->partner->in_sync;
 }
 
 const struct partner_node *partner_node(const struct lb *lb, uint32_t peer)

@@ -72,6 +72,16 @@ void partner_configure(struct lb *lb);
 int partner_send(struct lb *lb, uint32_t peer, enum partner_type type, const void *bytes, size_t n);
 /* partner_any: is anybody there to be told? */
 bool partner_any(const struct lb *lb);
+/* partner_crowded: more cannot be said at once without ending the session of somebody who is not
+ * far behind: who can wait, waits.
+ */
+bool partner_crowded(const struct lb *lb);
+/* partner_all_told: each of the others is in sync and has been told everything. */
+bool partner_all_told(const struct lb *lb);
+/* partner_fills: somebody is being told everything. */
+bool partner_fills(const struct lb *lb);
+/* partner_node_in_sync: this node knows what there is to know, and may preempt. */
+bool partner_node_in_sync(const struct lb *lb);
 
 /* partner_backend_key: of config index i; partner_backend_find: the index, or -ENOENT. */
 uint64_t partner_backend_key(const struct lb *lb, uint32_t i);

@@ -73,9 +73,9 @@ struct partner_flows {
 	} batch;
 };
 
-struct partner_flow_counts partner_flows_counts(const struct lb *lb)
+const struct partner_flow_counts *partner_flows_counts(const struct lb *lb)
 {
-	return lb->partner_flows->counts;
+	return &lb->partner_flows->counts;
 }
 
 /* ---- whose number is whose ---- */
@@ -129,9 +129,9 @@ static const struct current_service *service_of(const struct lb *lb, const struc
 	return s && s->used ? s : NULL;
 }
 
-static bool is_tracked(const struct current_service *s)
+static bool is_tracked(const struct service *s)
 {
-	return s->plane.mode == FORWARD_FULLNAT || s->plane.flags & SERVICE_STATEFUL;
+	return s->mode == FORWARD_FULLNAT || s->flags & SERVICE_STATEFUL;
 }
 
 /* What both records begin with. */
@@ -198,6 +198,9 @@ static bool nascent_is_told(struct lb *lb)
 	return p->nascents++ < NASCENT_A_SECOND;
 }
 
+/* -EAGAIN: it was taken, but nothing more fits now. The ring keeps the rest; when it is full, the
+ * sweeps say what it had no room for.
+ */
 static int on_exception(void *owner, void *record, size_t n)
 {
 	struct lb *lb = owner;
@@ -218,17 +221,18 @@ static int on_exception(void *owner, void *record, size_t n)
 		flow_say(lb, PARTNER_ALL, &e->key, &f);
 	}
 	lb->partner_flows->counts.told++;
-	return 0;
+	return partner_crowded(lb) ? -EAGAIN : 0;
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct lb *lb = arg;
 	struct partner_flows *p = lb->partner_flows;
+	int r = ring_buffer__consume(p->ring);
 
 	(void)fd;
 	(void)what;
-	if (ring_buffer__consume(p->ring) > 0)
+	if (r > 0 || r == -EAGAIN)
 		event_add(p->look, &(struct timeval){.tv_usec = LOOK_MS * 1000});
 	else
 		event_add(p->readable, NULL);
@@ -329,7 +333,7 @@ void partner_flows_seen(struct lb *lb, const struct flow_key *key, const struct 
 {
 	const struct current_service *s = service_of(lb, key);
 
-	if (!is_ours_to_say(lb, s) || is_tracked(s) || !is_exception(lb, s, f, slot) ||
+	if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) || !is_exception(lb, s, f, slot) ||
 	    (slot->since_s < last_s && !is_due(lb, key, f, last_s)))
 		return;
 	flow_say(lb, PARTNER_ALL, key, f);
@@ -393,7 +397,7 @@ static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 		const struct flow *f = &p->batch.flows.values[i];
 		const struct current_service *s = service_of(lb, key);
 
-		if (!is_ours_to_say(lb, s) || is_tracked(s) ||
+		if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) ||
 		    !is_exception(lb, s, f, slot_of(lb, key, s)))
 			continue;
 		if (flow_say(lb, peer, key, f) < 0)
@@ -430,8 +434,9 @@ struct heard {
 	bool ours;
 };
 
-/* False: of what is not here. */
-static bool flow_get(struct lb *lb, const uint8_t *bytes, struct heard *ret)
+/* False: of what is not here. @translated: it has a translation; in another mode it is no flow. */
+static bool flow_get(struct lb *lb, uint32_t peer, const uint8_t *bytes, bool translated,
+		     struct heard *ret)
 {
 	uint32_t silent_s = sync_get32(bytes + 46),
 		 backend = backend_find(lb, sync_get64(bytes + 38));
@@ -441,8 +446,9 @@ static bool flow_get(struct lb *lb, const uint8_t *bytes, struct heard *ret)
 	memcpy(key.addr, bytes + 16, 16);
 	memcpy(&key.port, bytes + 34, 2);
 	if (key.port == 0 || backend == BACKEND_NONE || lb->plane->maps[MAP_SERVICES] < 0 ||
-	    bpf_map_lookup_elem(lb->plane->maps[MAP_SERVICES], &key, &service) < 0) {
-		lb->partner_flows->counts.unknown++;
+	    bpf_map_lookup_elem(lb->plane->maps[MAP_SERVICES], &key, &service) < 0 ||
+	    is_tracked(&service) != translated) {
+		lb->partner_flows->counts.heard[peer].unknown++;
 		return false;
 	}
 	if (silent_s > EPOCH_SECONDS * INT16_MAX)
@@ -458,21 +464,20 @@ static bool flow_get(struct lb *lb, const uint8_t *bytes, struct heard *ret)
 	return true;
 }
 
-static void outcome_count(struct lb *lb, int r)
+static void outcome_count(struct lb *lb, uint32_t peer, int r)
 {
-	struct partner_flow_counts *counts = &lb->partner_flows->counts;
+	struct partner_flows_heard *heard = &lb->partner_flows->counts.heard[peer];
 
-	counts->imported += r == 0;
-	counts->full += r < 0;
+	heard->taken += r >= 0;
+	heard->full += r < 0;
 }
 
 static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
 {
 	struct heard h;
 
-	(void)peer;
-	if (n >= FLOW_BYTES && flow_get(lb, bytes, &h))
-		outcome_count(lb, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
+	if (n >= FLOW_BYTES && flow_get(lb, peer, bytes, false, &h))
+		outcome_count(lb, peer, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
 }
 
 static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
@@ -480,8 +485,7 @@ static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *byte
 	struct translation t;
 	struct heard h;
 
-	(void)peer;
-	if (n < TRANSLATION_BYTES || !flow_get(lb, bytes, &h) ||
+	if (n < TRANSLATION_BYTES || !flow_get(lb, peer, bytes, true, &h) ||
 	    lb->plane->maps[MAP_TRANSLATIONS] < 0)
 		return;
 	t = (struct translation){.back = {.protocol = bytes[36]},
@@ -502,9 +506,10 @@ static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *byte
 	memcpy(t.vip, bytes + 16, 16);
 	memcpy(&t.vip_port, bytes + 34, 2);
 	if (sync_get32(bytes + 70) & FLAG_NASCENT)
-		outcome_count(lb, nascent_import(lb->plane, &h.key, &t));
+		outcome_count(lb, peer, nascent_import(lb->plane, &h.key, &t, h.ours));
 	else
-		outcome_count(lb, translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
+		outcome_count(lb, peer,
+			      translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
 }
 
 const struct partner_kind partner_flow_kind = {

@@ -45,14 +45,16 @@ void partner_translation_seen(struct lb *lb, const struct flow_key *key,
 /* partner_flows_applied: numbers of backends may be others'. */
 void partner_flows_applied(struct lb *lb);
 
-struct partner_flow_counts {
-	uint64_t told;	   /* of the ring */
-	uint64_t repeated; /* by the sweeps, and to whom came */
-	uint64_t lost;	   /* the ring was full: said by the next sweep */
-	uint64_t imported;
-	uint64_t unknown; /* of a service or backend that is not here */
-	uint64_t full;	  /* no room */
+struct partner_flow_counts { /* records of flows and translations */
+	uint64_t told;	     /* of the ring, to all partners */
+	uint64_t repeated;   /* by the sweeps to all, and to whom came */
+	uint64_t lost;	     /* the ring was full: said by the next sweep */
+	struct partner_flows_heard {
+		uint64_t taken;	  /* into our tables, or they had it */
+		uint64_t unknown; /* of a service or backend that is not here */
+		uint64_t full;	  /* no room */
+	} heard[CONFIG_NODES];
 };
-struct partner_flow_counts partner_flows_counts(const struct lb *lb);
+const struct partner_flow_counts *partner_flows_counts(const struct lb *lb);
 
 #endif

@@ -31,7 +31,7 @@ enum {
 struct live_word { /* all of a backend's row, but its key */
 	uint32_t live;
 	uint16_t gives, claims;
-	uint64_t start_ms; /* in this node's CLOCK_MONOTONIC */
+	uint64_t start_ms; /* in this node's CLOCK_MONOTONIC, also before it began; 0 = none */
 	bool has, full;
 };
 
@@ -176,7 +176,9 @@ static void word_write(const struct lb *lb, uint32_t i, const struct live_word *
 	sync_put32(at + 20, (w->has ? HAS_TRAFFIC : 0) | (w->full ? IS_FULL : 0));
 }
 
-/* say: a record of rows from *at on; of those that changed, or of all that there is. */
+/* say: a record of rows from *at on; of those that changed, or of all: also those whose traffic is
+ * not here, as it may have been when they were said last, before a reload.
+ */
 static void say(struct lb *lb, uint32_t peer, uint64_t *at, bool all)
 {
 	uint8_t bytes[RECORD_ROWS * ROW_BYTES];
@@ -186,7 +188,7 @@ static void say(struct lb *lb, uint32_t peer, uint64_t *at, bool all)
 		struct live_row *row = &lb->live->rows[*at];
 		struct live_word now = word_of(lb, (uint32_t)*at);
 
-		if (all ? !now.has : word_equal(&now, &row->own))
+		if (!all && word_equal(&now, &row->own))
 			continue;
 		word_write(lb, (uint32_t)*at, &now, bytes + n++ * ROW_BYTES);
 		if (!all)
@@ -247,17 +249,18 @@ static void row_take(struct lb *lb, uint32_t peer, const uint8_t *at)
 	if (i < 0)
 		return;
 	row = &lb->live->rows[i];
+	if (!row->peers && !(flags & HAS_TRAFFIC))
+		return;
 	if (!row->peers)
 		row->peers = calloc(CONFIG_NODES, sizeof(*row->peers));
 	if (!row->peers)
 		return;
-	row->peers[peer] = (struct live_word){
-		.live = sync_get32(at + 8),
-		.gives = sync_get16(at + 12),
-		.claims = sync_get16(at + 14),
-		.start_ms = since_ms > 0 && since_ms < now_ms ? now_ms - since_ms + 1 : 0,
-		.has = flags & HAS_TRAFFIC,
-		.full = flags & IS_FULL};
+	row->peers[peer] = (struct live_word){.live = sync_get32(at + 8),
+					      .gives = sync_get16(at + 12),
+					      .claims = sync_get16(at + 14),
+					      .start_ms = since_ms > 0 ? now_ms - since_ms + 1 : 0,
+					      .has = flags & HAS_TRAFFIC,
+					      .full = flags & IS_FULL};
 }
 
 static void on_live(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)

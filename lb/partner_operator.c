@@ -27,14 +27,14 @@ void partner_operator_stamp(struct lb *lb, struct operator_entry *e)
 	struct timespec now;
 	int64_t last_ms = 0;
 
-	e->changed_ms = 0;
-	e->node = 0;
-	if (lb->config->sync.n_links == 0)
-		return;
 	for (uint32_t i = 0; i < lb->n_operators; i++) {
 		if (lb->operators[i].changed_ms > last_ms)
 			last_ms = lb->operators[i].changed_ms;
 	}
+	e->changed_ms = 0;
+	e->node = 0;
+	if (lb->config->sync.n_links == 0)
+		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	e->changed_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	if (e->changed_ms <= last_ms)
@@ -117,5 +117,8 @@ static void on_operator(struct lb *lb, uint32_t peer, const uint8_t *bytes, size
 		   said.pool, names[said.state], said.weight, lb->config->nodes[peer]);
 }
 
-const struct partner_kind partner_operator = {
-	.type = PARTNER_OPERATOR, .record = on_operator, .fill = fill, .tick = operators_keep};
+const struct partner_kind partner_operator = {.type = PARTNER_OPERATOR,
+					      .record = on_operator,
+					      .fill = fill,
+					      .tick = operators_keep,
+					      .configure = operators_stamp};

@@ -19,7 +19,9 @@ struct partner_slots {
 	struct event *timer;
 	uint64_t serial;
 	bool due[POOL_MAX], here[POOL_MAX];
-	struct words said[POOL_MAX], coming[POOL_MAX];
+	struct words said[POOL_MAX];
+	/* Of each node: two may speak of one pool at once. NULL = nobody spoke of it yet. */
+	struct words *coming[POOL_MAX];
 	uint32_t peer[POOL_MAX]; /* who said it */
 	uint64_t keys[BACKEND_NONE + 1];
 };
@@ -184,17 +186,25 @@ static int pool_find(const struct lb *lb, uint64_t key)
 	return -ENOENT;
 }
 
+static struct words *coming_of(struct partner_slots *p, int pool, uint32_t peer)
+{
+	if (!p->coming[pool])
+		p->coming[pool] = calloc(CONFIG_NODES, sizeof(*p->coming[pool]));
+	return p->coming[pool] ? &p->coming[pool][peer] : NULL;
+}
+
 static void record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
 {
 	struct partner_slots *p = lb->partner_slots;
 	int i = pool_find(lb, words_pool(bytes, n));
+	struct words *coming = i < 0 ? NULL : coming_of(p, i, peer);
 
-	if (i < 0 || words_hear(&p->coming[i], lb->current->settings.slots, bytes, n) <= 0)
+	if (!coming || words_hear(coming, lb->current->settings.slots, bytes, n) <= 0)
 		return;
 	words_fini(&p->said[i]);
-	p->said[i] = p->coming[i];
+	p->said[i] = *coming;
 	p->said[i].serial = ++p->serial;
-	p->coming[i] = (struct words){0};
+	*coming = (struct words){0};
 	p->peer[i] = peer;
 	lb_reconcile(lb, "partner");
 }
@@ -204,10 +214,10 @@ static void down(struct lb *lb, uint32_t peer)
 	struct partner_slots *p = lb->partner_slots;
 
 	for (uint32_t i = 0; i < POOL_MAX; i++) {
-		if (p->peer[i] != peer)
-			continue;
-		words_fini(&p->said[i]);
-		words_fini(&p->coming[i]);
+		if (p->coming[i])
+			words_fini(&p->coming[i][peer]);
+		if (p->peer[i] == peer)
+			words_fini(&p->said[i]);
 	}
 }
 
@@ -251,7 +261,9 @@ void partner_slots_free(struct partner_slots *p)
 		return;
 	for (uint32_t i = 0; i < POOL_MAX; i++) {
 		words_fini(&p->said[i]);
-		words_fini(&p->coming[i]);
+		for (uint32_t peer = 0; p->coming[i] && peer < CONFIG_NODES; peer++)
+			words_fini(&p->coming[i][peer]);
+		free(p->coming[i]);
 	}
 	event_free(p->timer);
 	free(p);

@@ -22,6 +22,13 @@ void operators_take(struct lb *lb);
 void operators_tell(struct lb *lb);
 /* operator_take: another node's word, if it is the later one (else false); kept soon. */
 bool operator_take(struct lb *lb, const struct operator_entry *said);
+/* operators_keep: every PARTNER_TICK_MS: write the file where it lacks something, and forget ends
+ * (operator.h).
+ */
 void operators_keep(struct lb *lb);
+/* operators_stamp: a configuration came: words from before there were partners become words that
+ * can be compared.
+ */
+void operators_stamp(struct lb *lb);
 
 #endif

@@ -178,7 +178,9 @@ struct lb {
 	struct lb_interface interfaces[CONFIG_INTERFACES]; /* of config->node */
 	struct operator_entry *operators;		   /* all rows, in no order */
 	uint32_t n_operators;
-	bool operators_unkept; /* the file does not have all of them yet */
+	bool operators_unkept;	 /* the file does not have all of them yet */
+	bool operators_failing;	 /* nor could it be written */
+	uint32_t operators_told; /* turns for which all partners have known all of them */
 
 	bool adopted;  /* the data plane of a process before us was taken over */
 	bool served;   /* it was, or READY was sent once: connections may have come this way */

@@ -223,22 +223,65 @@ uint64_t words_pool(const uint8_t *bytes, size_t n)
 	return n < WORDS_HEADER ? 0 : sync_get64(bytes);
 }
 
+struct named {
+	uint64_t key;
+	uint16_t number;
+};
+
+static int named_compare(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->number - y->number;
+}
+
+/* The number of @key among @n that are ordered, the last one of several; BACKEND_NONE: nobody's. */
+static uint16_t named_find(const struct named *first, uint32_t n, uint64_t key)
+{
+	uint32_t low = 0;
+
+	while (n > 0) {
+		uint32_t half = n / 2;
+
+		if (first[low + half].key <= key) {
+			low += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
+	}
+	return low > 0 && first[low - 1].key == key ? first[low - 1].number
+						    : (uint16_t)BACKEND_NONE;
+}
+
+/* The numbers of the keys of @w: thousands of each, so that comparing each with each takes long. */
+static int numbers_find(const struct words *w, const uint64_t *keys, uint16_t *ret_numbers)
+{
+	struct named *all = calloc(BETWEEN_MANY, sizeof(*all));
+	uint32_t n = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t b = 0; b < BETWEEN_MANY; b++) {
+		if (keys[b])
+			all[n++] = (struct named){keys[b], (uint16_t)b};
+	}
+	qsort(all, n, sizeof(*all), named_compare);
+	for (uint32_t k = 0; k < w->n_keys; k++)
+		ret_numbers[k] = named_find(all, n, w->keys[k]);
+	free(all);
+	return 0;
+}
+
 int words_previous(const struct words *w, const uint64_t *keys, uint16_t **ret_words)
 {
 	uint16_t *numbers = calloc(w->n_keys + 1, sizeof(*numbers));
 	uint16_t *words = calloc(w->n + 1, sizeof(*words));
 
-	if (!numbers || !words) {
+	if (!numbers || !words || numbers_find(w, keys, numbers) < 0) {
 		free(numbers);
 		free(words);
 		return -ENOMEM;
-	}
-	for (uint32_t k = 0; k < w->n_keys; k++) {
-		numbers[k] = BACKEND_NONE;
-		for (uint32_t b = 0; w->keys[k] && b < BETWEEN_MANY; b++) {
-			if (keys[b] == w->keys[k])
-				numbers[k] = (uint16_t)b;
-		}
 	}
 	for (uint32_t i = 0; i < w->n; i++)
 		words[i] = w->at[i] == WORD_SETTLED ? (uint16_t)WORD_SETTLED : numbers[w->at[i]];

@@ -317,6 +317,9 @@ static enum sync_verdict packet_take(struct stream *s, uint32_t link, const stru
 
 	if (h->from_node != s->settings.other_node || h->to_node != s->settings.own_node)
 		return SYNC_IS_STRANGER;
+	/* Only now: all nodes seal with one key, and a packet of any of them may be replayed. */
+	if (h->key == 0 && s->settings.n_keys > 1)
+		stream_key_known(s);
 	if (h->kind == SYNC_HELLO || h->kind == SYNC_REPLY)
 		return hello(s, link, h, now_ms);
 	if (!s->up || h->from_session != s->other || h->to_session != s->session)
@@ -349,8 +352,6 @@ enum sync_verdict stream_receive(struct stream *s, uint32_t link, const uint8_t 
 
 	verdict = sync_open(bytes, n_bytes, (const uint8_t(*)[SYNC_KEY_BYTES])s->settings.keys,
 			    s->settings.n_keys, &h, &n_records);
-	if (verdict == SYNC_IS_GOOD && h.key == 0 && s->settings.n_keys > 1)
-		stream_key_known(s);
 	if (verdict == SYNC_IS_GOOD)
 		verdict = packet_take(s, link, &h, bytes + SYNC_HEADER, n_records, now_ms);
 	if (verdict == SYNC_IS_GOOD)
@@ -418,7 +419,7 @@ uint32_t stream_lag_ms(const struct stream *s, uint64_t now_ms)
 
 uint32_t stream_waiting(const struct stream *s)
 {
-	return (uint32_t)(s->open - s->first);
+	return (uint32_t)(s->open - s->first) + (s->window[s->open % STREAM_WINDOW].n > 0);
 }
 
 const struct stream_counts *stream_counts(const struct stream *s)

@@ -4,8 +4,9 @@ import json
 import threading
 import time
 
+from lab import clients
 from lab.machine import wait_until
-from lab.site import Site
+from lab.site import VIP, Site
 
 PORT = 5405
 SYNC = """
@@ -245,6 +246,26 @@ def test_node_that_is_not_in_sync_does_not_preempt(lab):
     lab.all_up("lb1")
     time.sleep(2)
     assert set(lab.roles("lb1").values()) == {"backup"}
+    assert {row["preempts"] for row in lab.show("lb1", "vrrp")} == {"not in sync"}
     assert [p for p in lab.problems("lb1") if "partner lb2" in p]
     lab.lb1.run("nft delete table ip t; ip link set eth1 up && ip -6 addr replace fd99::2/64 dev eth1 nodad")
     wait_until(lambda: lab.active("lb1"), 10, "lb1 is active: it is in sync")
+    assert {row["preempts"] for row in lab.show("lb1", "vrrp")} == {"yes"}
+
+
+def test_flows_that_are_told_are_counted_at_both_ends(lab):
+    """Of slots in transition: they began since mx1 is drained."""
+    lab.in_sync()
+    lab.ready("lb1")
+    lab.sluice("lb1", "drain", "mx1", "--pool", "imap")
+    same(lab, "imap", "mx1", state="drain")
+    before = lab.peer("lb2")["flows_taken"]
+    sessions = [clients.imap_open(lab.client, VIP) for _ in range(40)]
+    wait_until(lambda: lab.peer("lb1")["flows_told"] > 0 and lab.peer("lb2")["flows_taken"] > before, 15,
+               "flows are told and taken")
+    assert lab.counter("lb2", "sync_flows_taken") == lab.peer("lb2")["flows_taken"]
+    assert lab.peer("lb1")["flows_lost"] == lab.peer("lb2")["flows_full"] == 0
+    for imap in sessions:
+        imap.logout()
+    lab.sluice("lb1", "undrain", "mx1", "--pool", "imap")
+    same(lab, "imap", "mx1", state="up")

@@ -105,12 +105,57 @@ static void test_file_that_cannot_be_written_is_told_and_the_old_one_stays(void 
 	assert_int_equal(operator_save("/nonexistent/operator.json", &entry, 1), -ENOENT);
 }
 
+static struct operator_entry entry(const char *backend, enum operator_state state, int64_t s)
+{
+	struct operator_entry e = {
+		.pool = "mx", .state = state, .weight = WEIGHT_NONE, .changed_ms = s * 1000};
+
+	snprintf(e.backend, sizeof(e.backend), "%s", backend);
+	e.node = 5;
+	return e;
+}
+
+static void test_end_is_kept_until_it_is_old_and_told(void **state)
+{
+	struct operator_entry entries[] = {
+		entry("old", OPERATOR_ENABLED, 1000), entry("drain", OPERATOR_DRAIN, 1000),
+		entry("young", OPERATOR_ENABLED, 2000), entry("alone", OPERATOR_ENABLED, 2000)};
+
+	(void)state;
+	entries[3].node = 0; /* there was nobody to be told */
+	assert_int_equal(operator_forget(entries, 4, 1000 + OPERATOR_END_KEEP_S, false), 3);
+	assert_int_equal(operator_forget(entries, 3, 999 + OPERATOR_END_KEEP_S, true), 3);
+	assert_int_equal(operator_forget(entries, 3, 1000 + OPERATOR_END_KEEP_S, true), 2);
+	assert_string_equal(entries[0].backend, "drain");
+	assert_string_equal(entries[1].backend, "young");
+	assert_int_equal(operator_forget(entries, 2, 500, true), 2); /* by a clock gone wrong */
+}
+
+static void test_of_too_many_ends_the_oldest_go(void **state)
+{
+	enum { N = OPERATOR_ENDS_MOST + 20 };
+	static struct operator_entry entries[N];
+	char name[16];
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "b%d", i);
+		entries[i] = entry(name, i % 100 == 0 ? OPERATOR_DRAIN : OPERATOR_ENABLED, i);
+	}
+	assert_int_equal(operator_forget(entries, N, 5000, false), N - 9);
+	for (int i = 0; i < N - 9; i++) /* the oldest: b1 to b9 */
+		assert_true(strlen(entries[i].backend) > 2 ||
+			    strcmp(entries[i].backend, "b0") == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states_survive_the_way_and_empty_ones_are_left_out),
 		cmocka_unit_test(test_missing_file_has_no_states),
 		cmocka_unit_test(test_damaged_file_is_set_aside),
+		cmocka_unit_test(test_end_is_kept_until_it_is_old_and_told),
+		cmocka_unit_test(test_of_too_many_ends_the_oldest_go),
 		cmocka_unit_test(test_file_that_cannot_be_written_is_told_and_the_old_one_stays),
 	};
 

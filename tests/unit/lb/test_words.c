@@ -437,6 +437,40 @@ static void test_slot_by_word_settles_by_its_own_time_once_the_partner_is_gone(v
 	world_fini(&w);
 }
 
+/* As many backends as a pool may have, each of which had slots; some have two numbers. */
+static void test_thousands_of_previous_owners_are_found(void **state)
+{
+	enum { MANY = 10000, OWNERS_SLOTS = 20011 };
+	static uint64_t keys[BACKEND_NONE + 1];
+	struct words w = {.n = OWNERS_SLOTS, .n_keys = MANY};
+	uint16_t *previous = NULL;
+
+	(void)state;
+	w.keys = calloc(MANY, sizeof(*w.keys));
+	w.at = calloc(OWNERS_SLOTS, sizeof(*w.at));
+	for (uint32_t i = 0; i < MANY; i++)
+		w.keys[i] = i % 100 == 7 ? 0 : i * 0x9e3779b97f4a7c15ULL;
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (i % 3 > 0)
+			keys[i] = i * 0x9e3779b97f4a7c15ULL; /* of each third we have none */
+		if (i % 3 == 1)
+			keys[20000 + i] = keys[i]; /* retired before, here again */
+	}
+	for (uint32_t i = 0; i < OWNERS_SLOTS; i++)
+		w.at[i] = i < MANY ? (uint16_t)i : (uint16_t)WORD_SETTLED;
+	assert_int_equal(words_previous(&w, keys, &previous), 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		uint32_t wanted = i % 3 == 1 ? 20000 + i : i;
+
+		if (i % 3 == 0 || i % 100 == 7)
+			wanted = BACKEND_NONE;
+		assert_int_equal(previous[i], wanted);
+	}
+	assert_int_equal(previous[MANY], WORD_SETTLED);
+	free(previous);
+	words_fini(&w);
+}
+
 static void test_what_no_node_says_is_refused(void **state)
 {
 	struct {
@@ -473,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_word_about_other_owners_counts_for_nothing),
 		cmocka_unit_test(
 			test_slot_by_word_settles_by_its_own_time_once_the_partner_is_gone),
+		cmocka_unit_test(test_thousands_of_previous_owners_are_found),
 		cmocka_unit_test(test_what_no_node_says_is_refused),
 	};
 

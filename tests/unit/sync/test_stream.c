@@ -368,6 +368,29 @@ static void test_key_is_changed_twice(void **state)
 	assert_true(stream_up(ends[0].stream) && stream_up(ends[1].stream));
 }
 
+/* All nodes have one key: what the new one has sealed, but not the other node has said. */
+static void test_new_key_in_anothers_packet_does_not_end_the_old_one(void **state)
+{
+	static const uint8_t new_key[SYNC_KEY_BYTES] = {10};
+	struct sync_header third = {
+		.kind = SYNC_HELLO, .from_node = sync_node("lb3"), .to_node = sync_node("lb1")};
+	uint8_t bytes[SYNC_PACKET_MOST];
+	size_t n = sync_seal(&third, new_key, 0, bytes);
+
+	(void)state;
+	pass(500);
+	settle(0, 10, 9); /* end 1 has not read it yet */
+	assert_int_equal(stream_receive(ends[0].stream, 0, bytes, n, now_ms), SYNC_IS_STRANGER);
+	third.from_node = sync_node("lb1"); /* one's own, reflected */
+	third.to_node = sync_node("lb3");
+	n = sync_seal(&third, new_key, 0, bytes);
+	assert_int_equal(stream_receive(ends[0].stream, 0, bytes, n, now_ms), SYNC_IS_STRANGER);
+	say(0, 5);
+	pass(2 * STREAM_SILENT_MS);
+	assert_int_equal(ends[1].next, 5);
+	assert_true(ends[0].downs == 0 && ends[1].downs == 0);
+}
+
 /* A recorded packet of this very session is no sign of life. */
 static void test_replay_does_not_keep_a_dead_one_alive(void **state)
 {
@@ -462,6 +485,7 @@ int main(void)
 		TEST(test_key_changes_at_one_end_after_the_other_without_an_end),
 		TEST(test_key_that_the_other_seals_with_is_taken),
 		TEST(test_key_is_changed_twice),
+		TEST(test_new_key_in_anothers_packet_does_not_end_the_old_one),
 		TEST(test_replay_does_not_keep_a_dead_one_alive),
 		TEST(test_replay_does_not_keep_two_apart),
 		TEST(test_loss_in_one_direction_of_a_link_is_gone_round),
