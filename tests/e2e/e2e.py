@@ -29,6 +29,15 @@ def tests_of(module):
     return [(name, f) for _, name, f in sorted(found, key=lambda t: t[0])]
 
 
+def why_failed(error):
+    """In a line: where in the test's file, and what."""
+    steps = traceback.extract_tb(error.__traceback__)
+    mine = [step for step in steps if os.path.basename(step.filename).startswith("test_")] or steps[-1:]
+    at = "".join(f"{os.path.basename(step.filename)}:{step.lineno}: " for step in mine[-1:])
+    said = str(error) or (steps[-1].line if steps else "")
+    return f"{at}{type(error).__name__}: {said}"
+
+
 def run_file(count, module, wanted):
     site = None
     for name, test in wanted:
@@ -46,21 +55,26 @@ def run_file(count, module, wanted):
                 raise
             logs = site.log_text() if site else ""
             count.add(f"{module.__name__}: {name}", "failed", traceback.format_exc() + logs,
-                      seconds=time.monotonic() - began)
+                      seconds=time.monotonic() - began, why=why_failed(error))
             if site:
                 site.close()
             site = None
         finally:
             signal.alarm(0)
     if site:
-        for node in site.nodes:
-            site.machines[node].kill("^[^ ]*sluiced$", "TERM")  # leaks are told at the end
-        for node in site.nodes:
-            wait_gone(site.machines[node])
-        reports = site.sanitizer_reports()
+        reports = end_well(site)
         count.add(f"{module.__name__}: no sanitizer has anything to say", "failed" if reports else "passed",
-                  reports)
+                  reports, why=reports)
         site.close()
+
+
+def end_well(site):
+    """Stop the daemons as an operator does, since leaks are told at the end; what the sanitizers have said."""
+    for node in site.nodes:
+        site.machines[node].kill("^[^ ]*sluiced$", "TERM")
+    for node in site.nodes:
+        wait_gone(site.machines[node])
+    return site.sanitizer_reports()
 
 
 def wait_gone(machine, limit_s=15):

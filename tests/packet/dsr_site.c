@@ -91,6 +91,29 @@ uint32_t dsr_forwarded(struct plane *p, const struct frame *frame)
 	return backend_of(&out);
 }
 
+struct frame_spec dsr_spec_of(uint8_t flags)
+{
+	struct frame_spec s = dsr_base4;
+
+	s.tcp_flags = flags;
+	return s;
+}
+
+uint32_t dsr_sent_to(struct plane *p, const struct frame_spec *spec)
+{
+	struct frame frame;
+
+	frame_build(spec, &frame);
+	return dsr_forwarded(p, &frame);
+}
+
+uint32_t dsr_send_flags(struct plane *p, uint8_t flags)
+{
+	struct frame_spec s = dsr_spec_of(flags);
+
+	return dsr_sent_to(p, &s);
+}
+
 void dsr_stopped(struct plane *p, const struct frame *frame, int verdict, enum reason reason,
 		 const char *what)
 {

@@ -30,6 +30,11 @@ void dsr_table_fill(struct plane *p, uint16_t owner, uint16_t previous);
 
 /* dsr_forwarded: it is, and nothing but its MACs is changed; the backend. */
 uint32_t dsr_forwarded(struct plane *p, const struct frame *frame);
+/* dsr_spec_of: of dsr_base4's connection, with these flags of TCP. */
+struct frame_spec dsr_spec_of(uint8_t flags);
+/* dsr_sent_to, dsr_send_flags: the backend that it went to. */
+uint32_t dsr_sent_to(struct plane *p, const struct frame_spec *spec);
+uint32_t dsr_send_flags(struct plane *p, uint8_t flags);
 /* dsr_stopped: by this verdict, for this reason. @what: the row of the test */
 void dsr_stopped(struct plane *p, const struct frame *frame, int verdict, enum reason reason,
 		 const char *what);

@@ -42,30 +42,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static struct frame_spec spec_of(uint8_t flags)
-{
-	struct frame_spec s = dsr_base4;
-
-	s.tcp_flags = flags;
-	return s;
-}
-
-/* Send it; the backend that it went to. */
-static uint32_t sent_to(struct plane *p, const struct frame_spec *spec)
-{
-	struct frame frame;
-
-	frame_build(spec, &frame);
-	return dsr_forwarded(p, &frame);
-}
-
-static uint32_t send_flags(struct plane *p, uint8_t flags)
-{
-	struct frame_spec s = spec_of(flags);
-
-	return sent_to(p, &s);
-}
-
 /* ---- what is passed up or dropped, and counted by its name ---- */
 
 struct edit {
@@ -179,7 +155,7 @@ static void test_ipv4_options_are_skipped(void **state)
 		struct frame_spec s = dsr_base4;
 
 		s.options = options;
-		assert_int_equal(sent_to(*state, &s), OWNER);
+		assert_int_equal(dsr_sent_to(*state, &s), OWNER);
 	}
 }
 
@@ -230,9 +206,9 @@ static void test_counters_of_service_backend_and_reason_agree(void **state)
 	struct service_stats s;
 	struct backend_stats b;
 
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
-	send_flags(p, TCP_ACK | TCP_PSH);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_ACK | TCP_PSH);
 	s = plane_service_stats(p, 3);
 	b = plane_backend_stats(p, OWNER);
 	assert_true(s.packets == 3 && s.syns == 1 && s.flows == 1 && s.bytes == 3 * 74);
@@ -260,7 +236,8 @@ static void test_program_and_user_space_choose_the_same_slot(void **state)
 		s.sport = (uint16_t)(1024 + i);
 		s.ipv6 = i & 1;
 		frame_tuple(&s, &tuple);
-		assert_int_equal(sent_to(p, &s), 100 + flow_slot(key_words, &tuple, 0, DSR_SLOTS));
+		assert_int_equal(dsr_sent_to(p, &s),
+				 100 + flow_slot(key_words, &tuple, 0, DSR_SLOTS));
 	}
 }
 

@@ -33,30 +33,6 @@ static void transition(struct plane *p)
 	dsr_table_fill(p, OWNER | SLOT_TRANSITION, PREVIOUS);
 }
 
-static struct frame_spec spec_of(uint8_t flags)
-{
-	struct frame_spec s = dsr_base4;
-
-	s.tcp_flags = flags;
-	return s;
-}
-
-/* Send it; the backend that it went to. */
-static uint32_t sent_to(struct plane *p, const struct frame_spec *spec)
-{
-	struct frame frame;
-
-	frame_build(spec, &frame);
-	return dsr_forwarded(p, &frame);
-}
-
-static uint32_t send_flags(struct plane *p, uint8_t flags)
-{
-	struct frame_spec s = spec_of(flags);
-
-	return sent_to(p, &s);
-}
-
 static uint16_t service_id(const struct frame_spec *spec)
 {
 	return spec->protocol == IPPROTO_UDP ? DSR_SERVICE4_UDP : DSR_SERVICE4;
@@ -100,9 +76,9 @@ static void test_flow_is_remembered_once_it_is_more_than_a_syn(void **state)
 	struct plane *p = *state;
 	struct flow f;
 
-	assert_int_equal(send_flags(p, TCP_SYN), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_SYN), OWNER);
 	assert_false(flow_there(p));
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
 	assert_true(flow_get(p, &dsr_base4, &f));
 	assert_true(f.backend == OWNER && f.flags == 0 && f.seen == FLOW_EPOCH(1000));
 }
@@ -112,12 +88,12 @@ static void test_one_packet_flows_never_reach_the_flow_table(void **state)
 	struct plane *p = *state;
 
 	for (uint32_t i = 0; i < 1000; i++) {
-		struct frame_spec s = spec_of(i & 1 ? TCP_SYN : TCP_ACK);
+		struct frame_spec s = dsr_spec_of(i & 1 ? TCP_SYN : TCP_ACK);
 
 		s.client = i;
 		if (i % 3 == 0)
 			s.protocol = IPPROTO_UDP;
-		assert_int_equal(sent_to(p, &s), OWNER);
+		assert_int_equal(dsr_sent_to(p, &s), OWNER);
 	}
 	assert_int_equal(plane_backend_stats(p, OWNER).opened, 0);
 }
@@ -127,13 +103,13 @@ static void test_flow_is_refreshed_once_an_epoch(void **state)
 	struct plane *p = *state;
 	struct flow f;
 
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
 	plane_clock_set(p, 1003); /* the same epoch: 992 .. 1007 */
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_ACK);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.seen == FLOW_EPOCH(1000));
 	plane_clock_set(p, 1008);
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_ACK);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.seen == FLOW_EPOCH(1008));
 }
 
@@ -142,13 +118,13 @@ static void test_fin_ends_being_live_once_and_rst_deletes(void **state)
 	struct plane *p = *state;
 	struct flow f;
 
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
-	send_flags(p, TCP_FIN | TCP_ACK);
-	send_flags(p, TCP_FIN | TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_FIN | TCP_ACK);
+	dsr_send_flags(p, TCP_FIN | TCP_ACK);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.flags == FLOW_CLOSING);
 	assert_int_equal(plane_backend_stats(p, OWNER).closed, 1);
-	send_flags(p, TCP_RST);
+	dsr_send_flags(p, TCP_RST);
 	assert_false(flow_there(p));
 	assert_int_equal(plane_backend_stats(p, OWNER).closed, 1);
 }
@@ -158,12 +134,12 @@ static void test_new_connection_from_a_closing_port_is_a_new_flow(void **state)
 	struct plane *p = *state;
 	struct flow f;
 
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
-	send_flags(p, TCP_FIN | TCP_ACK);
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_FIN | TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_ACK);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.flags == 0);
 	assert_int_equal(plane_backend_stats(p, OWNER).opened, 2);
 	assert_int_equal(plane_backend_stats(p, OWNER).closed, 1);
@@ -174,7 +150,7 @@ static void test_stale_flow_of_another_backend_is_forgotten_in_a_settled_slot(vo
 	struct plane *p = *state;
 
 	flow_put(p, &dsr_base4, PREVIOUS, 0);
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
 	assert_false(flow_there(p));
 	assert_int_equal(plane_backend_stats(p, PREVIOUS).closed, 1);
 	assert_int_equal(plane_reason(p, REASON_FLOW_MOVED), 1);
@@ -190,9 +166,9 @@ static void test_full_flow_table_still_forwards(void **state)
 
 		s.client = 5000 + i;
 		s.tcp_flags = TCP_SYN;
-		assert_int_equal(sent_to(p, &s), OWNER);
+		assert_int_equal(dsr_sent_to(p, &s), OWNER);
 		s.tcp_flags = TCP_ACK;
-		assert_int_equal(sent_to(p, &s), OWNER);
+		assert_int_equal(dsr_sent_to(p, &s), OWNER);
 	}
 	opened = plane_backend_stats(p, OWNER).opened;
 	assert_true(opened >= FLOWS && opened < 4 * FLOWS);
@@ -206,13 +182,13 @@ static void test_drained_backend_keeps_established_flow(void **state)
 	struct plane *p = *state;
 
 	dsr_table_fill(p, PREVIOUS, BACKEND_NONE);
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
 	transition(p);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(send_flags(p, TCP_ACK), PREVIOUS);
-	assert_int_equal(send_flags(p, TCP_FIN | TCP_ACK), PREVIOUS);
-	assert_int_equal(send_flags(p, TCP_ACK), PREVIOUS); /* the last ACKs, too */
+		assert_int_equal(dsr_send_flags(p, TCP_ACK), PREVIOUS);
+	assert_int_equal(dsr_send_flags(p, TCP_FIN | TCP_ACK), PREVIOUS);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), PREVIOUS); /* the last ACKs, too */
 }
 
 static void test_new_connection_in_transition_goes_to_the_owner_and_stays(void **state)
@@ -220,9 +196,9 @@ static void test_new_connection_in_transition_goes_to_the_owner_and_stays(void *
 	struct plane *p = *state;
 
 	transition(p);
-	assert_int_equal(send_flags(p, TCP_SYN), OWNER);
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER);
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_SYN), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
 	assert_true(flow_there(p));
 }
 
@@ -232,9 +208,9 @@ static void test_silent_flow_that_is_not_known_belongs_to_the_previous_owner(voi
 	struct flow f;
 
 	transition(p);
-	assert_int_equal(send_flags(p, TCP_ACK), PREVIOUS);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), PREVIOUS);
 	assert_int_equal(plane_reason(p, REASON_FLOW_PREVIOUS), 1);
-	assert_int_equal(send_flags(p, TCP_ACK), PREVIOUS);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), PREVIOUS);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.backend == PREVIOUS);
 }
 
@@ -245,8 +221,8 @@ static void test_unknown_udp_flow_in_transition_is_new(void **state)
 
 	s.protocol = IPPROTO_UDP;
 	transition(p);
-	assert_int_equal(sent_to(p, &s), OWNER);
-	assert_int_equal(sent_to(p, &s), OWNER);
+	assert_int_equal(dsr_sent_to(p, &s), OWNER);
+	assert_int_equal(dsr_sent_to(p, &s), OWNER);
 }
 
 /* UDP has no SYN that clears the bucket's stamp: a flow that begins in an epoch in which another
@@ -268,11 +244,11 @@ static void test_udp_flow_of_a_stamped_bucket_is_remembered_from_its_second_pack
 	}
 	s.protocol = IPPROTO_UDP;
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(sent_to(p, &s), OWNER);
+		assert_int_equal(dsr_sent_to(p, &s), OWNER);
 	assert_true(flow_get(p, &s, &f) && f.backend == OWNER);
 	assert_int_equal(plane_backend_stats(p, OWNER).opened, 1);
 	dsr_table_fill(p, THIRD | SLOT_TRANSITION, OWNER);
-	assert_int_equal(sent_to(p, &s), OWNER);
+	assert_int_equal(dsr_sent_to(p, &s), OWNER);
 }
 
 static void test_dead_previous_owner_gets_nothing(void **state)
@@ -282,10 +258,10 @@ static void test_dead_previous_owner_gets_nothing(void **state)
 	transition(p);
 	dead(p, PREVIOUS);
 	flow_put(p, &dsr_base4, PREVIOUS, 0);
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER); /* whose RST tells the client */
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER); /* whose RST tells the client */
 	assert_false(flow_there(p));
 	assert_int_equal(plane_backend_stats(p, PREVIOUS).closed, 1);
-	assert_int_equal(send_flags(p, TCP_ACK), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
 }
 
 static void test_syn_of_a_live_flow_goes_where_the_flow_lives(void **state)
@@ -295,9 +271,9 @@ static void test_syn_of_a_live_flow_goes_where_the_flow_lives(void **state)
 
 	transition(p);
 	flow_put(p, &dsr_base4, THIRD, 0);
-	assert_int_equal(send_flags(p, TCP_SYN), THIRD);
+	assert_int_equal(dsr_send_flags(p, TCP_SYN), THIRD);
 	assert_true(flow_get(p, &dsr_base4, &f) && f.backend == THIRD);
-	assert_int_equal(send_flags(p, TCP_ACK), THIRD);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), THIRD);
 }
 
 static void test_handshake_that_began_before_a_change_ends_where_it_began(void **state)
@@ -305,9 +281,9 @@ static void test_handshake_that_began_before_a_change_ends_where_it_began(void *
 	struct plane *p = *state;
 
 	dsr_table_fill(p, PREVIOUS, BACKEND_NONE);
-	send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_SYN);
 	transition(p);
-	assert_int_equal(send_flags(p, TCP_ACK), PREVIOUS);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), PREVIOUS);
 	assert_true(flow_there(p));
 }
 
@@ -316,10 +292,10 @@ static void test_flow_of_an_owner_in_between_is_followed(void **state)
 	struct plane *p = *state;
 
 	dsr_table_fill(p, THIRD | SLOT_TRANSITION, PREVIOUS);
-	send_flags(p, TCP_SYN);
-	send_flags(p, TCP_ACK);
+	dsr_send_flags(p, TCP_SYN);
+	dsr_send_flags(p, TCP_ACK);
 	transition(p);
-	assert_int_equal(send_flags(p, TCP_ACK), THIRD);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), THIRD);
 }
 
 static void test_transition_counts_each_flow_once_over_its_life(void **state)
@@ -337,7 +313,7 @@ static void test_transition_counts_each_flow_once_over_its_life(void **state)
 			static const uint8_t life[] = {TCP_SYN, TCP_SYN, TCP_ACK,
 						       TCP_ACK, TCP_FIN, TCP_RST};
 			s.tcp_flags = life[i];
-			assert_int_equal(sent_to(p, &s), OWNER);
+			assert_int_equal(dsr_sent_to(p, &s), OWNER);
 		}
 		assert_int_equal(plane_backend_stats(p, OWNER).opened, opened + 1);
 		assert_int_equal(plane_backend_stats(p, OWNER).closed, closed + 1);

@@ -94,6 +94,16 @@ char *config_file_load(const char *path, const char *node, struct config **ret_c
 	return text;
 }
 
+struct config *config_good_load(const char *text, const char *node)
+{
+	struct config *c = NULL;
+	char *errors = config_file_load(config_file_write("f", text, strlen(text)), node, &c);
+
+	if (errors)
+		fail_msg("%s", errors);
+	return c;
+}
+
 void assert_mistakes(const char *text, const char *mistakes)
 {
 	char *errors = config_file_load(config_file_write("f", text, strlen(text)), "lb1", NULL);

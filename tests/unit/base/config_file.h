@@ -26,6 +26,8 @@ const char *config_file_write(const char *name, const char *text, size_t n);
  * *ret_config, which may be NULL, has the value).
  */
 char *config_file_load(const char *path, const char *node, struct config **ret_config);
+/* config_good_load: of this text, which has no mistake, as that node reads it. */
+struct config *config_good_load(const char *text, const char *node);
 /* assert_mistakes: of this text as file "f", for node lb1. */
 void assert_mistakes(const char *text, const char *mistakes);
 

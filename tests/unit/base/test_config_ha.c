@@ -8,8 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "tests/unit/base/config_file.h"
 
@@ -110,19 +108,9 @@ static void test_each_mistake_is_told_at_its_line(void **state)
 		assert_mistakes(rows[i].text, rows[i].error);
 }
 
-static struct config *load_good(const char *text, const char *node)
-{
-	struct config *c = NULL;
-	char *errors = config_file_load(config_file_write("f", text, strlen(text)), node, &c);
-
-	if (errors)
-		fail_msg("%s", errors);
-	return c;
-}
-
 static void test_instance_without_options_is_as_the_rfc_has_it(void **state)
 {
-	struct config *c = load_good(GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES, "lb1");
+	struct config *c = config_good_load(GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES, "lb1");
 	const struct config_instance *i = config_instance(c, 0);
 
 	(void)state;
@@ -138,7 +126,7 @@ static void test_every_node_has_its_own_side_of_what_is_shared(void **state)
 	static const char text[] = INSTANCE(
 		"group = \"all\"; unicast = ( { node = \"lb1\"; address = \"192.0.2.2\"; }, { node = \"lb2\"; address = \"192.0.2.3\"; } );") "sync = { port = 7000; " LINK
 																	      " };\n";
-	struct config *c = load_good(text, "lb2");
+	struct config *c = config_good_load(text, "lb2");
 	const struct config_instance *i = config_instance(c, 0);
 	char buf[INET6_ADDRSTRLEN];
 
@@ -157,15 +145,16 @@ static void test_every_node_has_its_own_side_of_what_is_shared(void **state)
 
 static void test_announced_vips_need_no_vrrp(void **state)
 {
-	struct config *c =
-		load_good(GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = \"kernel\";\n", "lb1");
+	struct config *c = config_good_load(
+		GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = \"kernel\";\n", "lb1");
 
 	(void)state;
 	assert_int_equal(c->n_instances, 0);
 	assert_true(c->announce.on && c->announce.table == 205 && c->announce.protocol == 205);
 	assert_true(c->announce.when == ANNOUNCE_ANY && c->announce.metric == 0);
 	config_free(c);
-	c = load_good(ANNOUNCE("table = 5405; protocol = 99; metric = 7; when = \"all\";"), "lb1");
+	c = config_good_load(ANNOUNCE("table = 5405; protocol = 99; metric = 7; when = \"all\";"),
+			     "lb1");
 	assert_true(c->announce.table == 5405 && c->announce.protocol == 99);
 	assert_true(c->announce.when == ANNOUNCE_ALL && c->announce.metric == 7);
 	config_free(c);
@@ -179,7 +168,7 @@ static void test_tracks_name_what_they_watch_and_for_whom(void **state)
 		" { name = \"ok\"; type = \"script\"; command = [ \"/bin/true\" ]; interval = \"1s\"; fall = 3; },\n"
 		" { name = \"mx\"; type = \"pool\"; pool = \"mx\"; least = 50; instances = [ \"m\" ]; },\n"
 		" { name = \"xdp\"; type = \"plane\"; } );\n";
-	struct config *c = load_good(text, "lb1");
+	struct config *c = config_good_load(text, "lb1");
 
 	(void)state;
 	assert_int_equal(c->n_tracks, 5);

@@ -8,8 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "tests/unit/base/config_file.h"
 
@@ -142,20 +140,9 @@ static void test_each_setting_that_its_pool_has_no_use_for_is_told(void **state)
 		assert_mistakes(rows[i].text, rows[i].error);
 }
 
-/* A good file's value. */
-static struct config *load_good(const char *text, const char *node)
-{
-	struct config *c = NULL;
-	char *errors = config_file_load(config_file_write("f", text, strlen(text)), node, &c);
-
-	if (errors)
-		fail_msg("%s", errors);
-	return c;
-}
-
 static void test_pool_without_options_is_dsr_and_has_none(void **state)
 {
-	struct config *c = load_good(GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES, "lb1");
+	struct config *c = config_good_load(GOOD_NODES GOOD_VRRP GOOD_POOLS GOOD_SERVICES, "lb1");
 	const struct config_pool *p = config_pool(c, 0);
 
 	(void)state;
@@ -182,7 +169,7 @@ static void test_tunnel_has_its_settings_and_serves_the_other_family(void **stat
 		" backends = ( { name = \"b\"; address = \"2001:db8::21\"; }, { name = \"c\"; address = \"192.0.2.22\"; } ); },\n"
 		" { name = \"spare\"; mode = \"tunnel\"; probe = \"none\"; port = 26;\n"
 		"  backends = ( { name = \"z\"; address = \"192.0.2.9\"; } ); } );\n" GOOD_SERVICES;
-	struct config *c = load_good(text, "lb1");
+	struct config *c = config_good_load(text, "lb1");
 	const struct config_tunnel *t = &config_pool(c, 0)->tunnel;
 	char buf[INET6_ADDRSTRLEN];
 
@@ -209,7 +196,7 @@ static void test_nat_and_fullnat_translate_ports_and_have_their_settings(void **
 		"  backends = ( { name = \"z\"; address = \"192.0.2.9\"; } ); } );\n"
 		"services = ( { name = \"s\"; vip = \"192.0.2.10\"; ports = [ 25, 26 ]; pool = \"mx\"; },\n"
 		" { name = \"t\"; vip = \"192.0.2.10\"; ports = [ 143 ]; pool = \"in\"; } );\n";
-	struct config *c = load_good(text, "lb1");
+	struct config *c = config_good_load(text, "lb1");
 	const struct config_pool *p = config_pool(c, 0);
 	char buf[INET6_ADDRSTRLEN];
 
@@ -233,7 +220,7 @@ static void test_balancing_options_are_read(void **state)
 		" min_backends = 1; below_min = \"reject\"; max_connections = \"2K\"; slow_start = \"90s\"; feedback = true; on_down = \"keep\";\n"
 		" backends = ( { name = \"b\"; address = \"192.0.2.21\"; },\n"
 		"  { name = \"c\"; address = \"192.0.2.22\"; backup = true; max_connections = 0; } ); } );\n" GOOD_SERVICES;
-	struct config *c = load_good(text, "lb1");
+	struct config *c = config_good_load(text, "lb1");
 	const struct config_pool *p = config_pool(c, 0);
 
 	(void)state;
@@ -248,7 +235,7 @@ static void test_balancing_options_are_read(void **state)
 
 static void test_pool_names_the_one_that_serves_instead(void **state)
 {
-	struct config *c = load_good(
+	struct config *c = config_good_load(
 		TWO_POOLS("panic_threshold = 40; no_backend = \"reject\"; backup_pool = \"spare\";",
 			  "port = 25;"),
 		"lb1");
@@ -272,7 +259,7 @@ static void test_nodes_share_the_ports_of_fullnat_and_never_collide(void **state
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		const char node[] = {'l', 'b', (char)('1' + i), '\0'};
-		struct config *c = load_good(text, node);
+		struct config *c = config_good_load(text, node);
 
 		assert_int_equal(c->nat_port_first, first[i]);
 		assert_int_equal(c->nat_port_last, first[i] + 1999);

@@ -43,8 +43,10 @@ const char *world_go(struct world *w);
 void world_apply(struct world *w, struct plane *plane);
 /* problem_take: for plan_apply(): into char[PLANE_PROBLEM]. */
 void problem_take(void *problem, enum step_kind step, const char *interface, const char *text);
-/* namespaces_enter: a network and a BPF file system of our own; NULL, or what is missing. */
-const char *namespaces_enter(void);
+/* namespaces_enter: a network and a BPF file system of our own. 0, or the exit status of a test
+ * that is skipped; what is missing was said.
+ */
+int namespaces_enter(void);
 
 /* Below `pins`, what this version pins. */
 #define TEXT_OF(number) #number
@@ -54,6 +56,8 @@ const char *namespaces_enter(void);
 extern const char pins[]; /* a place for plane_open(), in a BPF file system of our own */
 /* world_with_veth: a world whose interface is there: a veth, with a dot in its name. */
 struct world *world_with_veth(void);
+/* world_reopen: as another process does, that knows nothing but what is pinned. */
+struct plane *world_reopen(struct world *w);
 /* veth_flow_put, veth_flow_is_there: a flow that is told from others by its port alone. */
 void veth_flow_put(const struct plane *plane, uint16_t port);
 bool veth_flow_is_there(const struct plane *plane, uint16_t port);
