@@ -42,13 +42,13 @@ class Crowd:
             sock.setblocking(False)
             if sock.connect_ex((host, PORT)) not in (0, errno.EINPROGRESS):
                 raise AssertionError("no connection could be begun")
-        got = self._read(fresh, 30)
+        got = self.read_lines(fresh, 30)
         assert all(got), f"{got.count(b'')} of {n} connections were not greeted"
         self.sockets += fresh
         self.servers += [greeting.strip().decode() for greeting in got]
 
     @staticmethod
-    def _read(sockets, limit_s):
+    def read_lines(sockets, limit_s):
         """A line from each; b"" where none came, or an error."""
         lines = {sock.fileno(): b"" for sock in sockets}
         order = {sock.fileno(): sock for sock in sockets}
@@ -80,7 +80,7 @@ class Crowd:
                 sock.send(word)
             except OSError:
                 pass  # told by the missing answer
-        answers = self._read(self.sockets, limit_s)
+        answers = self.read_lines(self.sockets, limit_s)
         broken = sum(not answer.endswith(word) for answer in answers)
         moved = sum(answer.endswith(word) and answer.split()[0].decode() != server
                     for answer, server in zip(answers, self.servers))
@@ -94,6 +94,10 @@ class Crowd:
             sock.close()
 
 
+class Moved(OSError):
+    """Somebody else went on with a connection."""
+
+
 class Newcomers:
     """One new connection after the other: greeted, bytes there and back, closed."""
 
@@ -101,21 +105,31 @@ class Newcomers:
         self.machine, self.host, self.pause_s, self.timeout_s = machine, host, pause_s, timeout_s
         self.good = 0
         self.failed, self.servers = [], {}
+        self.greeted_by = ""  # the one that is open now
         self.slowest_s = 0.0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _once(self):
+        self.greeted_by = ""
         with socket.create_connection((self.host, PORT), self.timeout_s) as sock:
             stream = sock.makefile("rwb")
             name = stream.readline()
+            self.greeted_by = name.strip().decode()
             for word in (b"one\n", b"two\n"):
                 stream.write(word)
                 stream.flush()
-                if stream.readline() != name.strip() + b" " + word:
-                    raise OSError("another answer")
-        return name.strip().decode()
+                answer = stream.readline()
+                if not answer.endswith(b"\n"):
+                    raise OSError("closed")
+                if answer != name.strip() + b" " + word:
+                    raise Moved(f"another answer: {answer!r}")
+        return self.greeted_by
+
+    def lost(self, began, error):
+        """One that failed; it began then."""
+        self.failed.append(f"{time.strftime('%H:%M:%S')} {error!r}")
 
     def _run(self):
         with self.machine.network():
@@ -126,7 +140,7 @@ class Newcomers:
                     self.servers[name] = self.servers.get(name, 0) + 1
                     self.good += 1
                 except OSError as error:
-                    self.failed.append(f"{time.strftime('%H:%M:%S')} {error!r}")
+                    self.lost(began, error)
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                 time.sleep(self.pause_s)
 
