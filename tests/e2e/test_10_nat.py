@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Mode nat: the node is the backends' gateway; real daemons, both families, another port behind."""
+import functools
 import hashlib
 import socket
 import urllib.request
@@ -89,10 +90,15 @@ def download(lab, host):
     return digest.hexdigest()
 
 
+@functools.cache
+def message_of(megabytes):
+    return b"Subject: big\r\n\r\n" + b"".join(
+        hashlib.sha256(b"%d" % i).hexdigest().encode() + b"\r\n" for i in range(megabytes * (1 << 20) // 66))
+
+
 def upload(lab, host, megabytes=MEGABYTES):
     """By APPEND, and back by FETCH."""
-    message = b"Subject: big\r\n\r\n" + b"".join(
-        hashlib.sha256(b"%d" % i).hexdigest().encode() + b"\r\n" for i in range(megabytes * (1 << 20) // 66))
+    message = message_of(megabytes)
     imap = clients.imap_open(lab.client, host, timeout=60)
     ok, why = imap.append("INBOX", None, None, message)
     assert ok == "OK", why

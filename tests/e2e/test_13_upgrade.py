@@ -27,7 +27,7 @@ slots = {slots};
 user = "nobody";
 on_stop = "keep";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
-vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
+vrrp = ( {{ name = "v4"; vrid = 51; interval = "100ms"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {{ name = "echo"; port = {crowd.PORT}; probe = {{ type = "tcp"; interval = "500ms"; timeout = "5s"; }};
             backends = ( {rows} ); }}{pools} );
 services = ( {{ name = "echo"; vip = "{VIP}"; port = {crowd.PORT}; pool = "echo"; }},
@@ -84,7 +84,7 @@ class Datagrams:
     def end(self):
         self.stop.set()
         self.threads[0].join(5)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while len(self.answers) < self.sent and time.monotonic() < end:
             time.sleep(0.05)
         self.done.set()

@@ -40,7 +40,7 @@ def config():
     for i, (pool, kind, port, keys) in enumerate(rows):
         interval = "1h" if pool.endswith("-wrong") else "1s"
         pools.append(f'{{ name = "{pool}"; port = {10000 + i};\n  probe = {{ type = "{kind}"; port = {port}; '
-                     f'via = "address"; interval = "{interval}"; timeout = "8s"; {keys}}};\n'
+                     f'via = "address"; interval = "{interval}"; timeout = "8s"; rise = 1; fall = 2; {keys}}};\n'
                      '  backends = ( { name = "mx1"; address = "10.77.0.21"; } ); }')
         services.append(f'{{ name = "{pool}"; vip = "{VIP}"; port = {10000 + i}; pool = "{pool}"; }}')
     return f"""secret_file = "/etc/sluice/secret";
@@ -84,7 +84,7 @@ def site():
     lab.lb1.write("/etc/sluice/wrong", WRONG + "\n", mode="600")
     lab.config_write(config())
     lab.sluice_start()
-    wait_until(lambda: all(lab.state("lb1", pool, "mx1") == "up" for pool in PROBES), 30, "all are up")
+    lab.states_wait(dict.fromkeys(PROBES, "up"), 30)
     return lab
 
 
@@ -107,7 +107,7 @@ def test_wrong_password_fails_and_is_told_to_nobody(lab):
         status, said = probe(lab, f"{pool}-wrong")
         assert status == 1 and "fail" in said and "***" in said, f"{pool}: {said}"
         assert WRONG not in said, said
-        wait_until(lambda: lab.state("lb1", f"{pool}-wrong", "mx1") == "down", 15, f"{pool} is down")
+    lab.states_wait({f"{pool}-wrong": "down" for pool in WITH_LOGIN})
     assert WRONG not in lab.log_text()
 
 
@@ -129,11 +129,11 @@ def test_probes_leave_the_servers_politely(lab):
 
 def test_agent_that_says_drain_is_leaving_and_comes_back(lab):
     agent_says(lab.mx1, "drain the disk is being replaced\n")
-    wait_until(lambda: lab.state("lb1", "agent", "mx1") not in ("up", "down"), 15, "leaving")
+    lab.states_wait({"agent": "leaving"})
     agent_says(lab.mx1, "down#gone\n")
-    wait_until(lambda: lab.state("lb1", "agent", "mx1") == "down", 15, "down")
+    lab.states_wait({"agent": "down"})
     agent_says(lab.mx1, "ready up\n")
-    wait_until(lambda: lab.state("lb1", "agent", "mx1") == "up", 15, "up again")
+    lab.states_wait({"agent": "up"})
 
 
 def test_postfix_that_says_421_is_leaving_and_a_stopped_one_is_down(lab):
@@ -141,19 +141,17 @@ def test_postfix_that_says_421_is_leaving_and_a_stopped_one_is_down(lab):
                 "postfix reload > /run/postfix.out 2>&1")
     wait_until(lambda: probe(lab, "smtp")[1].count("421"), 15, "Postfix says 421")
     assert "leaving" in probe(lab, "smtp")[1]
-    wait_until(lambda: lab.state("lb1", "smtp", "mx1") not in ("up", "down"), 15, "leaving")
+    lab.states_wait({"smtp": "leaving"})
     lab.mx1.run("postfix stop > /run/postfix.out 2>&1", timeout=30)
-    wait_until(lambda: lab.state("lb1", "smtp", "mx1") == "down", 15, "down")
+    lab.states_wait({"smtp": "down"})
     assert probe(lab, "submission")[0] == 1
     daemons.postfix_start(lab.mx1, more=True)
-    wait_until(lambda: lab.state("lb1", "smtp", "mx1") == "up", 15, "up again")
+    lab.states_wait({"smtp": "up"})
 
 
 def test_stopped_dovecot_is_down_in_each_of_its_protocols(lab):
     pools = ("imap", "pop3", "lmtp", "managesieve", "imaps")
     lab.mx1.run("doveadm stop")
-    for pool in pools:
-        wait_until(lambda: lab.state("lb1", pool, "mx1") == "down", 15, f"{pool} is down")
+    lab.states_wait(dict.fromkeys(pools, "down"))
     daemons.dovecot_start(lab.mx1, more=True)
-    for pool in pools:
-        wait_until(lambda: lab.state("lb1", pool, "mx1") == "up", 15, f"{pool} is up again")
+    lab.states_wait(dict.fromkeys(pools, "up"))

@@ -9,7 +9,7 @@ from lab.site import VIP, VIP6, Site
 
 VIPS = {"": VIP, "6": VIP6}
 # here a backend turns more often than flap_limit lets it
-PROBES = {kind: f'{{ type = "{kind}"; interval = "200ms"; timeout = "1s"; flap_limit = 0; }}'
+PROBES = {kind: f'{{ type = "{kind}"; interval = "200ms"; timeout = "1s"; fall = 2; flap_limit = 0; }}'
           for kind in ("smtp", "imap", "pop3", "http")}
 
 

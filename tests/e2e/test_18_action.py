@@ -26,7 +26,7 @@ def config(options="", probe="", interval="200ms", kind="tcp"):
 flow_limit = "16K";
 user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
-vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
+vrrp = ( {{ name = "v4"; vrid = 51; interval = "100ms"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {{ name = "main"; port = {crowd.PORT}; {options}
             probe = {{ type = "{kind}"; {probe} interval = "{interval}"; fall = 3; rise = 2; }};
             backends = ( {rows(MAIN)} ); }},

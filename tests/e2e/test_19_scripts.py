@@ -21,7 +21,8 @@ esac
 exec 3<>"/dev/tcp/$SLUICE_ADDRESS/$SLUICE_PORT" || exit 1
 echo fine
 """
-PROBE = """{ type = "script"; command = [ "/etc/sluice/script" ]; interval = "500ms"; timeout = "2s"; flap_limit = 0; }"""
+PROBE = """{ type = "script"; command = [ "/etc/sluice/script" ]; interval = "500ms"; timeout = "2s"; rise = 1; fall = 2;
+                     flap_limit = 0; }"""
 
 
 def site():

@@ -78,7 +78,7 @@ def test_what_is_no_service_passes_untouched(lab):
     wait_until(lambda: daemons.listens(lab.lb1, 2222), 5, "the node listens")
     with lab.client.network(), socket.create_connection(("10.77.0.2", 2222), 3) as s:
         assert s.recv(10) == b"node"
-    node.wait(5)
+    node.wait(20)
 
 
 def test_counters_tell_what_was_done(lab):

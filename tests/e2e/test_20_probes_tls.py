@@ -97,7 +97,7 @@ def config():
 flow_limit = "64K";
 user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
-vrrp = ( {{ name = "v4"; vrid = 51; interval = "1s"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
+vrrp = ( {{ name = "v4"; vrid = 51; interval = "100ms"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );
 pools = ( {(", ").join(pools)} );
 services = ( {(", ").join(services)} );
 """
@@ -128,21 +128,9 @@ def log(lab):
         return f.read()
 
 
-def states_wait(lab, wanted, limit_s=15):
-    """wanted: pool: state."""
-    def differ():
-        now = rows(lab)
-        return {p: (now.get(p, {}).get("health"), now.get(p, {}).get("text")) for p, state in wanted.items()
-                if now.get(p, {}).get("health") != state}
-    try:
-        wait_until(lambda: not differ(), limit_s, "states")
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {differ()}")
-
-
 def are_as_wanted(lab, pools, whole=False):
     """Their states, and what `sluice probe` says of each; the whole of it, or its end, is printed."""
-    states_wait(lab, {pool: row[3] for pool, row in pools.items()})
+    lab.states_wait({pool: row[3] for pool, row in pools.items()})
     for pool, (_, _, _, state, words) in pools.items():
         done = lab.sluice("lb1", "probe", f"{pool}/mx1", "-v", check=False)
         said = done.stdout + done.stderr
@@ -205,7 +193,7 @@ def test_dovecot_that_says_bye_is_leaving_and_comes_back(lab):
         assert rows(lab)["lmtp"]["health"] == "up"
     finally:
         secure.dovecot_auth(lab.mx1, works=True)
-    states_wait(lab, dict.fromkeys(("imap-patient", "imap", "pop3", "managesieve", "submission"), "up"), 25)
+    lab.states_wait(dict.fromkeys(("imap-patient", "imap", "pop3", "managesieve", "submission"), "up"), 30)
 
 
 def test_stopped_servers_are_down_and_come_back(lab):
@@ -215,7 +203,7 @@ def test_stopped_servers_are_down_and_come_back(lab):
     servers = "smtpd|/master|postscreen|dovecot|-login|nginx"
     for _ in range(2):  # those, too, that a master has started meanwhile
         lab.mx1.kill(servers, "STOP")
-    states_wait(lab, dict.fromkeys(ups, "down"), 20)
+    lab.states_wait(dict.fromkeys(ups, "down"), 20)
     assert {rows(lab)[pool]["health"] for pool in blind} == {"up"}
     lab.mx1.kill(servers, "CONT")
-    states_wait(lab, dict.fromkeys(ups, "up"), 20)
+    lab.states_wait(dict.fromkeys(ups, "up"), 20)

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from lab.machine import wait_until
+from lab.machine import wait_until, within
 from lab.site import SLUICED, Site
 
 OURS, THEIRS = "10.77.0.2", "10.77.0.3"
@@ -163,7 +163,7 @@ def times(now, limit_s, what):
         for name in names:
             found.setdefault(name, time.monotonic() - began)
         return names == NAMES
-    wait_until(all_are, limit_s, what)
+    within(all_are, limit_s, what)
     return found
 
 

@@ -241,6 +241,7 @@ def test_keepalived_with_use_vmac_in_both_roles(lab):
     lab.lb2.write("/etc/keepalived.conf", KEEPALIVED.format(vip=VIP, priority=150))
     lab.lb2.run("keepalived -f /etc/keepalived.conf -p /run/k.pid -r /run/kv.pid -c /run/kc.pid -l -D "
                 "> /run/keepalived.log 2>&1")
+    wait_until(lambda: "vrrp.51" in lab.lb2.run("ip link show"), 10, "keepalived has its macvlan")
     ping(lab, VIP)
     time.sleep(1)
     assert lab.roles("lb1")["v4"] == "active" and VIP not in holds(lab, "lb2")

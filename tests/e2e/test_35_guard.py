@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 
-from lab.machine import wait_until
+from lab.machine import wait_until, within
 from lab.site import SLUICED, Site
 
 A, B, C, SIX = "10.77.0.101", "198.51.100.1", "198.51.100.2", "fd77::101"
@@ -173,7 +173,7 @@ def test_orderly_stop_takes_guard_and_addresses_away(lab):
 
 def test_address_that_somebody_takes_away_is_put_back(lab):
     lab.lb1.run(f"ip addr del {A}/24 dev eth0; ip addr del {SIX}/64 dev eth0")
-    wait_until(lambda: held(lab) == [A, B, C, SIX], 3, "all are there again")
+    within(lambda: held(lab) == [A, B, C, SIX], 3, "all are there again")
     assert answers(lab, A) and answers(lab, SIX)
     assert lab.active("lb1") and "somebody took addresses away" in lab.log_text()
 
@@ -228,7 +228,7 @@ def test_new_mac_of_the_interface_is_announced(lab):
         assert answers(lab, A) and answers(lab, SIX)
         lab.lb1.run(f"ip link set eth0 address {now}")
         for vip in (A, SIX):
-            wait_until(lambda: now in lab.router.run(f"ip neigh show {vip} dev servers"), 3, f"{vip} is at {now}")
+            within(lambda: now in lab.router.run(f"ip neigh show {vip} dev servers"), 3, f"{vip} is at {now}")
     wait_until(lambda: lab.active("lb1"), 5, "lb1 is active")
 
 

@@ -15,7 +15,7 @@ def site():
 
 def serves(lab, backend):
     try:
-        return backend in clients.http_servers(lab.client, VIP, 10)
+        return backend in clients.http_servers(lab.client, VIP, 10, timeout=3)
     except OSError:
         return False
 

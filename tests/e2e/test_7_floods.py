@@ -2,7 +2,7 @@
 """No flood can touch it: 10,000 established connections live through each of them, at their
 backends, with a flow table that is little larger; and honest connections still come in.
 
-SLUICE_FLOOD_SECONDS (6) and SLUICE_FLOOD_RATE (100000 packets/s: what two cores leave to a whole site)
+SLUICE_FLOOD_SECONDS (4) and SLUICE_FLOOD_RATE (100000 packets/s: what two cores leave to a whole site)
 make it longer and harder."""
 import os
 import resource
@@ -16,7 +16,7 @@ from lab.site import BUILD, VIP, Site
 
 CONNECTIONS = 10000
 FLOW_LIMIT = 16384
-SECONDS = float(os.environ.get("SLUICE_FLOOD_SECONDS", "6"))
+SECONDS = float(os.environ.get("SLUICE_FLOOD_SECONDS", "4"))
 RATE = int(os.environ.get("SLUICE_FLOOD_RATE", "100000"))
 PORT = 7777
 ECHO = os.path.join(os.path.dirname(__file__), "lab", "echo.py")

@@ -11,6 +11,7 @@ import urllib.request
 from lab import clients, daemons
 from lab.machine import wait_until
 from lab.site import BUILD, VIP, VIP6, Site, host_number
+from test_10_nat import message_of
 
 DECAP = os.path.join(BUILD, "decap", "sluice-decap")
 GUE = 'tunnel = { type = "gue"; sources = [ "10.9.0.0/16", "fd09::/64" ]; };'
@@ -112,8 +113,7 @@ def test_client_learns_what_fits(lab):
 
 def test_upload_and_download_of_100_mb_arrive_whole(lab):
     """Up by APPEND and down by FETCH, through Dovecot: what the client sends travels in the tunnel."""
-    message = b"Subject: big\r\n\r\n" + b"".join(
-        hashlib.sha256(b"%d" % i).hexdigest().encode() + b"\r\n" for i in range(MEGABYTES * (1 << 20) // 66))
+    message = message_of(MEGABYTES)
     for host in (VIP, VIP6):
         imap = clients.imap_open(lab.client, host, timeout=60)
         ok, why = imap.append("INBOX", None, None, message)

@@ -13,7 +13,7 @@ import time
 from .daemons import DOMAIN, PASSWORD, USER
 
 
-def send_mail(machine, host, subject="hello", timeout=5):
+def send_mail(machine, host, subject="hello", timeout=20):
     """Deliver one message; the server's name, as its banner says it."""
     with machine.network(), smtplib.SMTP(timeout=timeout) as smtp:
         _, banner = smtp.connect(host, 25)
@@ -22,7 +22,7 @@ def send_mail(machine, host, subject="hello", timeout=5):
         return banner.decode().split(".")[0]
 
 
-def imap_open(machine, host, timeout=5):
+def imap_open(machine, host, timeout=20):
     """A session that is logged in; `server` is the name in its greeting."""
     with machine.network():
         imap = imaplib.IMAP4(host, 143, timeout=timeout)
@@ -45,7 +45,7 @@ def imap_open_at(machine, host, server, tries=200):
     raise AssertionError(f"no session at {server} in {tries} tries")
 
 
-def pop3_server(machine, host, timeout=5):
+def pop3_server(machine, host, timeout=20):
     with machine.network():
         pop = poplib.POP3(host, 110, timeout=timeout)
         server = pop.getwelcome().decode().split()[1]
@@ -56,7 +56,7 @@ def pop3_server(machine, host, timeout=5):
         return server
 
 
-def http_get(machine, host, timeout=3):
+def http_get(machine, host, timeout=10):
     with machine.network():
         connection = http.client.HTTPConnection(host, 80, timeout=timeout)
         try:
@@ -66,11 +66,11 @@ def http_get(machine, host, timeout=3):
             connection.close()
 
 
-def http_servers(machine, host, n):
+def http_servers(machine, host, n, timeout=10):
     """Which servers answer n connections, and how often."""
     counts = {}
     for _ in range(n):
-        name = http_get(machine, host)
+        name = http_get(machine, host, timeout)
         counts[name] = counts.get(name, 0) + 1
     return counts
 
@@ -96,7 +96,7 @@ class Load:
     def _connect(self):
         while not self.stop.is_set():
             try:
-                http_get(self.machine, self.host)
+                http_get(self.machine, self.host, timeout=3)
                 self.good += 1
             except OSError as error:
                 self._note(error)

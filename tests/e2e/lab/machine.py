@@ -6,6 +6,7 @@ several can run the same daemons. It has no name outside: when its first process
 processes, its interfaces and its mounts are gone. That process dies with whoever made the machine,
 even by SIGKILL.
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import os
@@ -53,8 +54,17 @@ class CommandFailed(Exception):
     pass
 
 
+PATIENCE_S = 20  # a machine of two CPUs that somebody else uses, too
+
+
 def wait_until(condition, limit_s, what):
-    """Ask until the condition gives something true; what it gave, or an error after the limit."""
+    """Ask until the condition gives something true; what it gave, or an error after the limit. That is no claim of how
+    fast something is, and not below PATIENCE_S; within() is one."""
+    return within(condition, max(limit_s, PATIENCE_S), what)
+
+
+def within(condition, limit_s, what):
+    """The same, where it must not take longer."""
     end = time.monotonic() + limit_s
     while True:
         got = condition()
@@ -65,22 +75,44 @@ def wait_until(condition, limit_s, what):
         time.sleep(0.02)
 
 
+def at_once(act, *things):
+    """Do it with each, in threads; not for Machine.spawn(), whose process would end with its thread."""
+    with concurrent.futures.ThreadPoolExecutor(max(len(things), 1)) as pool:
+        list(pool.map(act, things))
+
+
 class Machine:
+    """It starts while others do: whoever needs it first waits for it."""
+
     def __init__(self, name):
         self.name = name
         self.log_dir = None
+        self._pid = self._net_fd = None
         self.outer = subprocess.Popen(
             ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork",
              "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private",
              "sh", "-c", INIT, "init", name],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             preexec_fn=die_with_parent, start_new_session=True)
-        if self.outer.stdout.readline() != "ready\n":
-            raise CommandFailed(f"machine {name} did not start")
-        with open(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children") as f:
-            self.pid = int(f.read().split()[0])
-        self.enter = ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--"]
-        self.net_fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    @property
+    def pid(self):
+        if self._pid is None:
+            if self.outer.stdout.readline() != "ready\n":
+                raise CommandFailed(f"machine {self.name} did not start")
+            with open(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children") as f:
+                self._pid = int(f.read().split()[0])
+        return self._pid
+
+    @property
+    def enter(self):
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--"]
+
+    @property
+    def net_fd(self):
+        if self._net_fd is None:
+            self._net_fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return self._net_fd
 
     def cut_power(self):
         if self.outer.poll() is None:
@@ -91,10 +123,10 @@ class Machine:
         self.cut_power()
         self.outer.wait()
         self.outer.stdout.close()
-        if self.net_fd >= 0:
-            os.close(self.net_fd)
-            self.net_fd = -1
-        wait_until(lambda: not os.path.exists(f"/proc/{self.pid}"), 10, f"{self.name} gone")
+        if self._net_fd is not None:
+            os.close(self._net_fd)
+            self._net_fd = None
+        wait_until(lambda: self._pid is None or not os.path.exists(f"/proc/{self._pid}"), 10, f"{self.name} gone")
 
     # ---- commands ----
 
@@ -128,8 +160,9 @@ class Machine:
         return [int(pid) for pid in found]
 
     def kill(self, pattern, signal_name="KILL"):
-        for pid in self.pids(pattern):
-            self.run("kill", f"-{signal_name}", str(pid), check=False)
+        pids = self.pids(pattern)
+        if pids:  # at once; some may have ended meanwhile
+            self.run("kill", f"-{signal_name}", *map(str, pids), check=False)
 
     # ---- the network, seen from this machine ----
 

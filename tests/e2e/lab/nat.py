@@ -86,12 +86,12 @@ class NatSite(TranslatingSite):
     def _build(self, nodes, backends):
         super()._build(nodes, [])
         self.backends = backends
-        self.machine("back").run("ip link add br0 type bridge forward_delay 0 mcast_snooping 0 && "
-                                 "ip link set br0 up; "
-                                 "sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
+        for name in ("back", *backends):
+            self.machine(name)
+        self.back.run("ip link add br0 type bridge forward_delay 0 mcast_snooping 0 && ip link set br0 up; "
+                      "sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
         for name in ("lb1", *backends):
-            machine = self.lb1 if name == "lb1" else self.machine(name)
-            self.cable(machine, "eth1" if name == "lb1" else "eth0", self.back, f"p-{name}")
+            self.cable(self.machines[name], "eth1" if name == "lb1" else "eth0", self.back, f"p-{name}")
             self.back.run(f"ip link set p-{name} master br0")
         from .site import BUILD
         self.back.run(f"ip link set dev p-lb1 xdpdrv obj {BUILD}/bpf/pass.bpf.o sec xdp")

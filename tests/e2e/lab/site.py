@@ -7,13 +7,14 @@ some backends at one switch.
 
 What makes a veth behave like a cable to a NIC is said where it is done.
 """
+import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 
 from . import clients, daemons
-from .machine import Machine, wait_until
+from .machine import Machine, at_once, wait_until
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.environ.get("SLUICE_BUILD", os.path.join(ROOT, "build"))
@@ -37,6 +38,7 @@ class Site:
         self.machines = {}
         self.daemons = {}
         self.extra = ""
+        self.cables = itertools.count()
         try:
             self._build(nodes, [f"mx{i + 1}" for i in range(backends)])
         except BaseException:
@@ -55,9 +57,10 @@ class Site:
     def cable(self, a, a_dev, b, b_dev):
         """A veth between two machines. Checksums and segments are finished by the sender (tx off):
         XDP would forward them unfinished."""
-        subprocess.run(["ip", "link", "add", "name", "sl-a", "netns", str(a.pid), "type", "veth",
-                        "peer", "name", "sl-b", "netns", str(b.pid)], check=True)
-        for machine, dev, was in ((a, a_dev, "sl-a"), (b, b_dev, "sl-b")):
+        n = next(self.cables)  # several are laid at once
+        subprocess.run(["ip", "link", "add", "name", f"sl-a{n}", "netns", str(a.pid), "type", "veth",
+                        "peer", "name", f"sl-b{n}", "netns", str(b.pid)], check=True)
+        for machine, dev, was in ((a, a_dev, f"sl-a{n}"), (b, b_dev, f"sl-b{n}")):
             machine.run(f"ip link set {was} name {dev} && ip link set {dev} up && "
                         f"ethtool -K {dev} tx off gso off tso off > /dev/null && "
                         f"sysctl -qw net.ipv6.conf.{dev}.accept_dad=0 net.ipv6.conf.{dev}.accept_ra=0")
@@ -70,16 +73,19 @@ class Site:
                         "ip link set br0 up; "
                         "sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true")
         self.cable(self.client, "eth0", self.router, "clients")
-        for name in ("router", *nodes, *backends):
-            self.plug(name, "servers" if name == "router" else "eth0")
+        self.plug("router", "servers")
+        at_once(self._join, *nodes, *backends)
         self.client.run(f"ip addr add {CLIENT}/24 dev eth0 && ip -6 addr add {CLIENT6}/64 dev eth0 nodad && "
                         "ip route add default via 10.78.0.1 && ip -6 route add default via fd78::1")
         self.router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 && "
                         "ip addr add 10.78.0.1/24 dev clients && ip -6 addr add fd78::1/64 dev clients nodad && "
                         "ip addr add 10.77.0.1/24 dev servers && ip -6 addr add fd77::1/64 dev servers nodad")
-        for name in (*nodes, *backends):
-            self.address(self.machines[name])
-        for name in backends:
+
+    def _join(self, name):
+        """A node or a backend, in the service network."""
+        self.plug(name, "eth0")
+        self.address(self.machines[name])
+        if name in self.backends:
             self.vip_on_lo(self.machines[name])
 
     def plug(self, name, dev):
@@ -103,12 +109,14 @@ class Site:
 
     def mail_start(self, names=None):
         """Postfix, Dovecot and nginx on the backends."""
-        for name in names or self.backends:
+        def start(name):
             machine = self.machines[name]
             daemons.maildir_make(machine)
             daemons.postfix_start(machine)
             daemons.dovecot_start(machine)
             daemons.nginx_start(machine)
+
+        at_once(start, *(names or self.backends))
 
     # ---- sluice ----
 
@@ -169,6 +177,16 @@ services = ( {(", ").join(services)}{extra_services} );
             if row["pool"] == pool and row["backend"] == backend:
                 return row["state"]
         return None
+
+    def states_wait(self, wanted, limit_s=20, node="lb1"):
+        """@wanted: by pool, what its probes say of its backend (of which it has one)."""
+        def differ():
+            now = {row["pool"]: (row["health"], row["text"]) for row in self.show(node, "health")}
+            return {pool: now.get(pool) for pool, state in wanted.items() if now.get(pool, ("",))[0] != state}
+        try:
+            wait_until(lambda: not differ(), limit_s, "states")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {differ()}") from error
 
     def out(self, node, pool, backend):
         """Not up, and nothing new is sent there."""
