@@ -131,7 +131,7 @@ def test_full_servers_are_leaving(lab):
     data.hold_end(lab.mx1)
     states_wait(lab, of("memcached"), "up")
     data.hold(lab.mx1, 6379, 1)
-    wait_until(lambda: "connected_clients:2" in data.redis_command(lab.mx1, "INFO", "clients"), 10, "it is held")
+    wait_until(lambda: data.redis_is_held(lab.mx1), 10, "it is held")
     data.redis_command(lab.mx1, "CONFIG", "SET", "maxclients", "1")
     states_wait(lab, of("redis"), "leaving")
     data.hold_end(lab.mx1)

@@ -157,6 +157,12 @@ def redis_command(machine, *words):
     return machine.run("redis-cli", "--no-auth-warning", "-a", PASSWORD, *words)
 
 
+def redis_is_held(machine):
+    """By hold(): a client of this machine other than redis-cli; probes come from elsewhere."""
+    return any(" addr=127.0.0.1:" in line and " cmd=client" not in line
+               for line in redis_command(machine, "CLIENT", "LIST").splitlines())
+
+
 def redis_slow_down(machine):
     """It is busy with something else for most of the time; until it is stopped by hold_end()."""
     busy = ("local from = redis.call('TIME') repeat local now = redis.call('TIME') "
