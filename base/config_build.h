@@ -71,6 +71,8 @@ void build_sync(struct builder *b, const config_setting_t *root);
  */
 void build_announce(struct builder *b, const config_setting_t *root);
 void build_announce_check(struct builder *b, const struct built_service *s);
+/* vip_taken: is it a virtual address of an instance that was read? */
+bool vip_taken(const struct builder *b, const struct addr *addr);
 /* node_named: the index of a node of the file, or -1 (told at @s). */
 int node_named(struct builder *b, const config_setting_t *s, const char *name);
 /* node_addresses: member @key of @group, an address for each node:

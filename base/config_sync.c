@@ -105,6 +105,12 @@ static void link_build(struct builder *b, const config_setting_t *s, struct conf
 	keys_check(&b->reader, s, keys);
 	get_string(&b->reader, s, "interface", REQUIRED, link->interface, sizeof(link->interface));
 	node_addresses(b, s, "addresses", link->addresses);
+	for (uint32_t i = 0; i < b->head.n_nodes; i++) {
+		if (vip_taken(b, &link->addresses[i]))
+			mistake(&b->reader, s,
+				"the address of node \"%s\" is a virtual one; one that stays with it is expected",
+				b->head.nodes[i]);
+	}
 }
 
 void build_sync(struct builder *b, const config_setting_t *root)

@@ -19,8 +19,7 @@ static const char *const instance_keys[] = {"name",	     "interface",
 					    "garp_delay",    "garp_refresh",
 					    "garp_pace",     NULL};
 
-/* Is the address in this instance (it is in the array already), or one before? */
-static bool vip_taken(const struct builder *b, const struct addr *addr)
+bool vip_taken(const struct builder *b, const struct addr *addr)
 {
 	for (uint32_t i = 0; i < b->n_instances; i++) {
 		const struct config_instance *other = &b->instances[i].value;
@@ -31,6 +30,16 @@ static bool vip_taken(const struct builder *b, const struct addr *addr)
 		}
 	}
 	return false;
+}
+
+/* Can one node have it, and others send to it there? */
+static bool is_of_a_node(const struct addr *addr)
+{
+	const struct in6_addr *a = &addr->in6;
+
+	if (addr_is_ipv4(addr))
+		return a->s6_addr[12] != 0 && a->s6_addr[12] != 127 && a->s6_addr[12] < 224;
+	return !IN6_IS_ADDR_UNSPECIFIED(a) && !IN6_IS_ADDR_LOOPBACK(a) && !IN6_IS_ADDR_MULTICAST(a);
 }
 
 static void address_add(struct builder *b, const config_setting_t *s, struct config_instance *i)
@@ -44,6 +53,12 @@ static void address_add(struct builder *b, const config_setting_t *s, struct con
 		b->vip_unread = true;
 		mistake(&b->reader, s,
 			"\"%.64s\" is not an address; expected: address/prefix length, as in \"192.0.2.10/24\"",
+			text);
+		return;
+	}
+	if (!is_of_a_node(&vip.addr)) {
+		mistake(&b->reader, s,
+			"address %.64s is a group's, or one that no node can have; a unicast address is expected",
 			text);
 		return;
 	}
@@ -211,6 +226,12 @@ static void unicast_build(struct builder *b, const config_setting_t *s, struct c
 	if (addr_is_ipv4(&addresses[b->head.node_index]) == i->ipv6)
 		mistake(&b->reader, list,
 			"\"unicast\" is of another family than \"addresses\"; one is expected");
+	for (uint32_t k = 0; k < b->head.n_nodes; k++) {
+		if (vip_taken(b, &addresses[k]))
+			mistake(&b->reader, list,
+				"the address of node \"%s\" is a virtual one; one that stays with it is expected",
+				b->head.nodes[k]);
+	}
 	i->unicast = true;
 	i->source = addresses[b->head.node_index];
 	for (uint32_t k = 0; k < b->head.n_nodes; k++) {

@@ -119,9 +119,13 @@ static int errors_read(int fd, uint64_t *ret_refused)
 	ssize_t n;
 
 	*ret_refused = 0;
-	while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
-		size_t left = (size_t)n;
+	while ((n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0 || errno == ENOBUFS) {
+		size_t left = n > 0 ? (size_t)n : 0;
 
+		if (n < 0) { /* some are lost: its address is taken as added */
+			failed = -ENOBUFS;
+			continue;
+		}
 		for (const struct nlmsghdr *h = (const struct nlmsghdr *)bytes; NLMSG_OK(h, left);
 		     h = NLMSG_NEXT(h, left)) {
 			const struct nlmsgerr *e = NLMSG_DATA(h);
@@ -142,6 +146,7 @@ static int batch_send(const struct batch *b, struct nl_sock *netlink, uint64_t *
 	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	int fd = nl_socket_get_fd(netlink);
 
+	errors_read(fd, ret_refused); /* of something before: none of these requests' */
 	*ret_refused = UINT64_MAX;
 	if (b->n > 0 &&
 	    sendto(fd, b->bytes, b->n, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)

@@ -47,7 +47,7 @@ static int announce_next(struct instance *i)
 
 	i->announced = pace_us ? from + 1 : n;
 	r = link_announce(i->process->packet_socket, &i->link, &i->config, from, i->announced);
-	if (i->announced < n) /* may need memory */
+	if (i->announced < n || i->rounds) /* may need memory */
 		event_add(i->paced, &(struct timeval){.tv_sec = pace_us / 1000000,
 						      .tv_usec = pace_us % 1000000});
 	return r;
@@ -59,15 +59,35 @@ static void on_paced(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (i->machine.role == VRRP_ACTIVE && i->announced < i->config.n_addresses)
-		announce_next(i);
+	if (i->machine.role != VRRP_ACTIVE ||
+	    (i->announced >= i->config.n_addresses && i->rounds == 0))
+		return;
+	if (i->announced >= i->config.n_addresses) {
+		i->announced = 0;
+		i->rounds--;
+	}
+	announce_next(i);
+}
+
+/* A round that is under way is not begun anew by a repetition: nobody would be told of the last
+ * addresses. Another one follows it.
+ */
+static int announce(struct instance *i, const struct vrrp_actions *a)
+{
+	if (i->announced > 0 && i->announced < i->config.n_addresses && !a->add_addresses &&
+	    !a->split) {
+		i->rounds += i->rounds < i->config.garp.count;
+		return 0;
+	}
+	i->announced = i->rounds = 0;
+	return announce_next(i);
 }
 
 /* In this order: the partner is told before the addresses go; and see machine.h, `urgent`. */
 static void act(struct instance *i, const struct vrrp_actions *a)
 {
 	struct vrrp_process *p = i->process;
-	int add = 0, send = 0, announce = 0, drop = 0;
+	int add = 0, send = 0, announced = 0, drop = 0;
 
 	if (a->add_addresses)
 		guard_lease(p->guard, i->lease, clock_ms() * 1000000 + p->lease_ns);
@@ -79,10 +99,8 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 		send = advertise(i, a->send_priority);
 		i->sent += send == 0;
 	}
-	if (a->announce) {
-		i->announced = 0;
-		announce = announce_next(i);
-	}
+	if (a->announce)
+		announced = announce(i, a);
 	if (a->add_addresses && a->urgent) {
 		i->adds_late = true;
 		event_active(p->late, 0, 0);
@@ -96,9 +114,9 @@ static void act(struct instance *i, const struct vrrp_actions *a)
 	if (send < 0)
 		log_debug("vrrp %s: advert not sent: error=\"%s\"", i->config.name,
 			  strerror(-send));
-	if (announce < 0)
+	if (announced < 0)
 		log_warning("vrrp %s: addresses not announced: error=\"%s\"", i->config.name,
-			    strerror(-announce));
+			    strerror(-announced));
 }
 
 /* Until when the active node lives by its heartbeats. Where adverts are ignored, their silence is

@@ -67,6 +67,7 @@ struct instance {
 	struct message_turn turn; /* it */
 	struct event *paced;	  /* the next frame of an announcement */
 	uint32_t announced;	  /* addresses that were, of n_addresses */
+	uint32_t rounds;	  /* of all of them that are to follow */
 	/* As the process before us told it: the same role again is no change. INIT = nothing. */
 	enum vrrp_role before;
 	int64_t before_since_s;

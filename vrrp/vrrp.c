@@ -452,9 +452,11 @@ static void realtime(void)
 static struct nl_sock *netlink_new(bool events)
 {
 	struct nl_sock *s = nl_socket_alloc();
+	const int bytes = 1 << 20; /* errors of all addresses of an instance; events of many */
 
 	if (!s || nl_connect(s, NETLINK_ROUTE) < 0)
 		goto failed;
+	setsockopt(nl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	if (events && (nl_socket_set_nonblocking(s) < 0 ||
 		       nl_socket_add_memberships(s, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
 						 RTNLGRP_IPV6_IFADDR, 0) < 0))

@@ -266,6 +266,46 @@ def test_node_that_has_no_port_for_heartbeats_answers_all_the_same(lab):
     assert answers(lab, A)
 
 
+def test_paced_announcements_reach_the_last_address_whatever_repeats_them(lab):
+    vips = [f"10.77.0.{n}" for n in range(201, 206)]
+    many = f"""{{ name = "many"; vrid = 9; interval = "100ms"; priorities = {{ lb1 = 200; lb2 = 100; }};
+      garp_pace = "100ms"; garp_count = 3; garp_delay = "60ms"; addresses = {json.dumps([f"{vip}/24" for vip in vips])}; }}"""
+    sock = packet_socket(lab.router, "servers")
+    reload(lab, config().replace("vrrp = (", f"vrrp = ( {many},"))
+    told = [f[31] for f in frames(sock, 2.5) if f[12:14] == b"\x08\x06" and f[28:32] == f[38:42] and f[31] > 200]
+    sock.close()
+    assert told == [201, 202, 203, 204, 205] * 3, told
+    reload(lab, config())
+
+
+def test_interface_that_is_removed_or_renamed_and_comes_back(lab):
+    """Its instance alone is concerned; what comes back is another interface to the kernel, with the same name."""
+    def wire():
+        lab.cable(lab.lb1, "eth1", lab.switch, "q-lb1")
+        lab.lb1.run("ip addr add 10.79.0.2/24 dev eth1")
+
+    def runs():
+        wait_until(lambda: lab.roles("lb1").get("d") == "active" and " 10.79.0.10/" in lab.lb1.run("ip addr show dev eth1"), 5, "d is active")
+        wait_until(lambda: all("bpf" in lab.lb1.run(f"tc filter show dev eth1 {hook}") for hook in ("ingress", "egress")), 3, "it is guarded")
+    wire()
+    reload(lab, config().replace("vrrp = (", 'vrrp = ( { name = "d"; vrid = 8; interface = "eth1"; interval = "100ms"; priority = 100; '
+                                 'addresses = [ "10.79.0.10/24" ]; },'))
+    runs()
+    before = {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp") if row["instance"] != "d"}
+    lab.lb1.run("ip link del eth1")
+    wait_until(lambda: lab.roles("lb1").get("d") == "init", 3, "d has lost its interface")
+    wire()
+    runs()
+    lab.lb1.run("ip link set eth1 down && ip link set eth1 name other && ip link set other up")
+    wait_until(lambda: lab.roles("lb1").get("d") == "init" and "10.79.0.10" not in lab.lb1.run("ip addr show dev other"), 3, "d has given up")
+    lab.lb1.run("ip link set other down && ip link set other name eth1 && ip link set eth1 mtu 1400 && ip link set eth1 up")
+    runs()
+    assert before == {row["instance"]: row["transitions"] for row in lab.show("lb1", "vrrp") if row["instance"] != "d"}
+    assert "addresses not removed" not in lab.log_text()
+    reload(lab, config())
+    lab.lb1.run("ip link del eth1")
+
+
 def test_our_own_advert_that_comes_back_is_counted_and_changes_nothing(lab):
     """Over IPv6: the kernel drops what has one of its own IPv4 addresses as its source."""
     before = counter(lab, "vrrp_own")

@@ -37,6 +37,15 @@ static const struct {
 	{TWO_NODES
 	 "vrrp = ( { name = \"m\"; vrid = 1; priority = 9; addresses = [ \"fe80::1/64\" ];\nversion = 2; } );\n",
 	 "f:3: version 2 has no IPv6 (RFC 3768); expected: version = 3\n"},
+	{TWO_NODES
+	 "vrrp = ( { name = \"m\"; vrid = 1; priority = 9; addresses = [ \"fe80::1/64\",\n\"ff02::1/64\" ]; } );\n",
+	 "f:3: address ff02::1/64 is a group's, or one that no node can have; a unicast address is expected\n"},
+	{TWO_NODES
+	 "vrrp = ( { name = \"m\"; vrid = 1; priority = 9; addresses = [ \"fe80::1/64\",\n\"::1\" ]; } );\n",
+	 "f:3: address ::1 is a group's, or one that no node can have; a unicast address is expected\n"},
+	{TWO_NODES
+	 "vrrp = ( { name = \"m\"; vrid = 1; priority = 9; addresses = [ \"fe80::1/64\",\n\"::/64\" ]; } );\n",
+	 "f:3: address ::/64 is a group's, or one that no node can have; a unicast address is expected\n"},
 	{INSTANCE("authentication = \"password\"; password_file = \"/nonexistent\";"),
 	 "f:3: version 3 has no passwords (RFC 9568 9); expected: authentication = \"sync\", or version = 2\n"},
 	{INSTANCE("password_file = \"/etc/hostname\";"),
@@ -53,6 +62,8 @@ static const struct {
 	 "f:3: two nodes have the same address; each its own is expected\n"},
 	{INSTANCE("unicast = { lb1 = \"fd00::2\"; lb2 = \"fd00::3\"; };"),
 	 "f:3: \"unicast\" is of another family than \"addresses\"; one is expected\n"},
+	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; lb2 = \"192.0.2.10\"; };"),
+	 "f:3: the address of node \"lb2\" is a virtual one; one that stays with it is expected\n"},
 	{INSTANCE("unicast = { lb1 = \"192.0.2.2\"; lb2 = \"mail\"; };"),
 	 "f:3: \"mail\" is no address; IPv4 or IPv6 is expected\n"},
 	{TRACK("weight = 10;"),
@@ -74,6 +85,8 @@ static const struct {
 	 "f:5: \"links\" of \"sync\" is not given; expected: 1 to 4, as in ( { interface = \"eth1\"; addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } )\n"},
 	{SYNC(LINK "\nheartbeat = \"20ms\"; dead_after = \"60ms\";"),
 	 "f:7: \"dead_after\" is 60ms, \"heartbeat\" 20ms; expected: 4 times as long at least\n"},
+	{SYNC("links = ( { interface = \"eth0\"; addresses = { lb1 = \"192.0.2.10\"; lb2 = \"192.0.2.3\"; }; } );"),
+	 "f:6: the address of node \"lb1\" is a virtual one; one that stays with it is expected\n"},
 	{SYNC("links = ( { addresses = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; }; } );"),
 	 "f:6: \"interface\" is missing; see sluice.conf(5)\n"},
 	{GOOD_NODES GOOD_POOLS GOOD_SERVICES "announce = {\ntable = 205; };\n",

@@ -152,13 +152,15 @@ static void test_addresses_come_and_go_with_the_macvlan_up_and_down(void **state
 	for (int ipv6 = 0; ipv6 < 2; ipv6++) {
 		struct config_instance c = config(ipv6, CONFIG_ADDRESSES);
 		struct link link = look(&c);
-		uint64_t held = 0;
+		uint64_t held = 0, others = 0;
 
 		assert_int_equal(vmac_make(netlink, &c, &link), 0);
 		assert_int_equal(link_add_addresses(netlink, &link, &c, &held), 0);
 		assert_true(held == UINT64_MAX);
 		assert_int_equal(link_add_addresses(netlink, &link, &c, &held), 0);
 		assert_true(held == UINT64_MAX);
+		assert_int_equal(link_add_addresses(netlink, &link, &c, &others), 0);
+		assert_true(others == 0);
 		assert_true(says("ip -o addr show type macvlan | wc -l", "64\n"));
 		assert_true(says("ip -o link show type macvlan", ",UP"));
 		assert_false(says("ip route; ip -6 route", "sl"));
