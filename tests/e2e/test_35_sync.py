@@ -122,8 +122,9 @@ def test_node_that_comes_back_is_given_everything(lab):
 
 
 def test_lb_that_was_killed_is_in_sync_again(lab):
-    lab.lb1.kill("^sluiced: lb", "KILL")
-    time.sleep(0.2)
+    before = lab.lb1.pids("--child lb")
+    lab.lb1.kill("--child lb", "KILL")
+    wait_until(lambda: (now := lab.lb1.pids("--child lb")) and now != before, 10, "another lb runs")
     wait_until(lambda: lab.show("lb1", "sync"), 10, "lb is back")
     lab.in_sync()
     lab.sluice("lb2", "drain", "mx1", "--pool", "pop3")
