@@ -143,6 +143,7 @@ struct config_probe {
 struct config_vip { /* an address and its prefix, or a prefix alone */
 	struct addr addr;
 	uint8_t prefix_len; /* of its family: up to 32, or 128 */
+	uint8_t pad[3];	    /* zero: nodes compare the bytes of their configurations */
 };
 
 enum config_mode { MODE_DSR, MODE_TUNNEL, MODE_NAT, MODE_FULLNAT }; /* forward mode */

@@ -117,7 +117,8 @@ static void tunnel_build(struct builder *b, const config_setting_t *s, struct bu
 {
 	const config_setting_t *group = config_setting_get_member(s, "tunnel");
 
-	pool->value.tunnel = (struct config_tunnel){.port = 6080, .mtu = 1500};
+	pool->value.tunnel.port = 6080;
+	pool->value.tunnel.mtu = 1500;
 	if (!group)
 		return;
 	mode_check(b, s, pool, "tunnel", 1U << MODE_TUNNEL);

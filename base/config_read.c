@@ -452,7 +452,7 @@ bool prefix_parse(const char *text, struct config_vip *ret)
 	char address[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	struct config_vip vip;
+	struct config_vip vip = {0};
 	unsigned long most, len;
 	char *end;
 

@@ -198,6 +198,46 @@ static void test_tracks_name_what_they_watch_and_for_whom(void **state)
 	config_free(c);
 }
 
+/* What was on the stack before. */
+static __attribute__((noinline)) void stack_paint(int value)
+{
+	volatile char stack[65536];
+
+	for (size_t i = 0; i < sizeof(stack); i++)
+		stack[i] = (char)value;
+}
+
+/* Nodes tell each other a digest of it. */
+static void test_same_file_has_the_same_bytes_whatever_was_in_memory(void **state)
+{
+	static const char text[] = TWO_NODES
+		"vrrp = ( { name = \"m\"; vrid = 1; priorities = { lb1 = 200; lb2 = 100; };\n"
+		"  unicast = { lb1 = \"10.0.0.1\"; lb2 = \"10.0.0.2\"; };\n"
+		"  addresses = [ \"192.0.2.10/24\", \"192.0.2.11/24\" ]; } );\n"
+		"pools = ( { name = \"mx\"; port = 25; probe = { type = \"smtp\"; }; mode = \"tunnel\";\n"
+		"    tunnel = { type = \"gue\"; sources = [ \"10.9.0.0/16\" ]; };\n"
+		"    backends = ( { name = \"b\"; address = \"192.0.2.21\"; } ); },\n"
+		"  { name = \"in\"; port = 25; probe = \"none\"; mode = \"fullnat\"; nat_sources = [ \"192.0.2.11\" ];\n"
+		"    backends = ( { name = \"c\"; address = \"192.0.2.22\"; weight = 3; } ); } );\n"
+		"services = ( { name = \"s\"; vip = \"192.0.2.10\"; port = 25; pool = \"mx\"; },\n"
+		"  { name = \"t\"; vip = \"192.0.2.11\"; port = 25; pool = \"in\"; } );\n"
+		"track = ( { name = \"r\"; type = \"route\"; route = \"0.0.0.0/1\"; weight = 10; },\n"
+		"  { name = \"i\"; type = \"interface\"; interface = \"eth0\"; } );\n"
+		"sync = { " LINK " };\n";
+	const char *path = config_file_write("f", text, strlen(text));
+	struct config *a = NULL, *b = NULL;
+
+	(void)state;
+	stack_paint(0x5a);
+	assert_null(config_file_load(path, "lb1", &a));
+	stack_paint(0xa5);
+	assert_null(config_file_load(path, "lb1", &b));
+	assert_int_equal(a->files_at, b->files_at);
+	assert_memory_equal(a, b, a->files_at);
+	config_free(a);
+	config_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_every_node_has_its_own_side_of_what_is_shared),
 		cmocka_unit_test(test_announced_vips_need_no_vrrp),
 		cmocka_unit_test(test_tracks_name_what_they_watch_and_for_whom),
+		cmocka_unit_test(test_same_file_has_the_same_bytes_whatever_was_in_memory),
 	};
 
 	return cmocka_run_group_tests(tests, config_folder_make, config_folder_remove);
