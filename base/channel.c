@@ -14,6 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum {
+	TURN_MESSAGES = 64,
+	HEAR_TURNS = 1024, /* then it is one who says more all the time */
+};
+
 struct wire {
 	uint32_t type; /* enum message_type */
 	uint32_t size_bytes;
@@ -242,40 +247,49 @@ static void channel_broken(struct channel *c)
 	c->on_closed(c->owner);
 }
 
-static void on_readable(evutil_socket_t sock, short what, void *arg)
+/* A bounded turn, so that a busy sender cannot keep the loop from its timers. True: there may be
+ * more.
+ */
+static bool turn_read(struct channel *c)
 {
-	struct channel *c = arg;
 	bool freed = false;
 
-	(void)what;
-	/* A bounded turn, so that a busy sender cannot keep the loop from its timers. */
-	for (int turn = 0; turn < 64; turn++) {
+	for (int i = 0; i < TURN_MESSAGES; i++) {
 		union largest payload;
 		struct wire wire;
 		int fd;
-		ssize_t n = packet_receive(sock, &wire, &payload, &fd);
+		ssize_t n = packet_receive(c->fd, &wire, &payload, &fd);
 
 		if (n == -EAGAIN || n == -EINTR)
-			return;
+			return false;
 		if (n < (ssize_t)sizeof(wire) || wire.type >= MESSAGE_COUNT ||
 		    wire.size_bytes != sizes[wire.type] ||
 		    (size_t)n != sizeof(wire) + wire.size_bytes) {
 			if (fd >= 0)
 				close(fd);
 			channel_broken(c);
-			return;
+			return false;
 		}
 		c->freed = &freed;
 		c->on_message(c->owner, wire.type, &payload, fd);
 		if (freed)
-			return;
+			return false;
 		c->freed = NULL;
 	}
+	return true;
+}
+
+static void on_readable(evutil_socket_t sock, short what, void *arg)
+{
+	(void)sock;
+	(void)what;
+	turn_read(arg);
 }
 
 void channel_hear(struct channel *c)
 {
-	on_readable(c->fd, EV_READ, c);
+	for (int turn = 0; turn < HEAR_TURNS && turn_read(c); turn++)
+		;
 }
 
 int channel_fd(const struct channel *c)

@@ -40,7 +40,9 @@ size_t channel_waiting(const struct channel *c);
 /* channel_pause: do not read what comes (a turn that has begun ends), or do so again. */
 void channel_pause(struct channel *c, bool pause);
 
-/* channel_hear: read what has come, and the end when there is one, without waiting for the loop. */
+/* channel_hear: read all that has come, and the end when there is one, without waiting for the
+ * loop.
+ */
 void channel_hear(struct channel *c);
 /* channel_fd: still ours. */
 int channel_fd(const struct channel *c);

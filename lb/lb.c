@@ -21,6 +21,7 @@
 #include "lb/control.h"
 #include "lb/flows.h"
 #include "lb/inputs.h"
+#include "lb/mode.h"
 #include "lb/operator.h"
 #include "lb/partner_flows.h"
 #include "lb/plane.h"
@@ -372,6 +373,11 @@ static int lb_run(int channel_fd)
 		log_err("not started: error=%s", strerror(-r));
 	parts_free(&parts);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int lb_try(const struct config *config)
+{
+	return plane_try(mode_features(config));
 }
 
 const uint32_t lb_abi_version = SLUICE_ABI_VERSION;

@@ -190,6 +190,11 @@ void plane_translations_copy(struct plane *plane, bool fresh);
 
 /* ---- plane_program.c ---- */
 
+/* plane_try: would the kernel take the program with these FEATURE_*? 0 or -errno. What is in maps
+ * does not matter to it: they have one element here, and end with the call.
+ */
+int plane_try(uint32_t features);
+
 /* plane_attach: load a program for the interface and attach it: native, else generic.
  * @ret_problem: on failure why, and the cure; when generic: why not native
  */

@@ -219,6 +219,31 @@ int plane_program_load(const struct plane *plane, const struct current_interface
 	return fd;
 }
 
+int plane_try(uint32_t features)
+{
+	struct plane plane = {
+		.cpus = 1,
+		.settings = {.slots = SLOTS_LEAST, .flow_limit = 1, .features = features}};
+	struct balancer *skel;
+	struct bpf_map *map;
+	int r = 0;
+
+	for (int i = 0; i < MAP_COUNT; i++)
+		plane.maps[i] = -1;
+	skel = plane_skeleton(&plane);
+	if (!skel)
+		return -errno;
+	bpf_object__for_each_map(map, skel->obj)
+	{
+		if (r == 0 && !bpf_map__is_internal(map) &&
+		    bpf_map__type(map) != BPF_MAP_TYPE_RINGBUF)
+			r = bpf_map__set_max_entries(map, 1);
+	}
+	r = r < 0 ? r : balancer__load(skel);
+	balancer__destroy(skel);
+	return r;
+}
+
 /* The program in service at an interface; taken. What traced there, of this process or of one
  * before us, does no more.
  */

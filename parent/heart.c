@@ -6,6 +6,7 @@
  * changes the port makes a new one.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -18,6 +19,18 @@
 #include "parent/parent.h"
 
 static const char label[] = "sluice heartbeat";
+
+/* first_hears: of two that have the port, the older one hears all until it is closed. Else the
+ * kernel would spread what comes over both, and a vrrp that is about to be replaced would take its
+ * partner for dead.
+ */
+static int first_hears(int fd)
+{
+	struct sock_filter first = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = {.len = 1, .filter = &first};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
+}
 
 /* socket_open: of both families, with the priority by which the kernel's guard knows it. Another of
  * root's may have the port, too: the one of the parent that this one follows.
@@ -33,7 +46,7 @@ static int socket_open(uint16_t port)
 	if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)) == 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
-	    bind(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+	    bind(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 && first_hears(fd) == 0)
 		return fd;
 	r = -errno;
 	close(fd);

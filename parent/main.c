@@ -221,6 +221,8 @@ static int parent_loop(struct parent *p)
 		notify("READY=1");
 		event_base_dispatch(p->loop);
 	}
+	if (p->upgrade) /* granted, and overtaken by the end */
+		event_free(p->upgrade);
 out:
 	for (size_t i = 0; i <= SIGNALS; i++) {
 		if (events[i])
@@ -263,7 +265,7 @@ static int trial_run(const struct options *o)
 	char path[PATH_MAX];
 
 	parent_init(&p, o, path);
-	if (reload_try(&p, stdout) < 0)
+	if (reload_try(&p, stdout, lb_try) < 0)
 		return EXIT_FAILURE;
 	return upgrade_trial(&p, atoi(o->trial));
 }

@@ -36,8 +36,9 @@ struct process {
 	 * not speak to it, and it goes when ours answers. 0, -1 = none.
 	 */
 	pid_t before_pid;
-	int before_fd;	       /* our end of its channel: closed, it would resign */
-	struct event *restart; /* timer */
+	int before_fd;		     /* our end of its channel: closed, it would resign */
+	struct event *before_speaks; /* on it */
+	struct event *restart;	     /* timer */
 	uint32_t restarts;
 	uint32_t unanswered; /* pings */
 	uint32_t refused;    /* messages, of this pid */
@@ -92,6 +93,8 @@ void supervisor_refuse(struct process *from, enum message_type type);
 void supervisor_stop(struct parent *p);
 /* supervisor_end: end this child now, in good order or not; what it had said is heard. */
 void supervisor_end(struct process *c, bool in_good_order);
+/* supervisor_drop: kill this child now; what it had said is not heard. */
+void supervisor_drop(struct process *c);
 /* supervisor_forget: no child is ours any more; ends the loop. */
 void supervisor_forget(struct parent *p);
 /* supervisor_answered: a child's PONG: the one before it is not needed any more. */
@@ -133,8 +136,10 @@ void switch_tell_process(struct process *of);
 
 /* reload_first: read the configuration at the start; 0, or -errno with the reasons in the log. */
 int reload_first(struct parent *p);
-/* reload_try: would reload_first() be good? 0, or -errno with the reasons to @out. */
-int reload_try(struct parent *p, FILE *out);
+/* reload_try: would reload_first() be good? 0, or -errno with the reasons to @out.
+ * @plane: is asked, too, whether the data plane can be had; NULL = nobody
+ */
+int reload_try(struct parent *p, FILE *out, int (*plane)(const struct config *config));
 /* reload_run: read it again and give it to the children; request 0: by SIGHUP. */
 void reload_run(struct parent *p, uint32_t request);
 /* reload_candidate: read a file for a plan only; "" = the one in use. */

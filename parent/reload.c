@@ -72,15 +72,21 @@ int reload_first(struct parent *p)
 	return r;
 }
 
-int reload_try(struct parent *p, FILE *out)
+int reload_try(struct parent *p, FILE *out, int (*plane)(const struct config *config))
 {
 	struct config *config = NULL;
 	char *text = NULL;
 	uint8_t key[32];
 	int r = config_read(p, p->config_path, &text, &config, key);
 
-	if (r < 0)
+	if (r < 0) {
 		fputs(text ? text : strerror(-r), out);
+	} else if (plane) {
+		r = plane(config);
+		if (r < 0)
+			fprintf(out, "this kernel does not take its data plane: %s\n",
+				strerror(-r));
+	}
 	config_free(config);
 	explicit_bzero(key, sizeof(key));
 	free(text);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "parent/check.h"
 #include "parent/memory.h"
 #include "parent/parent.h"
 
@@ -111,23 +112,24 @@ static const struct kind {
 	size_t size;
 	const struct field *fields;
 	int (*compare)(const void *, const void *);
+	bool (*good)(const void *); /* what is not is skipped */
 } kinds[] = {
 	{"health", offsetof(struct memory, health), sizeof(struct message_health), health_fields,
-	 health_compare},
+	 health_compare, health_good},
 	{"vrrp", offsetof(struct memory, vrrp), sizeof(struct message_vrrp), vrrp_fields,
-	 vrrp_compare},
+	 vrrp_compare, vrrp_good},
 	{"turns", offsetof(struct memory, turns), sizeof(struct message_turn), turn_fields,
-	 turn_compare},
+	 turn_compare, turn_good},
 	{"held", offsetof(struct memory, held), sizeof(struct message_operator), held_fields,
-	 held_compare},
+	 held_compare, held_good},
 	{"tracks", offsetof(struct memory, tracks), sizeof(struct message_track), track_fields,
-	 track_compare},
+	 track_compare, track_good},
 	{"tally", offsetof(struct memory, tally), sizeof(struct message_tally), tally_fields,
-	 tally_compare},
+	 tally_compare, tally_good},
 	{"missed_health", offsetof(struct memory, missed_health), sizeof(struct message_health),
-	 health_fields, health_compare},
+	 health_fields, health_compare, health_good},
 	{"missed_vrrp", offsetof(struct memory, missed_vrrp), sizeof(struct message_vrrp),
-	 vrrp_fields, vrrp_compare},
+	 vrrp_fields, vrrp_compare, vrrp_good},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -185,12 +187,16 @@ static json_t *processes_write(const struct parent *p)
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		const struct process *c = &p->processes[role];
 		bool stays = c->pid > 0 && c->channel;
+		int pid = stays ? (int)c->pid : 0;
+		int channel = stays ? channel_fd(c->channel) : -1;
 
-		json_array_append_new(rows,
-				      json_pack("{s:s, s:i, s:i, s:i}", "role", c->child->role,
-						"pid", stays ? (int)c->pid : 0, "channel",
-						stays ? channel_fd(c->channel) : -1, "restarts",
-						(int)c->restarts));
+		if (c->before_pid > 0) { /* it serves, until one that follows it does */
+			pid = (int)c->before_pid;
+			channel = c->before_fd;
+		}
+		json_array_append_new(rows, json_pack("{s:s, s:i, s:i, s:i}", "role",
+						      c->child->role, "pid", pid, "channel",
+						      channel, "restarts", (int)c->restarts));
 	}
 	return rows;
 }
@@ -260,7 +266,8 @@ static void rows_read(const struct kind *kind, const json_t *rows, struct memory
 			return;
 		for (const struct field *f = kind->fields; f->name; f++)
 			field_read(f, json_object_get(row, f->name), message + f->offset);
-		remember(tree_of(memory, kind), message, kind->size, kind->compare);
+		if (kind->good(message))
+			remember(tree_of(memory, kind), message, kind->size, kind->compare);
 		free(message);
 	}
 }

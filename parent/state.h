@@ -3,8 +3,8 @@
  *
  * The two may be of different builds: the text is JSON, its keys are names, and nothing in it is
  * laid out as a struct of either. A key that the reader does not know is skipped, one that it
- * misses is 0 or "". A change of a key's meaning raises STATE_FORMAT; a reader takes its own format
- * and those before.
+ * misses is 0 or "", a row that cannot be true (check.h) is skipped. A change of a key's meaning
+ * raises STATE_FORMAT; a reader takes its own format and those before.
  */
 #ifndef SLUICE_PARENT_STATE_H
 #define SLUICE_PARENT_STATE_H

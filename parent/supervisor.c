@@ -33,6 +33,7 @@ enum {
 	REFUSED_MOST = 100,
 	CROWDED_BYTES = 4 << 20,
 	EXCUSED_MOST = 50,
+	UNREAD_TURN = 64,    /* messages of the build before */
 	STARVED_MS = 500,    /* of the second since the last ping */
 	STOP_VRRP_MS = 3000, /* to resign */
 	STOP_MS = 5000,	     /* for the others */
@@ -155,9 +156,42 @@ static void before_end(struct process *c, int by)
 		return;
 	if (by)
 		kill(c->before_pid, by);
+	if (c->before_speaks)
+		event_free(c->before_speaks);
+	c->before_speaks = NULL;
 	close(c->before_fd);
 	c->before_fd = -1;
 	c->before_pid = 0;
+}
+
+/* What it says is another build's, and goes unread: it may serve for long, and would keep all of it
+ * in its memory. Its end is seen here, too: after a restart by systemd it is no child of ours, and
+ * its number may become another's.
+ */
+static void on_before_speaks(evutil_socket_t fd, short what, void *arg)
+{
+	struct process *c = arg;
+	char unread[8];
+	ssize_t n = 1;
+
+	(void)what;
+	for (int turn = 0; turn < UNREAD_TURN && n > 0; turn++)
+		n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	log_warning("child of the build before ended: role=%s pid=%d", c->child->role,
+		    (int)c->before_pid);
+	before_end(c, 0);
+	switch_tell_process(c);
+}
+
+static int before_hear(struct process *c)
+{
+	if (c->before_pid <= 0)
+		return 0;
+	c->before_speaks =
+		event_new(c->parent->loop, c->before_fd, EV_READ | EV_PERSIST, on_before_speaks, c);
+	return c->before_speaks && event_add(c->before_speaks, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 void supervisor_answered(struct process *c)
@@ -292,7 +326,8 @@ int supervisor_start(struct parent *p)
 		c->restart = event_new(p->loop, -1, 0, process_start_again, c);
 		if (!c->restart)
 			return -ENOMEM;
-		r = process_start(c);
+		r = before_hear(c);
+		r = r < 0 ? r : process_start(c);
 		if (r < 0)
 			return r;
 	}
@@ -331,6 +366,7 @@ void supervisor_forget(struct parent *p)
 	for (int role = 0; role < ROLE_COUNT; role++) {
 		channel_free(p->processes[role].channel);
 		p->processes[role].channel = NULL;
+		before_end(&p->processes[role], 0);
 		if (p->processes[role].restart)
 			event_free(p->processes[role].restart);
 		p->processes[role].restart = NULL;
@@ -347,6 +383,15 @@ void supervisor_end(struct process *c, bool in_good_order)
 	process_wait(c, STOP_MS);
 	while (c->channel)
 		channel_hear(c->channel); /* nobody writes any more: it ends */
+}
+
+void supervisor_drop(struct process *c)
+{
+	if (c->pid > 0)
+		kill(c->pid, SIGKILL);
+	process_wait(c, STOP_MS);
+	channel_free(c->channel);
+	c->channel = NULL;
 }
 
 void supervisor_stop(struct parent *p)

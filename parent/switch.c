@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "parent/check.h"
 #include "parent/memory.h"
 #include "parent/parent.h"
 
 enum { UNANSWERED_STUCK = 2 /* pings, a second each */, ERRNO_MOST = 4095 };
-#define TIME_MOST_S (1LL << 40)
 
 /* programs_deaf: it is not there, or does not answer. */
 static bool programs_deaf(const struct parent *p)
@@ -47,52 +47,9 @@ static void missed(void **tree, void *const *known, const void *now, const void 
 
 /* ---- what a child may say ---- */
 
-static bool terminated(const char *text, size_t size)
-{
-	return memchr(text, '\0', size) != NULL;
-}
-
-/* printable: what comes from the network was made so; it ends in logs, terminals and JSON. */
-static bool printable(const char *text, size_t size)
-{
-	size_t n = strnlen(text, size);
-
-	for (size_t i = 0; i < n; i++) {
-		if (text[i] < ' ' || text[i] > '~')
-			return false;
-	}
-	return n < size;
-}
-
-/* time_good: one that others can do sums with. */
-static bool time_good(int64_t at_s)
-{
-	return at_s >= 0 && at_s < TIME_MOST_S;
-}
-
-static bool said_good(const struct message_health *m)
-{
-	for (int i = 0; i < SAYERS; i++) {
-		const struct said *said = &m->said[i];
-
-		if (said->health > HEALTH_LEAVING || !time_good(said->since_s) ||
-		    !time_good(said->until_s) || !printable(said->text, sizeof(said->text)))
-			return false;
-	}
-	return true;
-}
-
-static bool health_good(const struct message_health *m)
-{
-	return terminated(m->pool, sizeof(m->pool)) && terminated(m->backend, sizeof(m->backend)) &&
-	       printable(m->verdict, sizeof(m->verdict)) && printable(m->text, sizeof(m->text)) &&
-	       m->health <= HEALTH_LEAVING && m->weight >= 1 && m->weight <= 100 && m->slow <= 1 &&
-	       time_good(m->since_s) && said_good(m);
-}
-
 static void health_missed(struct memory *memory, const struct message_health *m)
 {
-	struct message_health unknown = {.health = HEALTH_UNKNOWN};
+	struct message_health unknown = {.health = HEALTH_UNKNOWN, .weight = 100};
 
 	memcpy(unknown.pool, m->pool, sizeof(unknown.pool));
 	memcpy(unknown.backend, m->backend, sizeof(unknown.backend));
@@ -147,9 +104,7 @@ static bool vrrp_pass(struct parent *p, const void *payload)
 {
 	const struct message_vrrp *m = payload;
 
-	if (!terminated(m->instance, sizeof(m->instance)) ||
-	    !printable(m->reason, sizeof(m->reason)) || m->role > VRRP_ACTIVE || m->yielding > 1 ||
-	    !time_good(m->since_s))
+	if (!vrrp_good(m))
 		return false;
 	if (!instance_is(p, m->instance))
 		return true;
@@ -170,9 +125,7 @@ static bool turn_pass(struct parent *p, const void *payload)
 {
 	const struct message_turn *m = payload;
 
-	if (!terminated(m->instance, sizeof(m->instance)) ||
-	    !printable(m->reason, sizeof(m->reason)) || m->from > VRRP_ACTIVE ||
-	    m->to > VRRP_ACTIVE || !time_good(m->at_ms / 1000))
+	if (!turn_good(m))
 		return false;
 	if (!instance_is(p, m->instance))
 		return true;
@@ -185,7 +138,7 @@ static bool operator_pass(struct parent *p, const void *payload)
 {
 	const struct message_operator *m = payload;
 
-	if (!terminated(m->pool, sizeof(m->pool)) || !terminated(m->backend, sizeof(m->backend)))
+	if (!held_good(m))
 		return false;
 	if (!backend_is(p, m->pool, m->backend))
 		return true;
@@ -226,7 +179,7 @@ static bool tally_pass(struct parent *p, const void *payload)
 {
 	const struct message_tally *m = payload;
 
-	if (!terminated(m->pool, sizeof(m->pool)) || m->failing > 1)
+	if (!tally_good(m))
 		return false;
 	if (m->hook > p->config->n_hooks || (m->hook > 0 && m->pool[0]) ||
 	    (m->hook == 0 && config_find_pool(p->config, m->pool) < 0))
@@ -321,8 +274,7 @@ static bool track_told_by(const struct parent *p, const char *name, enum parent_
 
 static bool track_pass(struct parent *p, const struct message_track *m, enum parent_role from)
 {
-	if (!terminated(m->track, sizeof(m->track)) || !printable(m->text, sizeof(m->text)) ||
-	    m->failed > 1)
+	if (!track_good(m))
 		return false;
 	if (!track_told_by(p, m->track, from))
 		return true;

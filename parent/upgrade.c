@@ -41,7 +41,7 @@
 #define STORED_CHANNEL "vrrp"
 
 enum {
-	TRIAL_MS = 20000,
+	TRIAL_MS = 15000,
 	GRANTED_MS = 100,     /* for lb, to tell who asked */
 	RESTART_MS = 10000,   /* from SIGUSR1 to SIGTERM */
 	STORE_WAIT_MS = 3000, /* for systemd */
@@ -84,6 +84,8 @@ static void inherit_all(const struct parent *p, int flag)
 
 		if (c->channel)
 			fcntl(channel_fd(c->channel), F_SETFD, flag);
+		if (c->before_pid > 0)
+			fcntl(c->before_fd, F_SETFD, flag);
 	}
 }
 
@@ -109,13 +111,27 @@ static void __attribute__((noreturn)) trial_exec(const struct parent *p, int sta
 	_exit(EXIT_FAILURE);
 }
 
+/* Its exit status, or -1; what goes on is killed. */
+static int trial_end(pid_t pid, uint64_t until_ms)
+{
+	int status = 0;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && clock_ms() < until_ms)
+		poll(NULL, 0, 2);
+	if (ended == 0) {
+		kill(pid, SIGKILL);
+		ended = waitpid(pid, &status, 0);
+	}
+	return ended == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /* What it says, until it ends or the time is over; its exit status, or -1. */
 static int trial_hear(pid_t pid, int in, char text[static MESSAGE_TEXT])
 {
 	uint64_t until_ms = clock_ms() + TRIAL_MS;
 	struct pollfd poll_in = {.fd = in, .events = POLLIN};
 	size_t n = 0;
-	int status;
 
 	while (clock_ms() < until_ms) {
 		char more[512];
@@ -130,11 +146,7 @@ static int trial_hear(pid_t pid, int in, char text[static MESSAGE_TEXT])
 			text[n++] = more[i];
 	}
 	text[n] = '\0';
-	if (clock_ms() >= until_ms)
-		kill(pid, SIGKILL);
-	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
+	return trial_end(pid, until_ms);
 }
 
 /* trial: 0 with the version's name in @text, or -errno with the reasons there, a line each. */
@@ -207,14 +219,30 @@ static void go_on(struct parent *p)
 	}
 }
 
-/* Those that can be missed; what all of them had said is heard. */
+/* Those that can be missed; what all of them had said is heard. A vrrp that has not answered yet
+ * can be missed, too: the one before it serves on.
+ */
 static void children_end(struct parent *p)
 {
+	struct process *vrrp = &p->processes[ROLE_VRRP];
+
 	supervisor_end(&p->processes[ROLE_PROGRAMS], true);
 	supervisor_end(&p->processes[ROLE_HEALTHCHECK], false);
 	supervisor_end(&p->processes[ROLE_LB], false);
-	if (p->processes[ROLE_VRRP].channel)
-		channel_hear(p->processes[ROLE_VRRP].channel);
+	if (vrrp->channel)
+		channel_hear(vrrp->channel);
+	if (vrrp->before_pid > 0)
+		supervisor_drop(vrrp);
+}
+
+/* Our end of the channel of the vrrp that serves; -1 = none does. */
+static int serving_fd(const struct parent *p)
+{
+	const struct process *vrrp = &p->processes[ROLE_VRRP];
+
+	if (vrrp->before_pid > 0)
+		return vrrp->before_fd;
+	return vrrp->channel ? channel_fd(vrrp->channel) : -1;
 }
 
 /* Signals wait until the next one can take them. */
@@ -227,7 +255,8 @@ static void replace(struct parent *p)
 	children_end(p);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	fd = state_write(p);
+	r = reload_try(p, stderr, NULL); /* since the trial, somebody may have begun to edit it */
+	fd = r < 0 ? r : state_write(p);
 	r = fd;
 	if (fd >= 0) {
 		snprintf(number, sizeof(number), "%d", fd);
@@ -259,7 +288,7 @@ void upgrade_ask(struct parent *p, uint32_t request)
 	char text[MESSAGE_TEXT] = "";
 	int r = 0;
 
-	if (p->upgrade || p->processes[ROLE_VRRP].before_pid > 0) {
+	if (p->upgrade) {
 		r = -EALREADY;
 		snprintf(text, sizeof(text), "an upgrade is under way");
 	} else {
@@ -298,8 +327,7 @@ static bool store_all(const struct parent *p)
 			stored = stored && notify_store(p->kept[i].name, p->kept[i].fd);
 	}
 	/* Last, so that it is never there without the others. */
-	stored =
-		stored && notify_store(STORED_CHANNEL, channel_fd(p->processes[ROLE_VRRP].channel));
+	stored = stored && notify_store(STORED_CHANNEL, serving_fd(p));
 	stored = notify_wait(STORE_WAIT_MS) && stored;
 	if (fd >= 0)
 		close(fd);
@@ -310,21 +338,19 @@ bool upgrade_leave(struct parent *p)
 {
 	char text[MESSAGE_TEXT] = "";
 
-	if (clock_ms() >= p->restart_until_ms || !p->processes[ROLE_VRRP].channel ||
-	    p->processes[ROLE_VRRP].before_pid > 0)
+	if (clock_ms() >= p->restart_until_ms || serving_fd(p) < 0)
 		return false;
 	if (trial(p, text) < 0) {
 		log_warning("restarted with a failover: binary=%s why=\"%s\"", p->binary, text);
 		return false;
 	}
 	children_end(p);
-	if (!p->processes[ROLE_VRRP].channel || !store_all(p)) {
+	if (serving_fd(p) < 0 || !store_all(p)) {
 		log_warning(
 			"restarted with a failover: why=\"systemd does not keep vrrp's channel\"");
 		return false;
 	}
-	log_notice("leaving to version=%s; vrrp goes on: pid=%d", text,
-		   (int)p->processes[ROLE_VRRP].pid);
+	log_notice("leaving to version=%s; vrrp goes on", text);
 	supervisor_forget(p);
 	return true;
 }

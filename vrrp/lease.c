@@ -69,6 +69,8 @@ void lease_config(struct vrrp_process *process, const struct config *c,
 	lease_ms = n > 0 ? least_ms : 0;
 	lease_ms = lease_ms < LEASE_LEAST_MS ? LEASE_LEAST_MS : lease_ms;
 	process->lease_ns = lease_ms * 1000000;
+	/* Before the guard is where partners ask it: else they hear of a death that is none. */
+	guard_lease(process->guard, LEASE_LIFE, clock_ms() * 1000000 + process->lease_ns);
 	vips_set(process, instances, n);
 	for (uint32_t i = 0; i < c->sync.n_links; i++)
 		guard_interface(process->guard, c->sync.links[i].interface);

@@ -19,12 +19,12 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 
-# The first process of a machine: makes what is private, then collects the dead.
+# The first process of a machine: makes what is private (@folders), then becomes another.
 INIT = r"""
 set -e
 hostname "$1"
 mount -t tmpfs -o mode=755 tmpfs /run
-for dir in etc var; do
+for dir in $2; do
     mkdir -p /run/.over/$dir/upper /run/.over/$dir/work
     mount -t overlay overlay -o lowerdir=/$dir,upperdir=/run/.over/$dir/upper,workdir=/run/.over/$dir/work /$dir
 done
@@ -33,6 +33,10 @@ echo "127.0.0.1 localhost $1" > /etc/hosts
 mount -t sysfs sysfs /sys
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
+"""
+
+# Collects the dead.
+REAPER = r"""
 exec python3 -c '
 import os, signal, sys
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -84,14 +88,18 @@ def at_once(act, *things):
 class Machine:
     """It starts while others do: whoever needs it first waits for it."""
 
+    NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid")
+    FOLDERS = "etc var"
+    FIRST = REAPER
+
     def __init__(self, name):
         self.name = name
         self.log_dir = None
         self._pid = self._net_fd = None
         self.outer = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork",
+            [*self.before(), "unshare", *self.NAMESPACES, "--fork",
              "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private",
-             "sh", "-c", INIT, "init", name],
+             "sh", "-c", INIT + self.FIRST, "init", name, self.FOLDERS],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             preexec_fn=die_with_parent, start_new_session=True)
 
@@ -113,6 +121,10 @@ class Machine:
         if self._net_fd is None:
             self._net_fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         return self._net_fd
+
+    def before(self):
+        """A command that becomes the one that follows it on its command line."""
+        return ()
 
     def cut_power(self):
         if self.outer.poll() is None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What systemd does for a service of Type=notify with a store of descriptors: restarter.py PROGRAM
 
-SIGUSR1: restart it, as etc/sluiced.service does: SIGUSR1 (ExecStop), SIGTERM, wait, start it with what it had
+SIGUSR1: restart it, as the unit does: SIGUSR1 (ExecStop), SIGTERM, wait, start it with what it had
 stored. SIGTERM: stop it, and end."""
 import array
 import os

@@ -32,8 +32,9 @@ def host_number(name):
 
 
 class Site:
-    def __init__(self, backends=3, nodes=("lb1", "lb2"), interval="100ms"):
-        self.interval = interval
+    def __init__(self, backends=3, nodes=("lb1", "lb2"), interval="100ms", kinds=None):
+        """kinds: of machines that are something else than a Machine, by name."""
+        self.interval, self.kinds = interval, kinds or {}
         self.logs = tempfile.mkdtemp(prefix="sluice-lab.")
         self.machines = {}
         self.daemons = {}
@@ -48,7 +49,7 @@ class Site:
     # ---- building ----
 
     def machine(self, name):
-        machine = Machine(name)
+        machine = self.kinds.get(name, Machine)(name)
         machine.log_dir = self.logs
         self.machines[name] = machine
         setattr(self, name, machine)

@@ -220,6 +220,21 @@ static void test_callback_may_free_the_channel(void **state)
 	channel_free(peer);
 }
 
+static void test_hear_takes_all_that_has_come(void **state)
+{
+	struct {
+		uint32_t type, size_bytes;
+		struct message_ping ping;
+	} wire = {MESSAGE_PING, sizeof(struct message_ping), {0}};
+	struct end *e = *state;
+
+	for (wire.ping.sequence = 1; wire.ping.sequence <= 200; wire.ping.sequence++)
+		assert_int_equal(send(e->peer, &wire, sizeof(wire), 0), sizeof(wire));
+	channel_hear(e->channel);
+	assert_int_equal(e->received, 200);
+	assert_int_equal(e->last_sequence, 200);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -232,6 +247,7 @@ int main(void)
 		TEST(test_two_descriptors_at_once_are_nonsense_and_leave_none_behind),
 		TEST(test_end_of_the_other_process_is_told),
 		TEST(test_callback_may_free_the_channel),
+		TEST(test_hear_takes_all_that_has_come),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,8 @@ static void test_all_that_is_remembered_arrives(void **state)
 	from.lb_ready = true;
 	from.memory->sync.in_sync = 1;
 	from.processes[ROLE_VRRP].restarts = 4;
+	from.processes[ROLE_VRRP].before_pid = 77; /* the one that serves goes on to the next */
+	from.processes[ROLE_VRRP].before_fd = 9;
 	parent_keep(&from, "lock", 17);
 	remember(&from.memory->health, &health, sizeof(health), health_compare);
 	remember(&from.memory->missed_health, &health, sizeof(health), health_compare);
@@ -107,7 +109,9 @@ static void test_all_that_is_remembered_arrives(void **state)
 	assert_true(to.lb_ready);
 	assert_int_equal(to.memory->sync.in_sync, 1);
 	assert_int_equal(to.processes[ROLE_VRRP].restarts, 4);
-	assert_int_equal(to.processes[ROLE_VRRP].before_pid, 0);
+	assert_int_equal(to.processes[ROLE_VRRP].before_pid, 77);
+	assert_int_equal(to.processes[ROLE_VRRP].before_fd, 9);
+	assert_int_equal(to.processes[ROLE_LB].before_pid, 0);
 	assert_int_equal(parent_kept(&to, "lock"), 17);
 	assert_int_equal(parent_kept(&to, "other"), -1);
 #define ARRIVED(tree, message, compare)                                                            \
@@ -134,6 +138,32 @@ static void test_unknown_keys_are_skipped_and_missing_ones_are_nothing(void **st
 				   "\"processes\":[{\"role\":\"cook\",\"pid\":1}]}",
 				   why),
 			 0);
+}
+
+static void test_what_cannot_be_true_is_skipped(void **state)
+{
+	int fd = memfd_of(
+		"{\"format\":1,\"abi\":3,"
+		"\"health\":[{\"pool\":\"mx\",\"backend\":\"a\",\"health\":9,\"weight\":100},"
+		"{\"pool\":\"mx\",\"backend\":\"b\",\"health\":1},"
+		"{\"pool\":\"mx\",\"backend\":\"c\",\"health\":1,\"weight\":100,"
+		"\"text\":\"\\u001b[2J\"}],"
+		"\"vrrp\":[{\"instance\":\"v4\",\"role\":-1}],"
+		"\"turns\":[{\"instance\":\"v4\",\"at_ms\":-9223372036854775808}],"
+		"\"tracks\":[{\"track\":\"t\",\"failed\":2}],\"tally\":\"many\"}");
+	char why[STATE_WHY];
+	struct parent p;
+
+	(void)state;
+	parent_make(&p);
+	assert_int_equal(state_read(fd, &p, why), 0);
+	close(fd);
+	assert_null(p.memory->health);
+	assert_null(p.memory->vrrp);
+	assert_null(p.memory->turns);
+	assert_null(p.memory->tracks);
+	assert_null(p.memory->tally);
+	memory_free(p.memory);
 }
 
 static void test_an_older_build_refuses_in_words(void **state)
@@ -163,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_that_is_remembered_arrives),
 		cmocka_unit_test(test_unknown_keys_are_skipped_and_missing_ones_are_nothing),
+		cmocka_unit_test(test_what_cannot_be_true_is_skipped),
 		cmocka_unit_test(test_an_older_build_refuses_in_words),
 		cmocka_unit_test(test_nonsense_is_refused),
 	};

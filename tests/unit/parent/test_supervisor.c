@@ -8,9 +8,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,7 +27,7 @@ enum { PING_MS = 200, FLOOD_MS = 4000, LB_SLOW_US = 200, LONG_MS = 20000 };
 struct stand {
 	struct event_base *loop;
 	struct channel *channel;
-	bool lb, floods, talks_nonsense;
+	bool lb, floods, talks_nonsense, deaf;
 };
 
 static void on_message(void *owner, enum message_type type, const void *payload, int fd)
@@ -32,7 +35,7 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 	struct stand *s = owner;
 
 	(void)fd;
-	if (type == MESSAGE_PING)
+	if (type == MESSAGE_PING && !s->deaf)
 		channel_send(s->channel, MESSAGE_PONG, payload, -1);
 	if (s->lb && type == MESSAGE_HEALTH)
 		usleep(LB_SLOW_US);
@@ -67,7 +70,8 @@ static int child_main(const char *role)
 	struct stand s = {.loop = event_base_new(),
 			  .lb = strcmp(role, "lb") == 0,
 			  .floods = strcmp(role, "floods") == 0,
-			  .talks_nonsense = strcmp(role, "nonsense") == 0};
+			  .talks_nonsense = strcmp(role, "nonsense") == 0,
+			  .deaf = strcmp(role, "deaf") == 0};
 	struct event *now;
 
 	s.channel = channel_new(s.loop, CHILD_CHANNEL_FD, on_message, on_closed, &s);
@@ -98,7 +102,7 @@ struct bench {
 	struct block *block;
 };
 
-static void begin(struct bench *b, const struct child *healthcheck)
+static void prepare(struct bench *b, const struct child *healthcheck)
 {
 	static const struct child lb = {.role = "lb"}, other = {.role = "other"};
 	const struct child *const children[ROLE_COUNT] = {&lb, healthcheck, &other, &other};
@@ -115,7 +119,12 @@ static void begin(struct bench *b, const struct child *healthcheck)
 	b->ping = event_new(p->loop, -1, EV_PERSIST, on_ping, p);
 	event_add(b->child, NULL);
 	event_add(b->ping, &(struct timeval){.tv_usec = PING_MS * 1000});
-	assert_int_equal(supervisor_start(p), 0);
+}
+
+static void begin(struct bench *b, const struct child *healthcheck)
+{
+	prepare(b, healthcheck);
+	assert_int_equal(supervisor_start(&b->parent), 0);
 }
 
 static void end(struct bench *b)
@@ -167,9 +176,50 @@ static void test_child_that_goes_on_saying_what_it_may_not_is_started_anew(void 
 	end(&b);
 }
 
+/* How many messages the one before can say before nobody takes them. */
+static int say_all(int fd)
+{
+	const char message[400] = {0};
+	int n = 0;
+
+	while (send(fd, message, sizeof(message), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		n++;
+	assert_int_equal(errno, EAGAIN);
+	return n;
+}
+
+static void test_the_one_before_is_not_read_and_its_end_is_seen(void **state)
+{
+	static const struct child deaf = {.role = "deaf"};
+	struct process *c;
+	struct bench b;
+	int pair[2], n;
+
+	(void)state;
+	prepare(&b, &deaf);
+	c = &b.parent.processes[ROLE_HEALTHCHECK];
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	c->before_fd = pair[0];
+	c->before_pid = getpid(); /* would end the test, were it killed */
+	assert_int_equal(supervisor_start(&b.parent), 0);
+	n = say_all(pair[1]);
+	assert_true(n > 0);
+	turns(&b, 2 * PING_MS, NULL);
+	assert_int_equal(say_all(pair[1]), n);
+	assert_int_equal(c->before_pid, getpid());
+	close(pair[1]);
+	turns(&b, 2 * PING_MS, NULL);
+	assert_int_equal(c->before_pid, 0);
+	assert_int_equal(c->before_fd, -1);
+	assert_true(c->pid > 0);
+	end(&b);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_one_before_is_not_read_and_its_end_is_seen),
 		cmocka_unit_test(test_child_that_floods_ends_nobody_else),
 		cmocka_unit_test(test_child_that_goes_on_saying_what_it_may_not_is_started_anew),
 	};
