@@ -23,6 +23,7 @@ from lab.machine import wait_until  # noqa: E402
 from lab.site import BUILD, VIP, Site  # noqa: E402
 
 SERVER, NODE, GATEWAY = "10.77.0.21", "10.77.0.2", "10.77.0.1"
+FULLNAT_VIP, SOURCES = "10.77.0.11", [f"10.77.0.{n}" for n in range(31, 39)]
 ROUTED, DNAT, REWRITTEN = "10.99.0.1", "10.99.0.2", "10.99.0.3"
 
 HAPROXY = f"""global
@@ -68,6 +69,40 @@ class Sluice(Middle):
     def stop(self):
         self.lab.sluice("lb1", "detach")
         self.lab.sluice_stop("lb1")
+
+
+class Fullnat(Sluice):
+    """Many sources: a port rests for a minute after its connection."""
+    name, host, sync = "sluice, fullnat", FULLNAT_VIP, ""
+
+    def start(self):
+        text = self.lab.plain.replace(f'"{VIP}/24"', ", ".join(f'"{a}/24"' for a in (VIP, FULLNAT_VIP, *SOURCES)))
+        text = text[:text.index("pools = (")].replace('flow_limit = "64K"', 'flow_limit = "512K"')
+        sources = ", ".join(f'"{a}"' for a in SOURCES)
+        self.lab.config_write(f"""{text}pools = ( {{ name = "http"; port = 80; mode = "fullnat"; probe = "none"; nat_sources = [ {sources} ];
+  backends = ( {{ name = "mx1"; address = "{SERVER}"; }} ); }} );
+services = ( {{ name = "http"; vip = "{FULLNAT_VIP}"; port = 80; pool = "http"; }} );
+{self.sync}""")
+        super().start()
+
+    def stop(self):
+        super().stop()
+        self.lab.config_write(self.lab.plain)
+
+
+class FullnatTold(Fullnat):
+    """Each connection is told to the partner."""
+    name = "sluice, fullnat, sync"
+    sync = 'sync = { links = ( { interface = "eth0"; addresses = { lb1 = "10.77.0.2"; lb2 = "10.77.0.3"; }; } ); };'
+
+    def start(self):
+        super().start()
+        self.lab.sluice_start("lb2")
+        wait_until(lambda: any(row["in_sync"] for row in self.lab.show("lb1", "sync") if row["link"] == ""), 30, "in sync")
+
+    def stop(self):
+        self.lab.sluice_stop("lb2")
+        super().stop()
 
 
 class Rewriting(Middle):
@@ -121,15 +156,15 @@ class Haproxy(Middle):
         self.lab.lb1.kill("^haproxy")
 
 
-MIDDLES = (Direct, Rewriting, Sluice, Routing, Dnat, Haproxy)
+MIDDLES = (Direct, Rewriting, Sluice, Fullnat, FullnatTold, Routing, Dnat, Haproxy)
 
 
 def site():
-    lab = Site(backends=1, nodes=("lb1",))
+    lab = Site(backends=1)
     daemons.nginx_start(lab.mx1)
     text = lab.config()
-    text = re.sub(r"probe = \{[^}]*\}", 'probe = "none"', text)
-    lab.config_write(text)
+    lab.plain = re.sub(r"probe = \{[^}]*\}", 'probe = "none"', text)
+    lab.config_write(lab.plain)
     lab.lb1.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 "
                 "net.ipv4.conf.eth0.send_redirects=0 net.ipv4.conf.all.rp_filter=0 && ethtool -K eth0 gro on && "
                 "sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_time_wait=1 2> /dev/null; "

@@ -2,7 +2,6 @@
 """Thousands of clients of crowd_server.py at once, and a steady stream of new ones."""
 import errno
 import os
-import resource
 import select
 import socket
 import sys
@@ -18,12 +17,6 @@ def echo_start(machine, address, port=PORT):
     machine.spawn("/usr/bin/python3", "-B", os.path.join(os.path.dirname(__file__), "crowd_server.py"),
                   machine.name, address, str(port), log="echo")
     wait_until(lambda: f":{port} " in machine.run("ss", "-ltn"), 15, f"{machine.name} listens")
-
-
-def descriptors_allow(n):
-    """For this process and whom it starts from now on: more than the machine gives, where that is needed."""
-    most = max(n, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Crowd:
