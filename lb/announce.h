@@ -24,7 +24,9 @@ enum announce_why {
 struct announce_vip {
 	struct addr addr;
 	enum announce_why why;
+	bool missing; /* it is to be announced, and the kernel has no route yet (announcer.h) */
 };
+#define ANNOUNCE_MISSING "its route is not in the kernel yet"
 
 struct announce_node { /* what holds for all VIPs */
 	bool drained, detached, served, attached;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/child.h"
 #include "lb/announcer.h"
 #include "lb/control.h"
 
@@ -16,13 +17,15 @@ json_t *route_rows(struct lb *lb)
 	const struct announce_vip *vips = announcer_vips(lb->announcer, &since_s, &n);
 
 	for (uint32_t i = 0; i < n; i++) {
+		bool announced = vips[i].why == ANNOUNCED && !vips[i].missing;
+		const char *why = vips[i].why == ANNOUNCED && vips[i].missing ? ANNOUNCE_MISSING
+									      : whys[vips[i].why];
 		char text[INET6_ADDRSTRLEN];
 
-		json_array_append_new(rows,
-				      json_pack("{s:s, s:s, s:I, s:s}", "vip",
-						addr_format(&vips[i].addr, text), "announced",
-						vips[i].why == ANNOUNCED ? "yes" : "no", "since",
-						(json_int_t)since_s[i], "why", whys[vips[i].why]));
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:I, s:s}", "vip",
+						      addr_format(&vips[i].addr, text), "announced",
+						      announced ? "yes" : "no", "since",
+						      (json_int_t)since_s[i], "why", why));
 	}
 	return rows;
 }
