@@ -32,6 +32,11 @@ struct announce_node { /* what holds for all VIPs */
 	bool drained, detached, served, attached;
 };
 
+/* announce_where: a VIP of VRRP is where it is active, another one anywhere. */
+enum announce_where { WHERE_ANY, WHERE_HERE, WHERE_ELSEWHERE };
+enum announce_where announce_where(const struct config *config, const struct lb_instance *instances,
+				   const struct addr *vip);
+
 /* announce_wanted: every VIP of the services once, ordered by address. A service has a backend when
  * one of its pool, or of that pool's backup, takes new connections, or keeps established ones and
  * is not called down by its probe: a pool that is drained for good keeps its VIP until the last

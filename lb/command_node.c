@@ -44,10 +44,33 @@ static void change(struct client *client, bool drained)
 		client_done(client, json_pack("{s:o}", "routes", route_rows(lb)));
 }
 
+/* The first VIP that only this node announces, as VRRP has it here; NULL = none. */
+static const struct announce_vip *only_here(const struct lb *lb)
+{
+	const int64_t *since_s;
+	uint32_t n;
+	const struct announce_vip *vips = announcer_vips(lb->announcer, &since_s, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (announce_where(lb->config, lb->instances, &vips[i].addr) == WHERE_HERE)
+			return &vips[i];
+	}
+	return NULL;
+}
+
 void command_drain_node(struct client *client, const json_t *request)
 {
+	const struct lb *lb = client_lb(client);
+	const struct announce_vip *vip = only_here(lb);
+	char text[INET6_ADDRSTRLEN];
+
 	(void)request;
-	if (client_lb(client)->config->announce.on)
+	if (lb->config->announce.on && vip)
+		client_fail(
+			client,
+			"%s is of vrrp and active here: no other node announces it; first: sluice failover",
+			addr_format(&vip->addr, text));
+	else if (lb->config->announce.on)
 		change(client, true);
 	else
 		client_fail(

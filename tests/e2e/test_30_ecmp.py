@@ -208,9 +208,17 @@ def test_vip_of_vrrp_is_announced_by_the_active_node(lab):
     lab.hops_wait("lb2", families=(False,))
     lab.hops_wait("lb2", "lb3", families=(True,))
     assert whys(lab, "lb3") == {VIP: ("no", "another node is active"), VIP6: ("yes", "")}
+    refused = lab.sluice("lb2", "drain", "--node", check=False)
+    assert refused.returncode == 1 and f"{VIP} is of vrrp and active here" in refused.stderr, refused
     with Watched(lab, "VRRP's role handed over"):
         lab.sluice("lb2", "failover")
         lab.hops_wait("lb3", families=(False,))
+    lab.sluice("lb2", "drain", "--node")
+    lab.hops_wait("lb3")
+    lab.sluice("lb3", "failover")  # the drained one is the only other one
+    lab.hops_wait("lb2", families=(False,))
+    assert whys(lab, "lb2") == {VIP: ("yes", ""), VIP6: ("no", "the node is drained")}
+    lab.sluice("lb2", "undrain", "--node")
     lab.config_write(nodes=("lb2", "lb3"))
     for node in ("lb2", "lb3"):
         lab.sluice(node, "reload")
