@@ -257,6 +257,7 @@ struct message_vrrp {
 	uint64_t split_ms; /* for how long, in all */
 	uint64_t withheld; /* times that it did not take over, as the partner lives */
 	char reason[VERDICT_TEXT]; /* of the last change */
+	char active[NAME_SIZE];	   /* the partner that says that it is active; "" = none does */
 };
 
 enum { TURNS = 32, SILENCE_UNKNOWN = UINT32_MAX };
@@ -327,9 +328,11 @@ struct message_guard {
 	uint64_t unsent;  /* answers to heartbeats that could not be written */
 };
 
-/* lb -> parent -> vrrp: hand the VIPs to the partner now; "" = every instance. */
+/* lb -> parent -> vrrp: hand the VIPs over now; "" = every instance. */
 struct message_failover {
 	char instance[NAME_SIZE];
+	char to[NAME_SIZE]; /* the node that is to be active, this one or a partner; "" = the best
+			     */
 };
 
 /* ---- reload and plan ---- */

@@ -83,11 +83,15 @@ static enum cli_exit plain(const struct options *o, json_t *request, const char 
 enum cli_exit cli_failover(const struct options *o, int argc, char **argv)
 {
 	json_t *request = json_pack("{s:s}", "command", "failover");
+	const char *to = json_string_value(json_object_get(o->extras, "to"));
+	char done[96];
 
 	if (argc > 0)
 		json_object_set_new(request, "instance", json_string(argv[0]));
 	json_object_update(request, o->extras);
-	return plain(o, request, "handed over to the partner");
+	if (to)
+		snprintf(done, sizeof(done), "%.64s is active now", to);
+	return plain(o, request, to ? done : "handed over to the partner");
 }
 
 enum cli_exit cli_detach(const struct options *o, int argc, char **argv)

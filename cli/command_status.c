@@ -55,8 +55,8 @@ static void problems(const json_t *answer)
 
 static void page(const json_t *answer, bool degraded)
 {
-	static const char *const vrrp[] = {"instance", "role",	 "priority", "since",
-					   "partner",  "reason", NULL};
+	static const char *const vrrp[] = {"instance",	"role",	 "active", "priority",
+					   "effective", "since", "reason", NULL};
 	static const char *const routes[] = {"vip", "announced", "since", "why", NULL};
 	static const char *const hearts[] = {"partner", "interface", "state",
 					     "link",	"rtt_us",    NULL};

@@ -80,7 +80,9 @@ static const struct command commands[] = {
 	 cli_check},
 	{"failover", "[INSTANCE] [--to NODE]", 0, 1,
 	 "Hand the virtual addresses to the partner, now. This node takes them back only when the\n"
-	 "partner is gone, or at its own failover.\n\nExample: sluice failover\n",
+	 "partner is gone, or at its own failover. --to names who of several takes over; it may be\n"
+	 "this node, which then asks the active one. Nobody steps back before that one is active.\n\n"
+	 "Example: sluice failover\nExample: sluice failover mail4 --to lb3\n",
 	 cli_failover},
 	{"upgrade", "", 0, 0,
 	 "Put the sluiced that is installed now in the place of the one that runs: no packet is lost,\n"

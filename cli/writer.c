@@ -105,7 +105,8 @@ static const char *state_colour(const char *text)
 		     {"disabled", "red"},   {"init", "red"},	   {"no neighbour", "red"},
 		     {"drain", "yellow"},   {"leaving", "yellow"}, {"unknown", "yellow"},
 		     {"removed", "yellow"}, {"full", "yellow"},	   {"good", "green"},
-		     {"failed", "red"}};
+		     {"failed", "red"},	    {"alive", "green"},	   {"dead", "red"},
+		     {"gone", "red"},	    {"silent", "red"},	   {"differs", "red"}};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(words[i].word, text) == 0)
@@ -134,27 +135,28 @@ static void columns_make(struct libscols_table *table, json_t *row)
 
 void print_rows(const json_t *rows)
 {
+	json_t *first = json_array_get(rows, 0), *row, *value;
 	struct libscols_table *table;
 	char text[1024];
-	json_t *row, *value;
 	const char *key;
 	size_t i;
 
-	if (json_array_size(rows) == 0)
+	if (!first)
 		return;
 	table = scols_new_table();
 	if (!table)
 		return;
 	scols_table_enable_colors(table, colour());
-	columns_make(table, json_array_get(rows, 0));
+	columns_make(table, first);
 	json_array_foreach(rows, i, row)
 	{
 		struct libscols_line *line = scols_table_new_line(table, NULL);
 		size_t column = 0;
 
-		json_object_foreach(row, key, value)
+		json_object_foreach(first, key, value)
 		{
-			value_text(key, value, text, sizeof(text));
+			/* by name: not every row has something to say in each column */
+			value_text(key, json_object_get(row, key), text, sizeof(text));
 			if (scols_line_set_data(line, column, text) == 0 && state_colour(text))
 				scols_cell_set_color(scols_line_get_cell(line, column),
 						     state_colour(text));

@@ -10,13 +10,41 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 
 from lab import clients, daemons  # noqa: E402
 from lab.machine import wait_until  # noqa: E402
-from lab.site import SLUICE, SLUICED, VIP, VIP6, Site  # noqa: E402
+from lab.site import NODES, SLUICE, VIP, VIP6, Site  # noqa: E402
+
+INTERVAL = "1s"
 
 PICTURE = f"""
-    client ── router ──┬── switch ──┬── lb1  active   VIPs {VIP} and {VIP6}
-                       │            └── lb2  backup   take over when lb1 is gone
+    client ── router ──┬── switch ──┬── lb1  active  ┐ a cable between the two, and the switch: over both
+                       │            └── lb2  backup  ┘ they hear of each other, and of each other's connections
                        └── mx1, mx2, mx3: Postfix, Dovecot, nginx; answers go straight to the client
+
+    The virtual addresses, {VIP} and {VIP6}, are where the active node is (VRRP, every {INTERVAL}).
 """
+
+
+class Pair(Site):
+    """With `sync`, over two links."""
+
+    def __init__(self):
+        super().__init__(interval=INTERVAL)
+        self.cable(self.lb1, "eth1", self.lb2, "eth1")
+        for name in self.nodes:
+            self.sync_address(name)
+
+    def sync_address(self, name):
+        self.machines[name].run(f"ip addr replace 10.79.0.{NODES[name]}/24 dev eth1")
+
+    def config(self, **options):
+        links = [f'{{ interface = "{dev}"; addresses = {{ lb1 = "{net}2"; lb2 = "{net}3"; }}; }}'
+                 for dev, net in (("eth0", "10.77.0."), ("eth1", "10.79.0."))]
+        return super().config(**options) + f"sync = {{ links = ( {', '.join(links)} ); }};\n"
+
+    def in_sync(self):
+        """Both know what the other knows, and hear each other by both links."""
+        for node in self.nodes:
+            wait_until(lambda: [row["in_sync"] for row in self.show(node, "sync") if not row["link"]] == [True] and
+                       {row["link"] for row in self.show(node, "heartbeats")} == {"heard"}, 15, f"{node} is in sync")
 
 
 def colour(code, text):
@@ -111,41 +139,87 @@ def drained(lab):
             f"`drain --wait` returned {took:.2f} s after the session's end")
 
 
-def planned(lab):
-    session = clients.imap_open(lab.client, VIP)
-    pinger = clients.Pinger(lab.client, VIP, 0.002)
-    time.sleep(0.3)
-    lab.sluice("lb1", "failover")
-    wait_until(lambda: lab.active("lb2"), 5, "lb2 is active")
-    time.sleep(1)
-    gap_ms = pinger.end()
-    assert clients.imap_works(session)
-    lab.sluice("lb2", "failover")
-    wait_until(lambda: lab.active("lb1"), 5, "lb1 is active again")
-    return f"longest time without an answer {gap_ms:.0f} ms; the open IMAP session goes on"
+class Readers:
+    """People who read mail all the while: each has an IMAP session open."""
+
+    def __init__(self, lab, n=30):
+        self.sessions = [clients.imap_open(lab.client, VIP) for _ in range(n)]
+
+    def check(self):
+        """How many of them go on; all must."""
+        good = 0
+        for session in self.sessions:
+            try:
+                good += clients.imap_works(session)
+            except (OSError, session.error):
+                pass
+        assert good == len(self.sessions), f"{len(self.sessions) - good} of {len(self.sessions)} sessions broke"
+        return f"{good} of {len(self.sessions)} open IMAP sessions go on"
+
+    def end(self):
+        for session in self.sessions:
+            session.shutdown()
 
 
-def dead(lab):
-    session = clients.imap_open(lab.client, VIP)
+def watched(lab, node, act, limit_s=8):
+    """The longest time without an answer, and pings lost, while @act makes @node the active one."""
     pinger = clients.Pinger(lab.client, VIP, 0.002)
     time.sleep(0.3)
-    lab.switch.run("ip link set p-lb1 down")
-    lab.lb1.kill("sluiced", "KILL")
-    wait_until(lambda: lab.active("lb2"), 5, "lb2 is active")
+    act()
+    wait_until(lambda: lab.active(node), limit_s, f"{node} is active")
     time.sleep(0.5)
     gap_ms = pinger.end()
-    assert gap_ms < 2000, f"{gap_ms:.0f} ms without an answer"
-    assert clients.imap_works(session), "the open session broke"
-    counts = deliver(lab, 6)
-    return (f"lb2 answered after {gap_ms:.0f} ms (VRRP interval {lab.interval}); the open IMAP session "
-            f"goes on; 6 messages: {spread(counts)}")
+    return gap_ms, pinger.lost()
 
 
-def returned(lab):
+def planned(lab, readers):
+    gap_ms, lost = watched(lab, "lb2", lambda: lab.sluice("lb1", "failover"))
+    back_ms, lost_back = watched(lab, "lb1", lambda: lab.sluice("lb1", "failover", "--to", "lb1"))
+    return (f"{lost + lost_back} pings lost, longest time between two answers {max(gap_ms, back_ms):.0f} ms; "
+            f"{readers.check()}")
+
+
+def power_cut(lab):
+    lab.lb2.run("ip link set eth1 down")  # the cable between the two; lb1's port at the switch
+    lab.switch.run("ip link set p-lb1 down")
+    lab.lb1.kill("sluice", "KILL")
+
+
+def dead(lab, readers):
+    lab.sluice("lb1", "drain", "mx3")
+    wait_until(lambda: {lab.state("lb2", pool, "mx3") for pool in ("imap", "http")} == {"drain"}, 5, "lb2 knows of the drain")
+    gap_ms, _ = watched(lab, "lb2", lambda: power_cut(lab))
+    assert gap_ms < 500, f"{gap_ms:.0f} ms without an answer"
+    counts = clients.http_servers(lab.client, VIP, 30)
+    assert "mx3" not in counts, counts
+    return (f"lb2 answered after {gap_ms:.0f} ms, though VRRP alone waits for 3 s; {readers.check()}, "
+            f"those on mx3, too; 30 new requests: {spread(counts)}")
+
+
+def returned(lab, readers):
+    lab.daemons["lb1"].wait()
     lab.switch.run("ip link set p-lb1 up")
-    lab.daemons["lb1"] = lab.lb1.spawn(SLUICED, log="sluiced")
-    lab.ready()
-    return f"lb1 is active again; mail: {spread(deliver(lab, 6))}"
+    lab.lb2.run("ip link set eth1 up")
+    for node in lab.nodes:
+        lab.sync_address(node)
+    _, lost = watched(lab, "lb1", lambda: lab.sluice_start("lb1"), 30)
+    lab.in_sync()
+    assert lab.state("lb1", "imap", "mx3") == "drain", "lb1 was not told of the drain"
+    lab.sluice("lb2", "undrain", "mx3")
+    return f"lb2 told it all there was to know, and handed over: {lost} pings lost; {readers.check()}"
+
+
+def status(lab):
+    """Without what is the same for each of the many backends."""
+    page = lab.sluice("lb1", "status", check=False).stdout
+    head, _, rest = page.partition("\nBackends\n")
+    rows = rest.split("\n\n")[0].splitlines()[1:]
+    up = sum(" up " in row for row in rows)
+    return "".join(f"  {line}\n" for line in (head + f"\n(and {len(rows)} backends, of which {up} are up)").splitlines())
+
+
+def history(lab):
+    return "\n".join("    " + line for line in lab.sluice("lb2", "show", "history", "v4").splitlines())
 
 
 def keep(lab):
@@ -157,7 +231,8 @@ def keep(lab):
         print(f"""
 It goes on running. In another terminal:
     ./run shell lb1          then: sluice status, sluice show backends, sluice drain mx2 --wait,
-                             sluice probe smtp/mx1 -v, sluice plan, sluice failover, sluice --help
+                             sluice probe smtp/mx1 -v, sluice plan, sluice failover, sluice show history,
+                             sluice show sync, sluice --help
     ./run shell client       then: nc {VIP} 25, curl http://{VIP}/
 Ctrl-C here ends it and removes everything.""", flush=True)
         signal.pause()
@@ -174,18 +249,21 @@ def main():
     tale = Tale()
     tale.say(colour("1", "sluice: a mail site, and what happens to it") + PICTURE)
     tale.say("Making eight machines from namespaces, with real Postfix, Dovecot and nginx...")
-    with Site() as lab:
+    with Pair() as lab:
         lab.up(probes={"smtp": '{ type = "smtp"; interval = "200ms"; timeout = "400ms"; }'})
-        tale.say(f"Ready after {time.monotonic() - tale.began:.1f} s.\n\n" +
-                 lab.sluice("lb1", "status", check=False).stdout)
+        lab.in_sync()
+        tale.say(f"Ready after {time.monotonic() - tale.began:.1f} s. What lb1 says (sluice status):\n\n{status(lab)}")
         tale.step("Mail through the virtual addresses", lambda: mail(lab))
         tale.step("IMAP, POP3 and the web, too", lambda: others(lab))
         tale.step("mx2's Postfix hangs: accepts, and never speaks", lambda: killed(lab))
         tale.step("mx2's Postfix comes back", lambda: healed(lab))
         tale.step("mx3 is drained while somebody reads mail on it", lambda: drained(lab))
-        tale.step("Planned failover to lb2, and back", lambda: planned(lab))
-        tale.step("lb1 dies: cable out, every process killed", lambda: dead(lab))
-        tale.step("lb1 returns", lambda: returned(lab))
+        readers = Readers(lab)
+        tale.step("Planned failover to lb2, and back", lambda: planned(lab, readers))
+        tale.step("lb1 dies in the middle of a drain: cables out, every process killed", lambda: dead(lab, readers))
+        tale.step("lb1 returns, in the middle of the drain", lambda: returned(lab, readers))
+        readers.end()
+        tale.say("\n  What lb2 says of it (sluice show history v4):\n" + history(lab))
         took = time.monotonic() - tale.began
         tale.say(f"\n{colour('31', f'{tale.failed} steps FAILED') if tale.failed else colour('32', 'Every step passed')}"
                  f", in {took:.0f} s.")

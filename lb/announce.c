@@ -26,24 +26,25 @@ static bool pool_or_backup_serves(const struct config *config, const struct lb_b
 	       pool_serves(config_pool(config, pool_serving(config, backends, pool)), backends);
 }
 
-/* A VIP of VRRP is where it is active. */
-static bool is_elsewhere(const struct config *config, const struct lb_instance *instances,
-			 const struct addr *vip)
+enum announce_where announce_where(const struct config *config, const struct lb_instance *instances,
+				   const struct addr *vip)
 {
 	for (uint32_t i = 0; i < config->n_instances; i++) {
 		const struct config_instance *instance = config_instance(config, i);
 
 		for (uint32_t k = 0; k < instance->n_addresses; k++) {
 			if (memcmp(&instance->addresses[k].addr, vip, sizeof(*vip)) == 0)
-				return instances[i].vrrp.role != VRRP_ACTIVE;
+				return instances[i].vrrp.role == VRRP_ACTIVE ? WHERE_HERE
+									     : WHERE_ELSEWHERE;
 		}
 	}
-	return false;
+	return WHERE_ANY;
 }
 
-static enum announce_why node_why(const struct announce_node *node)
+/* What VRRP has here no other node announces: a drain cannot mean it. */
+static enum announce_why node_why(const struct announce_node *node, enum announce_where where)
 {
-	if (node->drained)
+	if (node->drained && where != WHERE_HERE)
 		return WHY_DRAINED;
 	if (node->detached)
 		return WHY_DETACHED;
@@ -94,14 +95,15 @@ int announce_wanted(const struct config *config, const struct lb_backend *backen
 	}
 	qsort(rows, config->n_services, sizeof(*rows), row_compare);
 	for (uint32_t i = 0, next; i < config->n_services; i = next) {
+		enum announce_where where = announce_where(config, instances, &rows[i].vip.addr);
 		bool serves = rows[i].serves;
 
 		for (next = i + 1; next < config->n_services && !row_compare(&rows[i], &rows[next]);
 		     next++)
 			serves = all ? serves && rows[next].serves : serves || rows[next].serves;
 		vips[n] = rows[i].vip;
-		vips[n].why = node_why(node);
-		if (vips[n].why == ANNOUNCED && is_elsewhere(config, instances, &vips[n].addr))
+		vips[n].why = node_why(node, where);
+		if (vips[n].why == ANNOUNCED && where == WHERE_ELSEWHERE)
 			vips[n].why = WHY_BACKUP;
 		if (vips[n].why == ANNOUNCED && !serves)
 			vips[n].why = WHY_DEAD;

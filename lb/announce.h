@@ -24,11 +24,18 @@ enum announce_why {
 struct announce_vip {
 	struct addr addr;
 	enum announce_why why;
+	bool missing; /* it is to be announced, and the kernel has no route yet (announcer.h) */
 };
+#define ANNOUNCE_MISSING "its route is not in the kernel yet"
 
 struct announce_node { /* what holds for all VIPs */
 	bool drained, detached, served, attached;
 };
+
+/* announce_where: a VIP of VRRP is where it is active, another one anywhere. */
+enum announce_where { WHERE_ANY, WHERE_HERE, WHERE_ELSEWHERE };
+enum announce_where announce_where(const struct config *config, const struct lb_instance *instances,
+				   const struct addr *vip);
 
 /* announce_wanted: every VIP of the services once, ordered by address. A service has a backend when
  * one of its pool, or of that pool's backup, takes new connections, or keeps established ones and

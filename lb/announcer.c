@@ -4,26 +4,25 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "lb/announce_kept.h"
 #include "lb/reconcile.h"
 #include "lb/reconciler.h"
 #include "lb/routes.h"
 
-enum { LOOK_S = 2, TOLD_MOST = 16, PROBLEM_SIZE = 160 };
+enum { LOOK_S = 2, TOLD_MOST = 16, PROBLEM_SIZE = 256 };
 
 struct announcer {
-	char path[CONFIG_PATH_SIZE];
+	char folder[CONFIG_PATH_SIZE]; /* announce_kept.h */
 	struct routes *routes;
 	struct event *timer;
-	struct config_announce way; /* where our routes are; on = there may be some */
+	struct config_announce way;  /* where our routes are; on = there may be some */
+	struct config_announce kept; /* as the file has it */
 	struct announce_vip *vips;
 	int64_t *since_s;
 	uint32_t n;
@@ -33,38 +32,14 @@ struct announcer {
 
 /* ---- the node's drain ---- */
 
-static int64_t drained_read(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? st.st_mtime : 0;
-}
-
-static int drained_write(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r < 0)
-		unlink(path);
-	return r;
-}
-
 int announcer_drain(struct lb *lb, bool drained)
 {
 	struct announcer *a = lb->announcer;
-	int r = 0;
+	int r;
 
 	if (drained == (a->drained_s != 0))
 		return 0;
-	if (drained)
-		r = drained_write(a->path);
-	else if (unlink(a->path) < 0 && errno != ENOENT)
-		r = -errno;
+	r = kept_drain(a->folder, drained);
 	if (r < 0)
 		return r;
 	a->drained_s = drained ? time(NULL) : 0;
@@ -115,7 +90,7 @@ bool announcer_has(const struct announcer *a, const uint8_t vip[static 16])
 {
 	const struct announce_vip *v = vip_find(a, vip);
 
-	return v && v->why == ANNOUNCED;
+	return v && v->why == ANNOUNCED && !v->missing;
 }
 
 const struct announce_vip *announcer_vips(const struct announcer *a, const int64_t **ret_since_s,
@@ -154,6 +129,7 @@ static int vips_take(struct announcer *a, struct announce_vip *vips, uint32_t n)
 		const struct announce_vip *old = vip_find(a, &vips[i].addr);
 
 		since_s[i] = old ? a->since_s[old - a->vips] : now_s;
+		vips[i].missing = !old || old->missing || old->why != ANNOUNCED;
 		if (old && old->why == vips[i].why)
 			continue;
 		if (!old || (old->why == ANNOUNCED) != (vips[i].why == ANNOUNCED)) {
@@ -176,7 +152,12 @@ static void problem_take(struct announcer *a, const struct config_announce *way,
 {
 	char text[PROBLEM_SIZE] = "";
 
-	if (error < 0)
+	if (error == -EEXIST)
+		snprintf(
+			text, sizeof(text),
+			"table %u has a route to a virtual address that is not of protocol %u, in the place of ours: delete it (ip route show table %u), or give \"announce\" another metric or table",
+			way->table, way->protocol, way->table);
+	else if (error < 0)
 		snprintf(
 			text, sizeof(text),
 			"the routes of table %u are not all as wanted: %s; it is tried again every %d s",
@@ -195,22 +176,33 @@ const char *announcer_problem(const struct announcer *a)
 static int set(struct announcer *a, const struct config_announce *way, bool none, bool only_remove)
 {
 	struct addr *vips = calloc(a->n + 1, sizeof(*vips));
+	bool *missing = calloc(a->n + 1, sizeof(*missing));
 	uint32_t n = 0, changed[2];
 	int r;
 
-	if (!vips)
+	if (!vips || !missing) {
+		free(vips);
+		free(missing);
 		return -ENOMEM;
+	}
 	if (!a->routes)
 		a->routes = routes_new();
 	for (uint32_t i = 0; i < a->n && !none; i++) {
-		if (a->vips[i].why == ANNOUNCED)
-			vips[n++] = a->vips[i].addr;
+		if (a->vips[i].why != ANNOUNCED)
+			continue;
+		missing[n] = a->vips[i].missing; /* until it is known */
+		vips[n++] = a->vips[i].addr;
 	}
-	r = a->routes ? routes_set(a->routes, way, vips, n, only_remove, changed) : -errno;
+	r = a->routes ? routes_set(a->routes, way, vips, n, only_remove, missing, changed) : -errno;
+	for (uint32_t i = 0, k = 0; a->routes && i < a->n && k < n; i++) {
+		if (a->vips[i].why == ANNOUNCED)
+			a->vips[i].missing = missing[k++];
+	}
 	if (a->routes && changed[0] + changed[1])
 		log_info("routes: table=%u added=%u removed=%u", way->table, changed[0],
 			 changed[1]);
 	free(vips);
+	free(missing);
 	return r;
 }
 
@@ -219,12 +211,35 @@ static bool same_place(const struct config_announce *a, const struct config_anno
 	return a->table == b->table && a->protocol == b->protocol;
 }
 
+/* place_keep: before there is a route of ours there, and after there is none. */
+static void place_keep(struct announcer *a, const struct config_announce *way)
+{
+	int r;
+
+	if (a->kept.on == way->on && (!way->on || same_place(&a->kept, way)))
+		return;
+	r = kept_place_set(a->folder, way);
+	if (r < 0)
+		log_warning("not kept where the routes are: folder=%s error=\"%s\"", a->folder,
+			    strerror(-r));
+	a->kept = *way;
+}
+
+/* Those that there may be; true: there is none any more. */
+static bool all_withdraw(struct announcer *a, const struct config_announce *way)
+{
+	if (set(a, way, true, true) == 0)
+		return true;
+	log_err("routes of table %u not withdrawn", way->table);
+	return false;
+}
+
 void announcer_withdraw(struct announcer *a)
 {
 	if (!a || !a->way.on)
 		return;
-	if (set(a, &a->way, true, true) < 0)
-		log_err("routes of table %u not withdrawn", a->way.table);
+	if (all_withdraw(a, &a->way))
+		place_keep(a, &(struct config_announce){.on = false});
 	a->way.on = false;
 	event_del(a->timer);
 }
@@ -243,19 +258,20 @@ void announcer_look(struct lb *lb)
 	before = a->way;
 	a->way = lb->config->announce;
 	if (!a->way.on) {
-		if (before.on)
-			set(a, &before, true, true);
+		if (before.on && all_withdraw(a, &before))
+			place_keep(a, &a->way);
 		a->n = 0;
 		a->problem[0] = '\0';
 		return;
 	}
+	place_keep(a, &a->way);
 	node = node_of(lb);
 	r = announce_wanted(lb->config, lb->backends, lb->instances, &node, &vips, &n);
 	r = r < 0 ? r : vips_take(a, vips, n);
 	r = r < 0 ? r : set(a, &a->way, false, reconciler_waits(lb->reconciler));
 	problem_take(a, &a->way, r);
 	if (before.on && !same_place(&before, &a->way))
-		set(a, &before, true, true);
+		all_withdraw(a, &before);
 	event_add(a->timer, &(struct timeval){.tv_sec = LOOK_S});
 }
 
@@ -266,18 +282,20 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	announcer_look(arg);
 }
 
-struct announcer *announcer_new(struct lb *lb, const char *path)
+struct announcer *announcer_new(struct lb *lb, const char *folder)
 {
 	struct announcer *a = calloc(1, sizeof(*a));
 
 	if (a)
 		a->timer = event_new(lb->loop, -1, 0, on_timer, lb);
-	if (!a || !a->timer || strlen(path) >= sizeof(a->path)) {
+	if (!a || !a->timer || strlen(folder) >= sizeof(a->folder)) {
 		announcer_free(a);
 		return NULL;
 	}
-	strcpy(a->path, path);
-	a->drained_s = drained_read(path);
+	strcpy(a->folder, folder);
+	a->drained_s = kept_drained_s(folder);
+	if (kept_place(folder, &a->kept))
+		a->way = a->kept;
 	return a;
 }
 

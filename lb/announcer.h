@@ -7,15 +7,12 @@
 #ifndef SLUICE_LB_ANNOUNCER_H
 #define SLUICE_LB_ANNOUNCER_H
 
-#include "base/child.h"
 #include "lb/announce.h"
-
-#define ANNOUNCER_FILE SLUICE_STATE_DIR "/node-drained" /* is there while the node is drained */
 
 struct announcer;
 
-/* announcer_new: @path: as ANNOUNCER_FILE. NULL: out of memory */
-struct announcer *announcer_new(struct lb *lb, const char *path);
+/* announcer_new: @folder: SLUICE_STATE_DIR. NULL: out of memory */
+struct announcer *announcer_new(struct lb *lb, const char *folder);
 void announcer_free(struct announcer *a);
 
 /* announcer_look: compare, and change; nothing without an announcer or a configuration. */

@@ -16,6 +16,18 @@ void inputs_partner(struct lb *lb, const struct message_partner *m)
 	}
 }
 
+const struct message_partner *heart_of(const struct lb *lb, uint32_t node, uint32_t link)
+{
+	static const struct message_partner nothing;
+	const struct message_partner *m = &lb->hearts[node][link];
+
+	/* Since a reload, another node or link may have its number. */
+	if (strcmp(m->node, lb->config->nodes[node]) != 0 ||
+	    strcmp(m->interface, lb->config->sync.links[link].interface) != 0)
+		return &nothing;
+	return m;
+}
+
 json_t *heart_rows(struct lb *lb)
 {
 	static const char *const lives[] = PARTNER_LIFE_NAMES;
@@ -23,7 +35,7 @@ json_t *heart_rows(struct lb *lb)
 
 	for (uint32_t i = 0; i < lb->config->n_nodes; i++) {
 		for (uint32_t k = 0; k < lb->config->sync.n_links; k++) {
-			const struct message_partner *m = &lb->hearts[i][k];
+			const struct message_partner *m = heart_of(lb, i, k);
 
 			if (i == lb->config->node_index)
 				continue;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/child.h"
 #include "lb/announcer.h"
 #include "lb/control.h"
 
@@ -16,13 +17,15 @@ json_t *route_rows(struct lb *lb)
 	const struct announce_vip *vips = announcer_vips(lb->announcer, &since_s, &n);
 
 	for (uint32_t i = 0; i < n; i++) {
+		bool announced = vips[i].why == ANNOUNCED && !vips[i].missing;
+		const char *why = vips[i].why == ANNOUNCED && vips[i].missing ? ANNOUNCE_MISSING
+									      : whys[vips[i].why];
 		char text[INET6_ADDRSTRLEN];
 
-		json_array_append_new(rows,
-				      json_pack("{s:s, s:s, s:I, s:s}", "vip",
-						addr_format(&vips[i].addr, text), "announced",
-						vips[i].why == ANNOUNCED ? "yes" : "no", "since",
-						(json_int_t)since_s[i], "why", whys[vips[i].why]));
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:I, s:s}", "vip",
+						      addr_format(&vips[i].addr, text), "announced",
+						      announced ? "yes" : "no", "since",
+						      (json_int_t)since_s[i], "why", why));
 	}
 	return rows;
 }
@@ -41,10 +44,33 @@ static void change(struct client *client, bool drained)
 		client_done(client, json_pack("{s:o}", "routes", route_rows(lb)));
 }
 
+/* The first VIP that only this node announces, as VRRP has it here; NULL = none. */
+static const struct announce_vip *only_here(const struct lb *lb)
+{
+	const int64_t *since_s;
+	uint32_t n;
+	const struct announce_vip *vips = announcer_vips(lb->announcer, &since_s, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (announce_where(lb->config, lb->instances, &vips[i].addr) == WHERE_HERE)
+			return &vips[i];
+	}
+	return NULL;
+}
+
 void command_drain_node(struct client *client, const json_t *request)
 {
+	const struct lb *lb = client_lb(client);
+	const struct announce_vip *vip = only_here(lb);
+	char text[INET6_ADDRSTRLEN];
+
 	(void)request;
-	if (client_lb(client)->config->announce.on)
+	if (lb->config->announce.on && vip)
+		client_fail(
+			client,
+			"%s is of vrrp and active here: no other node announces it; first: sluice failover",
+			addr_format(&vip->addr, text));
+	else if (lb->config->announce.on)
 		change(client, true);
 	else
 		client_fail(

@@ -262,6 +262,19 @@ static const char *preempts(const struct lb *lb, const struct config_instance *c
 	return config->preempt ? "yes" : "no";
 }
 
+/* Who is active: a node; or the address of one that only adverts tell of. */
+static void set_active(json_t *row, const struct lb *lb, uint32_t i)
+{
+	const struct message_vrrp *m = &lb->instances[i].vrrp;
+
+	if (m->role == VRRP_ACTIVE)
+		set_text(row, "active", lb->config->node.name);
+	else if (m->active[0])
+		set_text(row, "active", m->active);
+	else
+		set_addr(row, "active", &m->partner);
+}
+
 static json_t *vrrp(struct lb *lb)
 {
 	json_t *rows = json_array();
@@ -277,6 +290,7 @@ static json_t *vrrp(struct lb *lb)
 		set_text(row, "interface", config->interface);
 		set_virtual_mac(row, config);
 		set_text(row, "role", role_names[m->role <= VRRP_ACTIVE ? m->role : 0]);
+		set_active(row, lb, i);
 		set(row, "priority", I(config->priority));
 		set(row, "effective", I(lb->instances[i].heard ? m->priority : config->priority));
 		tracks_failed(lb, i, failed, sizeof(failed));
@@ -293,6 +307,7 @@ static json_t *vrrp(struct lb *lb)
 		set(row, "splits", I(m->splits));
 		set(row, "split_ms", I(m->split_ms));
 		set(row, "withheld", I(m->withheld));
+		set(row, "yielding", json_boolean(m->yielding));
 		set_text(row, "reason", m->reason);
 		json_array_append_new(rows, row);
 	}

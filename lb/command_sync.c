@@ -197,6 +197,10 @@ void sync_problems(json_t *problems, struct lb *lb)
 		if (!sync_is_peer(partner_sync(lb), i))
 			continue;
 		sync_peer_state(partner_sync(lb), i, &state);
+		if (heart_of(lb, i, 0)->life == PARTNER_GONE)
+			problem(problems,
+				"partner %s: its machine answers, but says that vrrp is dead or stuck there; see its log",
+				lb->config->nodes[i]);
 		if (!state.up) {
 			absent_problem(problems, lb->config->nodes[i], &state);
 			continue;

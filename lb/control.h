@@ -77,6 +77,8 @@ json_t *health_rows(struct lb *lb);
 bool health_problems(json_t *problems, const struct lb *lb, uint32_t i);
 /* health_expiring: backends whose certificate expires within their pool's tls_warn_days. */
 uint32_t health_expiring(const struct lb *lb);
+/* heart_of: what vrrp told last of that node by that link; zero where it told nothing. */
+const struct message_partner *heart_of(const struct lb *lb, uint32_t node, uint32_t link);
 /* heart_rows, heart_counters: what is heard of partners, in command_heart.c. */
 json_t *heart_rows(struct lb *lb);
 void heart_counters(struct lb *lb,

@@ -292,7 +292,7 @@ static int parts_make(struct lb_process_parts *parts, int channel_fd)
 	lb->reconciler = reconciler_new(lb);
 	lb->balance = balance_new(lb);
 	lb->prod_again = prod_again_new(lb->loop, lb->prod);
-	lb->announcer = announcer_new(lb, ANNOUNCER_FILE);
+	lb->announcer = announcer_new(lb, SLUICE_STATE_DIR);
 	lb->tracker = tracker_new(lb);
 	lb->partner_slots = partner_slots_new(lb);
 	lb->partner_flows = partner_flows_new(lb);

@@ -111,8 +111,8 @@ int lb_request_reload(struct lb *lb, bool plan_only, const char *path, lb_reload
 int lb_request_upgrade(struct lb *lb, lb_reloaded_fn *answer, void *owner);
 /* lb_request_probe: probe the backend of config index i once, now. */
 int lb_request_probe(struct lb *lb, uint32_t i, lb_dialogue_fn *answer, void *owner);
-/* lb_request_failover: the answer is seen in lb->instances. @instance: NULL = every one. */
-int lb_request_failover(struct lb *lb, const char *instance);
+/* lb_request_failover: the answer is seen in lb->instances. "" = every one, whoever is the best. */
+int lb_request_failover(struct lb *lb, const char *instance, const char *to);
 /* lb_request_cancel: forget every request of @owner. */
 void lb_request_cancel(struct lb *lb, const void *owner);
 

@@ -140,11 +140,12 @@ int lb_request_probe(struct lb *lb, uint32_t i, lb_dialogue_fn *answer, void *ow
 	return request_send(r, MESSAGE_PROBE, &m);
 }
 
-int lb_request_failover(struct lb *lb, const char *instance)
+int lb_request_failover(struct lb *lb, const char *instance, const char *to)
 {
 	struct message_failover m = {0};
 
-	snprintf(m.instance, sizeof(m.instance), "%s", instance ? instance : "");
+	snprintf(m.instance, sizeof(m.instance), "%s", instance);
+	snprintf(m.to, sizeof(m.to), "%s", to);
 	return channel_send(lb->channel, MESSAGE_FAILOVER, &m, -1);
 }
 

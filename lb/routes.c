@@ -82,6 +82,8 @@ static int to_errno(int error)
 		return -EAFNOSUPPORT;
 	case NLE_OBJ_NOTFOUND:
 		return -ENOENT;
+	case NLE_EXIST:
+		return -EEXIST;
 	default:
 		return -EIO;
 	}
@@ -197,7 +199,7 @@ static int route_write(struct routes *r, const struct addr *vip, uint32_t metric
 	}
 	rtnl_route_put(route);
 	nl_addr_put(dst);
-	if (error >= 0 || (add && error == -NLE_EXIST) || (!add && error == -NLE_OBJ_NOTFOUND))
+	if (error >= 0 || (!add && error == -NLE_OBJ_NOTFOUND))
 		return 0;
 	return to_errno(error);
 }
@@ -219,7 +221,7 @@ static bool is_found(struct routes *r, const struct addr *vip, bool any_metric)
 }
 
 int routes_set(struct routes *r, const struct config_announce *way, const struct addr *vips,
-	       uint32_t n, bool only_remove, uint32_t ret_n[static 2])
+	       uint32_t n, bool only_remove, bool *ret_missing, uint32_t ret_n[static 2])
 {
 	int first;
 
@@ -228,12 +230,15 @@ int routes_set(struct routes *r, const struct config_announce *way, const struct
 	first = all_read(r);
 	if (first < 0)
 		return first;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++)
+		ret_missing[i] = !is_found(r, &vips[i], only_remove);
+	for (uint32_t i = 0; i < n && !only_remove; i++) {
 		int error;
 
-		if (is_found(r, &vips[i], only_remove) || only_remove)
+		if (!ret_missing[i])
 			continue;
 		error = route_write(r, &vips[i], metric_of(&vips[i], way->metric), true);
+		ret_missing[i] = error < 0;
 		ret_n[0] += error == 0;
 		first = first < 0 ? first : error;
 	}

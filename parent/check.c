@@ -57,6 +57,7 @@ bool vrrp_good(const void *message)
 	const struct message_vrrp *m = message;
 
 	return terminated(m->instance, sizeof(m->instance)) &&
+	       terminated(m->active, sizeof(m->active)) &&
 	       printable(m->reason, sizeof(m->reason)) && m->role <= VRRP_ACTIVE &&
 	       m->yielding <= 1 && time_good(m->since_s);
 }

@@ -250,7 +250,7 @@ static bool failover_pass(struct parent *p, const void *payload)
 {
 	const struct message_failover *m = payload;
 
-	if (!terminated(m->instance, sizeof(m->instance)))
+	if (!terminated(m->instance, sizeof(m->instance)) || !terminated(m->to, sizeof(m->to)))
 		return false;
 	supervisor_send(p, ROLE_VRRP, MESSAGE_FAILOVER, m, -1);
 	return true;

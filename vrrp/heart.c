@@ -140,30 +140,10 @@ static void bad_note(struct hearts *h, enum heart_verdict verdict, const struct 
 			    heart_verdict_text(verdict));
 }
 
-static void record_take(struct hearts *h, struct partner *p, const struct heart_record *r)
-{
-	struct heart_record *mine = NULL;
-	bool was_active = said_active(p, r->instance);
-
-	for (uint32_t i = 0; i < p->n_records; i++) {
-		if (p->records[i].instance == r->instance)
-			mine = &p->records[i];
-	}
-	if (!mine && p->n_records < CONFIG_INSTANCES && said_find(h, r->instance))
-		mine = &p->records[p->n_records++];
-	if (!mine)
-		return;
-	*mine = *r;
-	if (r->role == VRRP_ACTIVE)
-		said_event(h, p, VRRP_PARTNER_ACTIVE, r);
-	else if (was_active && !heart_other_active(h, r->instance))
-		said_event(h, p, VRRP_PARTNER_LEAVES, r);
-}
-
 static void state_take(struct hearts *h, struct partner *p, uint32_t link,
 		       const struct heart_state *s, const struct addr *from, uint64_t at_ns)
 {
-	bool new = false;
+	bool new = false, asked = false;
 	enum heart_verdict verdict = heart_stated(&p->heart, link, s, h->session, at_ns, &new);
 
 	if (verdict != HEART_IS_GOOD)
@@ -176,7 +156,9 @@ static void state_take(struct hearts *h, struct partner *p, uint32_t link,
 	}
 	said_look(h);
 	for (uint32_t i = 0; i < s->n_records; i++)
-		record_take(h, p, &s->records[i]);
+		asked |= said_record(h, p, &s->records[i]);
+	if (asked)
+		heart_tell(h);
 	if (!p->fast && said_fast(h, p)) {
 		p->fast = true;
 		p->ask_ns = 0;

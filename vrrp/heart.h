@@ -57,8 +57,11 @@ void heart_read(struct hearts *h);
  */
 uint64_t heart_lives_until_us(const struct hearts *h, uint64_t of, const char *interface,
 			      uint64_t overdue_us);
-/* heart_other_active: a partner that lives says that it is active. */
+/* heart_other_active: a partner that lives says that it is active; heart_active: its name. */
 bool heart_other_active(const struct hearts *h, uint64_t of);
+const char *heart_active(const struct hearts *h, uint64_t of); /* NAME_SIZE bytes; NULL = none */
+/* heart_choice: heart_chosen() of this node (*ret_own), or of a partner that lives; 0 = neither. */
+uint32_t heart_choice(const struct hearts *h, const char *node, bool *ret_own);
 /* heart_show: MESSAGE_PARTNER for each partner and link, by @tell. */
 void heart_show(const struct hearts *h, void (*tell)(void *owner, const struct message_partner *m));
 

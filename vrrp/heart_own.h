@@ -60,6 +60,10 @@ uint64_t said_lives_until_ns(const struct hearts *h, uint64_t of, const char *in
 /* said_event: tell the instance that it is about, when it is ours. */
 void said_event(struct hearts *h, const struct partner *p, enum vrrp_event event,
 		const struct heart_record *about);
+/* said_record: take what it says of an instance, with what follows for ours (also from the
+ * operator's choice: choice.h). True: it asked, and waits for what we say.
+ */
+bool said_record(struct hearts *h, struct partner *p, const struct heart_record *r);
 /* said_fast: must its death be known in milliseconds? */
 bool said_fast(const struct hearts *h, const struct partner *p);
 

@@ -20,13 +20,20 @@ const struct heart_instance *said_find(const struct hearts *h, uint64_t of)
 	return NULL;
 }
 
+static uint32_t record_at(const struct partner *p, uint64_t of)
+{
+	uint32_t i = 0;
+
+	while (i < p->n_records && p->records[i].instance != of)
+		i++;
+	return i;
+}
+
 static const struct heart_record *record_find(const struct partner *p, uint64_t of)
 {
-	for (uint32_t i = 0; i < p->n_records; i++) {
-		if (p->records[i].instance == of)
-			return &p->records[i];
-	}
-	return NULL;
+	uint32_t i = record_at(p, of);
+
+	return i < p->n_records ? &p->records[i] : NULL;
 }
 
 bool said_active(const struct partner *p, uint64_t of)
@@ -36,13 +43,18 @@ bool said_active(const struct partner *p, uint64_t of)
 	return r && r->role == VRRP_ACTIVE;
 }
 
-bool heart_other_active(const struct hearts *h, uint64_t of)
+const char *heart_active(const struct hearts *h, uint64_t of)
 {
 	for (uint32_t i = 0; i < h->n_partners; i++) {
 		if (h->partners[i].life == PARTNER_ALIVE && said_active(&h->partners[i], of))
-			return true;
+			return h->partners[i].name;
 	}
-	return false;
+	return NULL;
+}
+
+bool heart_other_active(const struct hearts *h, uint64_t of)
+{
+	return heart_active(h, of) != NULL;
 }
 
 const struct heart_link *said_link(const struct hearts *h, const struct partner *p,
@@ -140,6 +152,68 @@ void said_event(struct hearts *h, const struct partner *p, enum vrrp_event event
 	if (ours)
 		h->ops->event(h->owner, about->instance, event, about,
 			      rank_ms(h, p, &ours->record));
+}
+
+/* ---- the operator's choice: choice.h ---- */
+
+uint32_t heart_choice(const struct hearts *h, const char *node, bool *ret_own)
+{
+	uint64_t name = heart_name(&h->key, node);
+
+	*ret_own = name == h->node;
+	for (uint32_t i = 0; i < h->n_partners; i++) {
+		if (h->partners[i].node == name && h->partners[i].life == PARTNER_ALIVE)
+			return heart_chosen(name);
+	}
+	return *ret_own && h->n_partners > 0 ? heart_chosen(name) : 0;
+}
+
+/* Is it of the choice of another node than this one? */
+static bool is_of_another(const struct hearts *h, const struct heart_record *r)
+{
+	return r->chosen && r->chosen != heart_chosen(h->node);
+}
+
+/* True: it asks to be active, and that is to be. */
+static bool asks(const struct partner *p, const struct heart_record *ours,
+		 const struct heart_record *r)
+{
+	return r->role == VRRP_BACKUP && r->chosen == heart_chosen(p->node) &&
+	       ours->role == VRRP_ACTIVE && (!ours->chosen || ours->chosen == r->chosen);
+}
+
+/* What a partner that is active says of the choice. */
+static enum vrrp_event chosen_event(const struct hearts *h, const struct partner *p,
+				    const struct heart_record *ours, const struct heart_record *r)
+{
+	if (!is_of_another(h, r))
+		return VRRP_CHOSEN;
+	return ours->role == VRRP_ACTIVE && ours->chosen == r->chosen &&
+			       r->chosen == heart_chosen(p->node)
+		       ? VRRP_SUCCEEDED
+		       : VRRP_PASSED_OVER;
+}
+
+bool said_record(struct hearts *h, struct partner *p, const struct heart_record *r)
+{
+	const struct heart_instance *ours = said_find(h, r->instance);
+	bool was_active = said_active(p, r->instance), asked;
+	uint32_t at = record_at(p, r->instance);
+
+	if (at == CONFIG_INSTANCES || (at == p->n_records && !ours))
+		return false;
+	p->n_records += at == p->n_records;
+	p->records[at] = *r;
+	asked = ours && r->chosen && asks(p, &ours->record, r);
+	if (r->role == VRRP_ACTIVE)
+		said_event(h, p, VRRP_PARTNER_ACTIVE, r);
+	else if (was_active && !heart_other_active(h, r->instance) && !is_of_another(h, r))
+		said_event(h, p, VRRP_PARTNER_LEAVES, r);
+	if (asked)
+		said_event(h, p, VRRP_CHOICE, r);
+	else if (ours && r->chosen && r->role == VRRP_ACTIVE)
+		said_event(h, p, chosen_event(h, p, &ours->record, r), r);
+	return asked;
 }
 
 bool said_fast(const struct hearts *h, const struct partner *p)

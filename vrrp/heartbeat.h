@@ -29,6 +29,12 @@ struct heart_key {
 /* heart_name: a node's or an instance's name as a number, that only the nodes know. */
 uint64_t heart_name(const struct heart_key *key, const char *name);
 
+/* heart_chosen: a node's heart_name() as a record names it; never 0. */
+static inline uint32_t heart_chosen(uint64_t node)
+{
+	return (uint32_t)node | 1;
+}
+
 /* Why something was not used; counted by kind. */
 #define HEART_VERDICTS(V)                                                                          \
 	V(GOOD, "good")                                                                            \
@@ -54,7 +60,8 @@ const char *heart_verdict_text(enum heart_verdict verdict);
 struct heart_record { /* of an instance */
 	uint64_t instance;
 	uint8_t vrid, ipv6, role /* enum vrrp_role */, priority;
-	uint8_t pad[4];
+	uint32_t chosen; /* heart_chosen() of the operator's choice, while it is carried out; else 0
+			  */
 	uint8_t source[16]; /* of its adverts */
 };
 _Static_assert(sizeof(struct heart_record) == 32, "heart_record");

@@ -276,6 +276,8 @@ void instance_partner(struct instance *i, enum vrrp_event event, const struct he
 		      uint32_t rank_ms)
 {
 	i->machine.rank_ms = rank_ms;
+	if (event == VRRP_CHOICE || event == VRRP_CHOSEN || event == VRRP_PASSED_OVER)
+		i->chosen = about->chosen;
 	if (event == VRRP_PARTNER_ACTIVE && i->config.authentication == AUTHENTICATION_SYNC &&
 	    about->priority > 0)
 		advert_by_state(i, about);

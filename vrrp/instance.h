@@ -48,9 +48,10 @@ struct instance {
 	struct config_instance config;
 	struct vrrp_machine machine;
 	struct link link;
-	uint32_t lease; /* of the guard; 0 = none */
-	uint64_t beat;	/* its name for the partners */
-	int fd;		/* -1 = none */
+	uint32_t lease;	 /* of the guard; 0 = none */
+	uint64_t beat;	 /* its name for the partners */
+	uint32_t chosen; /* the operator's choice (choice.h), while vrrp_chooses() */
+	int fd;		 /* -1 = none */
 	struct event *readable, *timer;
 	bool adds_late; /* active, and its addresses are not there yet */
 	/* Of config.addresses, a bit for each: put there by us; by somebody else, which was said;

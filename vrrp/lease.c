@@ -104,6 +104,8 @@ uint32_t lease_records(const struct heart_key *key, struct instance *const *inst
 					   .ipv6 = in->config.ipv6,
 					   .role = (uint8_t)in->machine.role,
 					   .priority = in->machine.priority};
+		if (vrrp_chooses(&in->machine, clock_us()))
+			r->chosen = in->chosen;
 		memcpy(r->source, &in->machine.primary, sizeof(r->source));
 		ret[i].interface = in->config.interface;
 	}

@@ -14,6 +14,7 @@ enum {
 	HANDOVER_LEAST_US =
 		100000, /* adverts on the way while a node becomes active are no split */
 	OWNER = 255,
+	CHOICE_US = 1000000, /* for the partners' words to come, of which some may be lost */
 };
 
 static uint64_t interval_us(uint16_t advert_cs)
@@ -127,6 +128,7 @@ static void become_active(struct vrrp_machine *m, uint64_t now_us, struct vrrp_a
 	m->better_since_us = 0;
 	m->resigned = false;
 	m->active_us = now_us;
+	m->chosen_until_us = 0;
 	m->announces = 0;
 	announced(m, now_us);
 	a->add_addresses = true;
@@ -158,7 +160,7 @@ static void become_init(struct vrrp_machine *m, struct vrrp_actions *a, const ch
 	m->role = VRRP_INIT;
 	m->heir = NULL;
 	m->lingering = m->yielding = false;
-	m->timer_us = m->announce_us = 0;
+	m->timer_us = m->announce_us = m->chosen_until_us = 0;
 	a->reason = reason;
 }
 
@@ -173,7 +175,7 @@ static void resign(struct vrrp_machine *m, enum vrrp_role role, uint64_t now_us,
 	split_end(m);
 	m->role = role;
 	m->lingering = true;
-	m->announce_us = 0;
+	m->announce_us = m->chosen_until_us = 0;
 	if (role == VRRP_BACKUP)
 		down_timer_start(m, now_us);
 	else
@@ -212,7 +214,7 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 	}
 	linger_end(m, a);
 	m->heir = NULL;
-	if (m->yielding && advert->priority < m->yielded_to)
+	if (m->yielding && advert->priority < m->yielded_to && !vrrp_chooses(m, now_us))
 		m->yielding = false; /* it has become worse since it took over */
 	m->yielded_to = m->yielding ? advert->priority : 0;
 	if (advert->priority < m->priority && may_preempt(m, now_us))
@@ -230,6 +232,8 @@ static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *a
 		      (advert->priority == m->priority &&
 		       memcmp(&advert->src, &m->primary, sizeof(advert->src)) > 0);
 
+	if (vrrp_chooses(m, now_us))
+		return; /* of who steps back for us, or of whom we step back for */
 	if (advert->priority != 0 && better && m->priority != OWNER) {
 		become_backup(m, now_us, advert->advert_cs, a, "a better node is active");
 		return;
@@ -289,6 +293,31 @@ static void inherit(struct vrrp_machine *m, uint64_t now_us, bool leaves, struct
 	m->timer_us = now_us + (uint64_t)m->rank_ms * US_PER_MS;
 	if (m->rank_ms == 0)
 		take_over(m, now_us, a, reason);
+}
+
+/* ---- the operator's choice ---- */
+
+bool vrrp_chooses(const struct vrrp_machine *m, uint64_t now_us)
+{
+	return now_us < m->chosen_until_us;
+}
+
+static void choice(struct vrrp_machine *m, enum vrrp_event event, uint64_t now_us,
+		   struct vrrp_actions *a)
+{
+	if (m->role == VRRP_INIT || (event == VRRP_PASSED_OVER && m->role == VRRP_ACTIVE))
+		return;
+	if (event == VRRP_SUCCEEDED) {
+		if (m->role == VRRP_BACKUP || !vrrp_chooses(m, now_us))
+			return;
+		become_backup(m, now_us, m->advert_cs, a, "handed over to the operator's choice");
+	}
+	if (event == VRRP_CHOSEN && m->role == VRRP_BACKUP)
+		become_active(m, now_us, a, "chosen by the operator");
+	if (event == VRRP_SUCCEEDED || event == VRRP_PASSED_OVER)
+		m->yielding = true;
+	m->yielded_to = 0;
+	m->chosen_until_us = now_us + CHOICE_US;
 }
 
 static void timer(struct vrrp_machine *m, uint64_t now_us, struct vrrp_actions *a)
@@ -357,7 +386,9 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 			become_active(m, now_us, &a, "its group became active");
 		break;
 	case VRRP_GROUP_BACKUP:
-		if (m->role == VRRP_ACTIVE)
+		if (m->role == VRRP_ACTIVE && vrrp_chooses(m, now_us))
+			choice(m, VRRP_SUCCEEDED, now_us, &a); /* the group goes there, too */
+		else if (m->role == VRRP_ACTIVE)
 			resign(m, VRRP_BACKUP, now_us, &a, "its group stepped back");
 		break;
 	case VRRP_TIMER:
@@ -387,6 +418,12 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 				      "was stuck, and the partner took over");
 		else
 			linger_end(m, &a); /* its group has, before it */
+		break;
+	case VRRP_CHOICE:
+	case VRRP_CHOSEN:
+	case VRRP_SUCCEEDED:
+	case VRRP_PASSED_OVER:
+		choice(m, event, now_us, &a);
 	}
 	*ret_actions = a;
 }

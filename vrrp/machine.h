@@ -13,6 +13,9 @@
  *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
  *   When it is alive (it resigned, or is preempted), it answers until then: the addresses come
  *   first.
+ * - The operator's *choice* of a partner (vrrp/choice.h): that one becomes active while this node
+ *   still is, and then this node steps back. As long as the choice is carried out both ignore
+ *   adverts of other active nodes, which are each other's; the nodes that were not chosen yield.
  * - preempt_delay: how long a better node that came up waits before it preempts.
  * - An active node repeats its gratuitous ARPs as config_garp says.
  * - A *split*: an active node that stays so hears another active one, longer than a handover takes.
@@ -59,6 +62,7 @@ struct vrrp_machine {
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
 	uint8_t yielded_to;	  /* the active node's priority as last heard while yielding */
+	uint64_t chosen_until_us; /* the operator's choice is being carried out; 0 = none */
 	uint64_t timer_us;	  /* when VRRP_TIMER is due; 0 = never */
 	uint64_t announce_us;	  /* when to announce again; 0 = never */
 	uint32_t announces;	  /* done so far */
@@ -87,6 +91,10 @@ enum vrrp_event {
 	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */
 	VRRP_PARTNER_ACTIVE, /* a partner says so */
 	VRRP_STUCK,	     /* we did nothing for longer than our lease, and a partner is active */
+	VRRP_CHOICE,	     /* active: a partner is to take over; backup: this node asks to */
+	VRRP_CHOSEN,	     /* the active partner wants this node to take over */
+	VRRP_SUCCEEDED,	     /* the partner that was chosen is active */
+	VRRP_PASSED_OVER,    /* a partner is active by the operator's choice, or about to be */
 };
 
 struct vrrp_actions {
@@ -108,6 +116,9 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 bool vrrp_is_split(const struct vrrp_machine *m, uint64_t now_us);
 /* vrrp_split_us: for how long that was, in all. */
 uint64_t vrrp_split_us(const struct vrrp_machine *m);
+
+/* vrrp_chooses: is the operator's choice being carried out? */
+bool vrrp_chooses(const struct vrrp_machine *m, uint64_t now_us);
 
 /* vrrp_overdue_us: since when the active node's adverts are missing for too long; 0 = they are not,
  * or that says nothing, as it had resigned.

@@ -10,6 +10,7 @@
 
 void instance_tell(struct instance *i, bool always)
 {
+	const char *active = heart_active(i->process->heart, i->beat);
 	struct message_vrrp m = {.role = i->machine.role,
 				 .vrid = i->config.vrid,
 				 .since_s = i->since_s,
@@ -30,6 +31,8 @@ void instance_tell(struct instance *i, bool always)
 		m.adverts_bad += v == VRRP_ADDRESSES_DIFFER ? 0 : i->bad[v];
 	snprintf(m.instance, sizeof(m.instance), "%s", i->config.name);
 	snprintf(m.reason, sizeof(m.reason), "%s", i->reason);
+	if (active && i->machine.role != VRRP_ACTIVE)
+		memcpy(m.active, active, sizeof(m.active));
 	if (!always && memcmp(&m, &i->told, sizeof(m)) == 0)
 		return;
 	i->told = m;

@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "vrrp/choice.h"
 #include "vrrp/instance.h"
 #include "vrrp/interfaces.h"
 #include "vrrp/lease.h"
@@ -249,17 +250,6 @@ static const struct heart_ops heart_ops = {on_instances, on_partner, on_turn};
 
 /* ---- messages ---- */
 
-/* An instance's whole group goes. */
-static void failover(struct vrrp *v, const struct message_failover *m)
-{
-	const struct instance *named = find(v, m->instance);
-
-	for (uint32_t i = 0; i < v->n_instances; i++) {
-		if (!m->instance[0] || (named && rights_together(v->instances[i], named)))
-			instance_event(v->instances[i], VRRP_FAILOVER);
-	}
-}
-
 static void sync_take(struct vrrp *v, const struct message_sync *m)
 {
 	v->process.in_sync = m->in_sync;
@@ -309,7 +299,7 @@ static void on_message(void *owner, enum message_type type, const void *payload,
 		rights_hear(v->process.rights, payload);
 		break;
 	case MESSAGE_FAILOVER:
-		failover(v, payload);
+		choice_take(&v->process, v->instances, v->n_instances, payload);
 		break;
 	case MESSAGE_SYNC:
 		sync_take(v, payload);

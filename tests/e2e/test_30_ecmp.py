@@ -2,12 +2,14 @@
 """Beyond one pair: three nodes that a router's ECMP spreads over, told by BIRD which of them can serve; no
 connection breaks when one is added, drained, stopped or dies."""
 import json
+import os
+import re
 import time
 
 from lab.crowd import Crowd, Newcomers, tell
 from lab.ecmp import EcmpSite
 from lab.machine import wait_until
-from lab.site import SLUICED, VIP, VIP6
+from lab.site import ROOT, SLUICED, VIP, VIP6
 
 CLIENTS = 1500
 LB = "--child lb"
@@ -123,14 +125,72 @@ def test_route_that_somebody_deletes_comes_back(lab):
     lab.hops_wait("lb1", "lb2", "lb3")
 
 
+def kill_all(lab, node):
+    lab.machines[node].run("kill", "-KILL", *map(str, lab.machines[node].pids("parent/sluiced|--child")))
+    wait_until(lambda: not lab.machines[node].pids("parent/sluiced|--child"), 10, "nobody is left")
+
+
 def test_node_whose_processes_are_all_killed_goes_on(lab):
     with Watched(lab, "every process of a node killed"):
-        lab.lb3.run("kill", "-KILL", *map(str, lab.lb3.pids("parent/sluiced|--child")))
-        wait_until(lambda: not lab.lb3.pids("parent/sluiced|--child"), 10, "nobody is left")
+        kill_all(lab, "lb3")
         assert lab.routes("lb3") == [VIP, VIP6]
         assert lab.crowd.exchange() == (0, 0)
         lab.node_start("lb3")
         assert lab.hops() == ["lb1", "lb2", "lb3"]
+
+
+def stop_post(result):
+    """What systemd runs when the service has ended that way."""
+    with open(os.path.join(ROOT, "etc", "sluiced.service.in")) as f:
+        line = re.search(r"^ExecStopPost=-/bin/sh -c '(.*)'$", f.read(), re.M)[1]
+    return f"export SERVICE_RESULT={result}; " + line.replace("$$", "$")
+
+
+def test_what_died_without_a_word_is_withdrawn_by_systemd(lab):
+    with Watched(lab, "every process killed, routes withdrawn"):
+        kill_all(lab, "lb3")
+        lab.lb3.run(stop_post("success"))
+        assert lab.routes("lb3") == [VIP, VIP6]
+        lab.lb3.run(stop_post("signal"))
+        assert lab.routes("lb3") == []
+        lab.hops_wait("lb1", "lb2")
+    lab.node_start("lb3")
+    lab.hops_wait("lb1", "lb2", "lb3")
+
+
+def test_routes_are_found_again_that_another_configuration_left(lab):
+    def others(table):
+        return lab.lb3.run(f"ip -4 route show table {table}; ip -6 route show table {table}", check=False).stdout
+
+    elsewhere = lab.config().replace('announce = "kernel"', 'announce = { to = "kernel"; table = 206; }')
+    kill_all(lab, "lb3")
+    lab.config_write(elsewhere, nodes=("lb3",))
+    lab.sluice_start("lb3")
+    wait_until(lambda: lab.routes("lb3") == [] and VIP in others(206) and VIP6 in others(206), 20, "in the other table")
+    lab.hops_wait("lb1", "lb2")
+    kill_all(lab, "lb3")
+    vrrp = "vrrp = ( " + ", ".join(
+        f'{{ name = "{name}"; vrid = 51; interval = "1s"; priorities = {{ lb3 = 100; }}; addresses = [ {vips} ]; }}'
+        for name, vips in (("v4", f'"{VIP}/32"'), ("v6", f'"fe80::51/64", "{VIP6}/128"'))) + " );"
+    lab.config_write(lab.config().replace('announce = "kernel";', vrrp), nodes=("lb3",))
+    lab.sluice_start("lb3")
+    wait_until(lambda: "205" not in others(206), 20, "withdrawn by who announces nothing")
+    wait_until(lambda: lab.show("lb3", "pools"), 30, "it answers")
+    lab.config_write(nodes=("lb3",))
+    lab.sluice("lb3", "reload")
+    wait_until(lambda: lab.routes("lb3") == [VIP, VIP6], 30, "announced again")
+    lab.hops_wait("lb1", "lb2", "lb3")
+
+
+def test_route_of_another_in_the_place_of_ours_is_told(lab):
+    lab.lb3.run(f"ip route replace blackhole {VIP}/32 table 205 proto 3")
+    wait_until(lambda: whys(lab, "lb3") == {VIP: ("no", "its route is not in the kernel yet"), VIP6: ("yes", "")}, 10, "told")
+    status = json.loads(lab.sluice("lb3", "status", "--json", check=False).stdout)
+    assert len(status["problems"]) == 1 and "table 205 has a route" in status["problems"][0], status["problems"]
+    lab.hops_wait("lb1", "lb2", families=(False,))
+    lab.lb3.run(f"ip route del blackhole {VIP}/32 table 205 proto 3")
+    wait_until(lambda: whys(lab, "lb3")[VIP] == ("yes", "") and lab.routes("lb3") == [VIP, VIP6], 10, "announced again")
+    lab.hops_wait("lb1", "lb2", "lb3")
 
 
 def test_dead_node_breaks_no_connection(lab):
@@ -148,9 +208,17 @@ def test_vip_of_vrrp_is_announced_by_the_active_node(lab):
     lab.hops_wait("lb2", families=(False,))
     lab.hops_wait("lb2", "lb3", families=(True,))
     assert whys(lab, "lb3") == {VIP: ("no", "another node is active"), VIP6: ("yes", "")}
+    refused = lab.sluice("lb2", "drain", "--node", check=False)
+    assert refused.returncode == 1 and f"{VIP} is of vrrp and active here" in refused.stderr, refused
     with Watched(lab, "VRRP's role handed over"):
         lab.sluice("lb2", "failover")
         lab.hops_wait("lb3", families=(False,))
+    lab.sluice("lb2", "drain", "--node")
+    lab.hops_wait("lb3")
+    lab.sluice("lb3", "failover")  # the drained one is the only other one
+    lab.hops_wait("lb2", families=(False,))
+    assert whys(lab, "lb2") == {VIP: ("yes", ""), VIP6: ("no", "the node is drained")}
+    lab.sluice("lb2", "undrain", "--node")
     lab.config_write(nodes=("lb2", "lb3"))
     for node in ("lb2", "lb3"):
         lab.sluice(node, "reload")

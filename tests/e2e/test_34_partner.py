@@ -329,6 +329,7 @@ def test_a_stuck_vrrp_is_replaced_after_its_lease_and_one_node_owns(lab):
         assert 0.8 < took_s < 4, f"after {took_s:.1f} s"
         assert arp_answers(lab) == {mac(lab, "lb2")}
         assert lab.withheld("lb2") > 0
+        wait_until(lambda: [p for p in lab.status("lb2")["problems"] if "vrrp is dead or stuck there" in p], 5, "told")
     finally:
         lab.lb1.run("kill", "-CONT", str(pid))
     print(f"    vrrp stopped: lb2 active after {took_s:.1f} s")

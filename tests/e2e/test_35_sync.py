@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two nodes that tell each other what they know, over two links."""
 import json
+import re
+import tempfile
 import threading
 import time
 
 from lab import clients
 from lab.machine import wait_until
-from lab.site import VIP, Site
+from lab.site import SLUICED, VIP, Site
 
 PORT = 5405
 SYNC = """
@@ -157,6 +159,38 @@ def test_another_configuration_is_told(lab):
     lab.config_write()
     lab.sluice("lb2", "reload")
     wait_until(lambda: not [p for p in lab.problems("lb1") if "configuration" in p], 5, "the same again")
+
+
+def test_another_version_is_told(lab):
+    with open(SLUICED, "rb") as f:
+        build = re.sub(rb"(?<!_)0\.1\.0\0", b"0.9.9\0", f.read())
+    with tempfile.NamedTemporaryFile() as other:
+        other.write(build)
+        other.flush()
+        lab.lb2.run(f"cp {other.name} /run/sluiced && chmod 755 /run/sluiced")
+    lab.sluice_stop("lb2")
+    lab.daemons["lb2"] = lab.lb2.spawn("/run/sluiced", log="sluiced")
+    lab.in_sync()
+    for node, told in (("lb1", "partner lb2 runs sluice 0.9.9, this node 0.1.0"),
+                       ("lb2", "partner lb1 runs sluice 0.1.0, this node 0.9.9")):
+        wait_until(lambda: [p for p in lab.problems(node) if told in p], 10, f"told at {node}")
+        assert lab.sluice(node, "status", check=False).returncode == 4
+    lab.lb2.kill("^/run/sluiced$", "TERM")
+    wait_until(lambda: not lab.lb2.pids("^sluiced|^/run/sluiced"), 10, "the other version stopped")
+    lab.sluice_start("lb2")
+    lab.all_up("lb2")
+    lab.in_sync()
+    wait_until(lambda: not [p for p in lab.problems("lb1") if "partner" in p], 10, "the same version again")
+
+
+def test_what_is_shown_of_a_link_is_in_its_columns(lab):
+    text = lab.sluice("lb1", "show", "sync")
+    head, peer, *links = [line for line in text.splitlines() if line.strip()]
+    rows = lab.show("lb1", "sync")
+    assert len(links) == 2 and [line.split()[1:3] for line in links] == [["eth0", "yes"], ["eth1", "yes"]], text
+    for line, row in zip(links, rows[1:]):
+        assert not line[head.index("IN SYNC"):head.index("SENT")].strip(), text
+        assert abs(int(line[head.index("WAITING") + len("WAITING"):head.index("SENT") + len("SENT")]) - row["sent"]) < 100, text
 
 
 def test_new_secret_is_taken_without_losing_each_other(lab):

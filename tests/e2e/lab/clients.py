@@ -162,7 +162,7 @@ class Pinger:
                 packet = self.sock.recv(256)
             except OSError:
                 continue
-            if packet[20] == 0 and packet[24:26] == b"\x51\xc3":
+            if packet[20] == 0 and packet[24:26] == b"\x51\xc3" and packet[12:16] == socket.inet_aton(self.host):
                 self.answers.append(time.monotonic())
                 self.answered.add(int.from_bytes(packet[26:28], "big"))
 

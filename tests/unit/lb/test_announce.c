@@ -122,6 +122,23 @@ static void test_vip_of_vrrp_is_announced_by_the_active_node(void **state)
 	world_free(b.w);
 }
 
+/* No other node does: as where its partners have died after the drain. */
+static void test_drained_node_announces_what_vrrp_has_there_alone(void **state)
+{
+	struct bench b = bench_new(any);
+	struct announce_node node = good;
+
+	(void)state;
+	node.drained = true;
+	assert_whys(&b, &node, ANNOUNCED, WHY_DRAINED);
+	b.instances[0].vrrp.role = VRRP_BACKUP;
+	assert_whys(&b, &node, WHY_DRAINED, WHY_DRAINED);
+	b.instances[0].vrrp.role = VRRP_ACTIVE;
+	node.attached = false;
+	assert_whys(&b, &node, WHY_BARE, WHY_DRAINED);
+	world_free(b.w);
+}
+
 static void test_node_that_cannot_serve_announces_nothing(void **state)
 {
 	struct bench b = bench_new(any);
@@ -134,6 +151,7 @@ static void test_node_that_cannot_serve_announces_nothing(void **state)
 	assert_whys(&b, &node, WHY_UNREADY, WHY_UNREADY);
 	node.detached = true;
 	assert_whys(&b, &node, WHY_DETACHED, WHY_DETACHED);
+	b.instances[0].vrrp.role = VRRP_BACKUP;
 	node.drained = true;
 	assert_whys(&b, &node, WHY_DRAINED, WHY_DRAINED);
 	world_free(b.w);
@@ -146,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_when_all_one_dead_service_withdraws_the_vip),
 		cmocka_unit_test(test_pool_drained_or_full_keeps_its_vip),
 		cmocka_unit_test(test_vip_of_vrrp_is_announced_by_the_active_node),
+		cmocka_unit_test(test_drained_node_announces_what_vrrp_has_there_alone),
 		cmocka_unit_test(test_node_that_cannot_serve_announces_nothing),
 	};
 

@@ -169,7 +169,7 @@ static void test_last_turns_of_a_role_are_remembered(void **state)
 static void test_names_without_an_end_are_refused_of_everybody(void **state)
 {
 	struct message_probe probe = {.request = 1};
-	struct message_failover failover;
+	struct message_failover failover = {0};
 	struct message_run run = {.request = 1};
 	struct message_dialogue line = {.text = "< \b\b"};
 
@@ -177,6 +177,9 @@ static void test_names_without_an_end_are_refused_of_everybody(void **state)
 	memset(failover.instance, 'x', sizeof(failover.instance));
 	memset(run.backend, 'x', sizeof(run.backend));
 	assert_int_equal(said(*state, ROLE_LB, MESSAGE_PROBE, &probe), 1);
+	assert_int_equal(said(*state, ROLE_LB, MESSAGE_FAILOVER, &failover), 1);
+	strcpy(failover.instance, "v1");
+	memset(failover.to, 'x', sizeof(failover.to));
 	assert_int_equal(said(*state, ROLE_LB, MESSAGE_FAILOVER, &failover), 1);
 	assert_int_equal(said(*state, ROLE_HEALTHCHECK, MESSAGE_RUN, &run), 1);
 	assert_int_equal(said(*state, ROLE_HEALTHCHECK, MESSAGE_DIALOGUE, &line), 1);
