@@ -59,6 +59,20 @@ static void flows_put(json_t *row, const struct lb *lb, uint32_t peer)
 	json_object_set_new(row, "flows_full", I(counts->heard[peer].full));
 }
 
+/* Packets that the kernel did not send, over all links. */
+static uint64_t failed_sum(const struct lb *lb, uint32_t peer)
+{
+	uint64_t failed = 0;
+
+	for (uint32_t i = 0; i < lb->config->sync.n_links; i++) {
+		struct sync_link_state state;
+
+		sync_link_state(partner_sync(lb), peer, i, &state);
+		failed += state.failed;
+	}
+	return failed;
+}
+
 static void peer_row(json_t *rows, struct lb *lb, uint32_t peer)
 {
 	const struct partner_node *node = partner_node(lb, peer);
@@ -78,7 +92,7 @@ static void peer_row(json_t *rows, struct lb *lb, uint32_t peer)
 	json_object_set_new(row, "sent", I(state.counts.sent));
 	json_object_set_new(row, "resent", I(state.counts.resent));
 	json_object_set_new(row, "received", I(state.counts.received));
-	json_object_set_new(row, "failed", I(0));
+	json_object_set_new(row, "failed", I(failed_sum(lb, peer)));
 	json_object_set_new(row, "overruns", I(state.counts.overruns));
 	flows_put(row, lb, peer);
 	json_object_set_new(row, "config", json_string(config_word(node)));

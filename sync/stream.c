@@ -34,6 +34,7 @@ struct stream {
 	uint64_t next;	       /* to be sent for the first time, or again */
 	uint64_t sent;	       /* the greatest that was sent */
 	uint64_t resend_ms;    /* when `first` is due again; 0 = never */
+	bool asks;	       /* `first` was sent again: it goes on once that is acknowledged */
 	uint32_t resend_wait_ms;
 	uint32_t link;
 	uint64_t paid_us; /* the rate: paid up to here */
@@ -50,6 +51,7 @@ static void session_begin(struct stream *s)
 	s->sent = 0;
 	s->expected = 1;
 	s->resend_ms = s->ack_ms = 0;
+	s->asks = false;
 	s->resend_wait_ms = STREAM_RESEND_LEAST_MS;
 	memset(&s->window[s->open % STREAM_WINDOW], 0, sizeof(*s->window));
 	for (size_t i = 0; i < EARLY; i++)
@@ -191,7 +193,7 @@ static void window_send(struct stream *s, uint64_t now_ms)
 {
 	uint32_t sent = 0;
 
-	while (s->next < s->open && token_take(s, now_ms, &sent)) {
+	while (s->next < (s->asks ? s->first + 1 : s->open) && token_take(s, now_ms, &sent)) {
 		packet_send(s, SYNC_DATA, s->next, s->link, now_ms);
 		if (s->next > s->sent)
 			s->sent = s->next;
@@ -215,10 +217,13 @@ static uint32_t link_next(const struct stream *s, uint64_t now_ms)
 	return (s->link + 1) % s->settings.n_links;
 }
 
-/* What was sent is not acknowledged in time: again from the first, over the next link. */
+/* What was sent is not acknowledged in time: the first again, over the next link, and what follows
+ * once that is answered: who is busy gets a window's worth of packets once, not again and again.
+ */
 static void window_resend(struct stream *s, uint64_t now_ms)
 {
 	s->next = s->first;
+	s->asks = true;
 	s->link = link_next(s, now_ms);
 	s->resend_wait_ms *= 2;
 	if (s->resend_wait_ms > STREAM_RESEND_MOST_MS)
@@ -263,6 +268,7 @@ static void acknowledged(struct stream *s, uint64_t until, uint64_t now_ms)
 		return;
 	s->heard_ms = now_ms;
 	s->first = until + 1;
+	s->asks = false;
 	if (s->next < s->first)
 		s->next = s->first;
 	s->resend_wait_ms = STREAM_RESEND_LEAST_MS;
@@ -395,7 +401,7 @@ uint64_t stream_tick(struct stream *s, uint64_t now_ms)
 		packet_send_all(s, SYNC_ACK, now_ms);
 	due_ms = sooner(s->said_ms + STREAM_IDLE_MS, s->hello_ms + 2 * STREAM_HELLO_MS);
 	due_ms = sooner(sooner(due_ms, s->ack_ms), s->resend_ms);
-	return s->next < s->open ? now_ms + 1 : due_ms;
+	return s->next < s->open && !s->asks ? now_ms + 1 : due_ms;
 }
 
 /* ---- what is shown ---- */

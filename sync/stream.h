@@ -11,9 +11,9 @@
  * answer to our challenge, the next packet, a new acknowledgement.
  *
  * Up to STREAM_WINDOW packets wait for being acknowledged; the first of them is sent again after a
- * time that doubles, and all behind it, over the next link that anything was heard on lately. More
- * than that are refused (-ENOBUFS): the session then begins anew, and whoever is told `up` gives
- * everything from the start. Memory is bounded by that.
+ * time that doubles, over the next link that anything was heard on lately, and all behind it once
+ * that is acknowledged. More than that are refused (-ENOBUFS): the session then begins anew, and
+ * whoever is told `up` gives everything from the start. Memory is bounded by that.
  *
  * After a change of the secret both keys open packets. The old one seals until the other node is
  * known to have the new one (by a packet of its own, or stream_key_known()); then it is forgotten.

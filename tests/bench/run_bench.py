@@ -39,6 +39,8 @@ BENCHES = {
                  ["--tries", "3"], ["--tries", "20"]),
     "vrrp": ("adverts every 10 ms: how punctual; takeover of 1 and 64 addresses, 256 instances; beside keepalived",
              ["--tries", "3", "--seconds", "5"], ["--tries", "20", "--seconds", "60"]),
+    "sync": ("fullnat: what telling the partner of each connection costs, and how many bytes that is",
+             ["--rounds", "3", "--seconds", "2"], ["--rounds", "9", "--seconds", "4", "--idle", "10000"]),
     "rest": ("CPU of sluiced when nothing happens, in percent of one CPU",
              ["--seconds", "6"], ["--seconds", "20"]),
 }

@@ -210,6 +210,24 @@ static void test_link_that_dies_is_gone_round(void **state)
 	assert_int_equal(ends[1].downs, 0);
 }
 
+/* Who is busy for a second has everything in its socket already. */
+static void test_end_that_is_busy_is_not_sent_everything_again_and_again(void **state)
+{
+	uint64_t sent;
+
+	(void)state;
+	pass(500);
+	say(0, 100000);
+	for (uint64_t until = now_ms + 1000; now_ms < until; now_ms++)
+		stream_tick(ends[0].stream, now_ms);
+	sent = stream_counts(ends[0].stream)->sent;
+	assert_in_range(stream_counts(ends[0].stream)->resent, 1, 10);
+	pass(500);
+	assert_int_equal(ends[1].next, 100000);
+	assert_in_range(stream_counts(ends[0].stream)->sent - sent, 1, 1500);
+	assert_int_equal(ends[0].downs, 0);
+}
+
 static void test_too_much_begins_anew_instead_of_growing(void **state)
 {
 	uint32_t taken;
@@ -477,6 +495,7 @@ int main(void)
 		TEST(test_two_ends_find_each_other_and_records_come_in_order),
 		TEST(test_loss_repetition_and_disorder_lose_nothing),
 		TEST(test_link_that_dies_is_gone_round),
+		TEST(test_end_that_is_busy_is_not_sent_everything_again_and_again),
 		TEST(test_too_much_begins_anew_instead_of_growing),
 		TEST(test_end_that_was_restarted_is_known_anew_and_silence_is_told),
 		TEST(test_replayed_packets_change_nothing),
