@@ -180,7 +180,9 @@ int link_remove_addresses(struct nl_sock *netlink, const struct link *link,
 	struct batch b;
 
 	b.n = 0;
-	for (uint32_t i = 0; i < config->n_addresses; i++) {
+	/* The first of a network last: in its place the kernel would promote the next, each time.
+	 */
+	for (uint32_t i = config->n_addresses; i-- > 0;) {
 		if (*held >> i & 1)
 			address_request(&b, false, link, &config->addresses[i], i);
 	}
