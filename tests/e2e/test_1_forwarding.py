@@ -18,6 +18,7 @@ while True:
 
 def site():
     lab = Site()
+    lab.slots = 65537
     udp = (f', {{ name = "dns"; vip = "{VIP}"; protocol = "udp"; port = 53; pool = "dns"; }}')
     text = lab.config(extra_services=udp).replace(
         "pools = ( ", 'pools = ( { name = "dns"; port = 53; probe = "none"; backends = ('

@@ -95,6 +95,7 @@ def config():
         services.append(f'{{ name = "{pool}"; vip = "{VIP}"; port = {10000 + i}; pool = "{pool}"; }}')
     return f"""secret_file = "/etc/sluice/secret";
 flow_limit = "64K";
+slots = 251;
 user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }} );
 vrrp = ( {{ name = "v4"; vrid = 51; interval = "100ms"; priorities = {{ lb1 = 200; }}; addresses = [ "{VIP}/24" ]; }} );

@@ -21,6 +21,8 @@ sync = {
 
 
 class Pair(Site):
+    slots = 65537
+
     def _build(self, nodes, backends):
         super()._build(nodes, backends)
         self.cable(self.lb1, "eth1", self.lb2, "eth1")

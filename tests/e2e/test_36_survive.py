@@ -109,6 +109,8 @@ class Load:
 
 
 class Pair(Site):
+    slots = 65537
+
     def config(self, backends=None, **unused):
         rows = ", ".join(f'{{ name = "{b}"; address = "10.77.0.{host_number(b)}"; }}' for b in backends or self.backends)
         pools = [f'{{ name = "{mode}"; port = {port}; mode = "{mode}"; probe = {PROBE}; backends = ( {rows} ); }}'

@@ -32,6 +32,8 @@ def host_number(name):
 
 
 class Site:
+    slots = 4099  # a table is soon made; the default, 65537, where what is tested is the table
+
     def __init__(self, backends=3, nodes=("lb1", "lb2"), interval="100ms", kinds=None):
         """kinds: of machines that are something else than a Machine, by name."""
         self.interval, self.kinds = interval, kinds or {}
@@ -139,6 +141,7 @@ class Site:
                                 f'pool = "{kind}{family}"; }}')
         return f"""secret_file = "/etc/sluice/secret";
 flow_limit = "64K";
+slots = {self.slots};
 user = "nobody";
 nodes = ( {{ name = "lb1"; interfaces = [ "eth0" ]; }}, {{ name = "lb2"; interfaces = [ "eth0" ]; }} );
 vrrp = (
