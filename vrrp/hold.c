@@ -65,6 +65,7 @@ int instance_release(struct instance *i)
 			? link_remove_addresses(i->process->netlink, &i->link, &i->config, &i->held)
 			: 0;
 
+	i->unmarked = false;
 	return r == -ENODEV ? 0 : r; /* they went with their interface */
 }
 
@@ -79,7 +80,7 @@ void instance_add_late(struct instance *i)
 /* Those that have our mark; where there are no marks, all. */
 void instance_hold_find(struct instance *i)
 {
-	i->held = i->process->unmarked ? all_of(&i->config) : 0;
+	i->held = i->process->unmarked || i->unmarked ? all_of(&i->config) : 0;
 	for (uint32_t k = 0; k < i->config.n_addresses; k++) {
 		if (i->link.holder && i->marked[k] == i->link.holder)
 			i->held |= 1ULL << k;

@@ -58,6 +58,7 @@ struct instance {
 	 * on the interface when that was last read, and whether they had to be. */
 	uint64_t held, others, there;
 	bool had;
+	bool unmarked;		      /* a predecessor that knew no marks put them there */
 	int marked[CONFIG_ADDRESSES]; /* the interface on which each was seen with our mark */
 	int hold_error;		      /* that was logged */
 	uint64_t kept_ms;	      /* the last time that what was gone was put back */

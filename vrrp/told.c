@@ -17,6 +17,7 @@ void instance_tell(struct instance *i, bool always)
 				 .transitions = (uint32_t)i->transitions,
 				 .priority = i->machine.priority,
 				 .yielding = i->machine.yielding,
+				 .marks = !i->unmarked,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,

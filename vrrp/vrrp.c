@@ -272,6 +272,7 @@ static void resume(struct vrrp *v, const struct message_vrrp *m)
 	if (m->role != VRRP_ACTIVE)
 		return;
 	i->resume = true;
+	i->unmarked = !m->marks;
 	interfaces_read(v->interfaces); /* once for all that resume */
 	instance_refresh(i);
 }
