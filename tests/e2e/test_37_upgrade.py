@@ -172,6 +172,13 @@ class Unnoticed:
         assert deaths(self.lab) == self.deaths
 
 
+def descriptors(lab, node):
+    """What the parent has open, without the numbers."""
+    parent = lab.machines[node].pids(PARENT)[0]
+    found = lab.machines[node].run(f"find /proc/{parent}/fd -type l -printf '%l\\n'").split()
+    return sorted(re.sub(r"\d+", "N", what) for what in found)
+
+
 def upgrade(lab, node, path, version):
     install(lab, node, path)
     told = lab.sluice(node, "upgrade")
@@ -212,8 +219,10 @@ def test_upgrade_is_not_noticed(lab):
             intervals_set(lab, interval)
             for node in nodes:
                 with Unnoticed(lab, f"upgrade of {node} and back, interval {interval}"):
+                    before = descriptors(lab, node)
                     upgrade(lab, node, other.name, "0.9.9")
                     upgrade(lab, node, SLUICED, "0.1.0")
+                    assert descriptors(lab, node) == before
     intervals_set(lab, "100ms")
 
 
