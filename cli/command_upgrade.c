@@ -11,12 +11,16 @@
 
 enum { REPLACED_S = 30, LOOK_US = 50000 };
 
-static bool is_replaced(const json_t *status, json_int_t lb_before)
+/* The running one may have had to go on after all: then its lb is another, but not the version. */
+static bool is_replaced(const json_t *status, const char *version, json_int_t lb_before)
 {
+	const char *runs = json_string_value(json_object_get(status, "version"));
 	bool replaced = false;
 	size_t i;
 	json_t *row;
 
+	if (!runs || !version || strcmp(runs, version) != 0)
+		return false;
 	json_array_foreach(json_object_get(status, "processes"), i, row)
 	{
 		const char *name = json_string_value(json_object_get(row, "process"));
@@ -30,7 +34,7 @@ static bool is_replaced(const json_t *status, json_int_t lb_before)
 	return replaced;
 }
 
-static bool wait_replaced(const struct options *o, json_int_t lb_before)
+static bool wait_replaced(const struct options *o, const char *version, json_int_t lb_before)
 {
 	time_t until = time(NULL) + REPLACED_S;
 	struct options quiet = *o;
@@ -42,7 +46,7 @@ static bool wait_replaced(const struct options *o, json_int_t lb_before)
 
 		usleep(LOOK_US);
 		ask(&quiet, json_pack("{s:s}", "command", "status"), NULL, NULL, &status);
-		replaced = is_replaced(status, lb_before);
+		replaced = is_replaced(status, version, lb_before);
 		json_decref(status);
 	}
 	return replaced;
@@ -58,7 +62,7 @@ enum cli_exit cli_upgrade(const struct options *o, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	if (status == CLI_DONE &&
-	    !wait_replaced(o, json_integer_value(json_object_get(answer, "pid")))) {
+	    !wait_replaced(o, version, json_integer_value(json_object_get(answer, "pid")))) {
 		fputs("sluice: not every process was replaced; see: sluice status, and the log\n",
 		      stderr);
 		status = CLI_REFUSED;

@@ -133,13 +133,13 @@ class Unnoticed:
     """Traffic of all kinds around a change, of which nothing may be seen."""
 
     def __init__(self, lab, what, restarted=None, killed=None):
-        """restarted: a node; killed: a node and its child."""
+        """restarted: a node; killed: a node and children of its."""
         self.lab, self.what, self.restarted, self.killed = lab, what, restarted, killed
 
     def __enter__(self):
         self.before = {node: facts(self.lab, node) for node in self.lab.nodes}
-        if self.killed:
-            self.before[self.killed[0]][1][self.killed[1]] += 1
+        for child in (self.killed or ())[1:]:
+            self.before[self.killed[0]][1][child] += 1
         self.parents = {node: self.lab.machines[node].pids(PARENT) for node in self.lab.nodes}
         self.deaths = deaths(self.lab)
         self.crowd = crowd.Crowd(self.lab.client, VIP, SESSIONS)
@@ -170,6 +170,13 @@ class Unnoticed:
             assert (self.lab.machines[node].pids(PARENT) == self.parents[node]) == (node != self.restarted)
             assert len(self.lab.machines[node].pids("^sluiced --child")) == 4
         assert deaths(self.lab) == self.deaths
+
+
+def descriptors(lab, node):
+    """What the parent has open, without the numbers."""
+    parent = lab.machines[node].pids(PARENT)[0]
+    found = lab.machines[node].run(f"find /proc/{parent}/fd -type l -printf '%l\\n'").split()
+    return sorted(re.sub(r"\d+", "N", what) for what in found)
 
 
 def upgrade(lab, node, path, version):
@@ -212,8 +219,10 @@ def test_upgrade_is_not_noticed(lab):
             intervals_set(lab, interval)
             for node in nodes:
                 with Unnoticed(lab, f"upgrade of {node} and back, interval {interval}"):
+                    before = descriptors(lab, node)
                     upgrade(lab, node, other.name, "0.9.9")
                     upgrade(lab, node, SLUICED, "0.1.0")
+                    assert descriptors(lab, node) == before
     intervals_set(lab, "100ms")
 
 
@@ -253,6 +262,24 @@ def test_upgrade_before_the_last_one_has_ended_is_not_noticed(lab):
         lab.lb1.kill("^sluiced --child vrrp", "CONT")
         wait_until(lambda: row()["before"] == 0 and row()["pid"] not in (0, serves), 20, "the new vrrp serves")
         assert serves not in lab.lb1.pids("^sluiced --child vrrp")
+
+
+def test_file_that_breaks_after_the_trial_ends_nothing(lab):
+    """The parent has ended those who can be missed when it sees that the next one could not start: they come back."""
+    log = f"{lab.logs}/lb1-sluiced.log"
+    with Unnoticed(lab, "a file that breaks after the trial", killed=("lb1", "lb", "healthcheck", "programs")):
+        vrrp, lb = (lab.lb1.pids(f"^sluiced --child {role}") for role in ("vrrp", "lb"))
+        lab.lb1.write("/etc/sluice/broken", config("100ms").replace('"tcp"', '"smpt"'))
+        breaker = f"seen=$(grep -c upgrading: {log}); until [ $(grep -c upgrading: {log}) -gt $seen ]; do :; done; " \
+                  "cp /etc/sluice/broken /etc/sluice/sluice.conf"
+        lab.lb1.spawn("sh", "-c", breaker, log="breaker")
+        time.sleep(0.5)
+        lab.lb1.kill(PARENT, "USR2")
+        wait_until(lambda: (now := lab.lb1.pids("^sluiced --child lb")) and now != lb and
+                   status(lab, "lb1").get("problems") == [], 20, "lb is back")
+        assert lab.lb1.pids("^sluiced --child vrrp") == vrrp
+        lab.config_write(config("100ms"))
+    assert "not upgraded: binary=" in lab.lb1.run("tail", "-n", "100", log)
 
 
 def test_upgrade_by_signal_keeps_what_the_operator_said(lab):
