@@ -6,6 +6,7 @@ rest, others come and go all the time. Processes and nodes are killed, links pul
 added, weights changed, the configuration is read again, sluiced replaced, the addresses handed over; some of it in
 the middle of something else. In the end every connection is accounted for (lab/ledger.py), and the seed that is
 printed makes the same events again."""
+import collections
 import contextlib
 import os
 import random
@@ -176,6 +177,7 @@ class Soak:
         self.journal = Journal()
         self.people = []
         self.events = {}  # name -> [times, longest s until all were answered, connections lost with a server, faults]
+        self.latest = collections.deque(maxlen=6)  # events
         self.began_s = time.monotonic()
 
     def config(self):
@@ -323,9 +325,9 @@ services = ( {services} );
         self.node_back(node)
 
     def links_flap(self, *names):
-        """Of the active node the link to the clients is its role; it may come back with the link."""
+        """The link to the clients takes the role from the active node; a backup that hears nobody takes it."""
         node = self.chance.choice(self.lab.nodes)
-        does = "data" in names and self.lab.active(node)
+        does = "data" in names and ("sync" in names or self.lab.active(node))
         for _ in range(self.chance.randint(1, 3)):
             with self.moves(does):
                 self.links(node, "down", *names)
@@ -409,7 +411,9 @@ services = ( {services} );
             row[2] += now_died - died
             row[3] += now_faults - faults
             if now_faults > faults:
-                crowd.tell(f"!! {now_faults - faults} by {name}, at {time.strftime('%H:%M:%S')}")
+                crowd.tell(f"!! {now_faults - faults} by {name}, at {time.strftime('%H:%M:%S')}, after " +
+                           "; ".join(self.latest) + f"; of {', '.join(self.configured)} drained: {sorted(self.drained)}")
+            self.latest.append(name)
 
     def end(self):
         for people in self.people:
@@ -423,8 +427,8 @@ services = ( {services} );
         people = [(p.ledger, p.n_open()) for p in self.people]
         print(table(["connections", "opened", *OUTCOMES], [ledger.row(n_open) for ledger, n_open in people]))
         for ledger, _ in people:
-            for fault in ledger.faults:
-                print(f"   {fault}")
+            for fault, n in ledger.faults.items():
+                print(f"   {fault}" + (f" (and {n - 1} alike)" if n > 1 else ""))
         print(f"\n{sum(row[0] for row in self.events.values())} events in {(time.monotonic() - self.began_s) / 60:.1f} "
               "minutes; slowest answer to those that never rest " +
               ", ".join(f"{p.slowest_s:.1f} s" for p in self.people if isinstance(p, Busy)) + "; slowest new connection " +
