@@ -354,8 +354,14 @@ services = ( {services} );
             wait_until(lambda: self.lab.active(self.other(node)), 30, "the other node is active")
 
     def upgraded(self):
-        """By another one of the same build."""
-        self.lab.sluice(self.chance.choice(self.lab.nodes), "upgrade")
+        """By another one of the same build. Whoever asks a lb that ends is told to try again (3)."""
+        node = self.chance.choice(self.lab.nodes)
+
+        def done():
+            told = self.lab.sluice(node, "upgrade", check=False)
+            assert told.returncode in (0, 3), told
+            return told.returncode == 0
+        wait_until(done, 60, f"{node} is upgraded")
 
     def server_killed(self):
         name = self.chance.choice(self.configured)
