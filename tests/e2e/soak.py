@@ -30,6 +30,7 @@ BUSY = 20
 FULLNAT_VIP = "10.77.0.11"
 SECOND_LINK = {"lb1": "10.79.0.1", "lb2": "10.79.0.2"}
 PATIENCE_S = 30
+LOGS_TOLD = 3
 IN_THE_MIDDLE = 0.3  # of the events come in the middle of a change
 
 
@@ -178,6 +179,7 @@ class Soak:
         self.people = []
         self.events = {}  # name -> [times, longest s until all were answered, connections lost with a server, faults]
         self.latest = collections.deque(maxlen=6)  # events
+        self.logs_told = 0
         self.began_s = time.monotonic()
 
     def config(self):
@@ -419,7 +421,15 @@ services = ( {services} );
             if now_faults > faults:
                 crowd.tell(f"!! {now_faults - faults} by {name}, at {time.strftime('%H:%M:%S')}, after " +
                            "; ".join(self.latest) + f"; of {', '.join(self.configured)} drained: {sorted(self.drained)}")
+                self.logs_tell()
             self.latest.append(name)
+
+    def logs_tell(self):
+        """What the nodes said just now; of the first faults only."""
+        if self.logs_told < LOGS_TOLD:
+            self.logs_told += 1
+            for node in self.lab.nodes:
+                print(f"--- {node}\n" + self.lab.machines[node].run(f"tail -40 {self.lab.logs}/{node}-sluiced.log"), flush=True)
 
     def end(self):
         for people in self.people:
