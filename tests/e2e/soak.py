@@ -6,6 +6,7 @@ rest, others come and go all the time. Processes and nodes are killed, links pul
 added, weights changed, the configuration is read again, sluiced replaced, the addresses handed over; some of it in
 the middle of something else. In the end every connection is accounted for (lab/ledger.py), and the seed that is
 printed makes the same events again."""
+import collections
 import contextlib
 import os
 import random
@@ -29,6 +30,7 @@ BUSY = 20
 FULLNAT_VIP = "10.77.0.11"
 SECOND_LINK = {"lb1": "10.79.0.1", "lb2": "10.79.0.2"}
 PATIENCE_S = 30
+LOGS_TOLD = 3
 IN_THE_MIDDLE = 0.3  # of the events come in the middle of a change
 
 
@@ -176,6 +178,8 @@ class Soak:
         self.journal = Journal()
         self.people = []
         self.events = {}  # name -> [times, longest s until all were answered, connections lost with a server, faults]
+        self.latest = collections.deque(maxlen=6)  # events
+        self.logs_told = 0
         self.began_s = time.monotonic()
 
     def config(self):
@@ -323,9 +327,9 @@ services = ( {services} );
         self.node_back(node)
 
     def links_flap(self, *names):
-        """Of the active node the link to the clients is its role; it may come back with the link."""
+        """The link to the clients takes the role from the active node; a backup that hears nobody takes it."""
         node = self.chance.choice(self.lab.nodes)
-        does = "data" in names and self.lab.active(node)
+        does = "data" in names and ("sync" in names or self.lab.active(node))
         for _ in range(self.chance.randint(1, 3)):
             with self.moves(does):
                 self.links(node, "down", *names)
@@ -352,8 +356,14 @@ services = ( {services} );
             wait_until(lambda: self.lab.active(self.other(node)), 30, "the other node is active")
 
     def upgraded(self):
-        """By another one of the same build."""
-        self.lab.sluice(self.chance.choice(self.lab.nodes), "upgrade")
+        """By another one of the same build. Whoever asks a lb that ends is told to try again (3)."""
+        node = self.chance.choice(self.lab.nodes)
+
+        def done():
+            told = self.lab.sluice(node, "upgrade", check=False)
+            assert told.returncode in (0, 3), told
+            return told.returncode == 0
+        wait_until(done, 60, f"{node} is upgraded")
 
     def server_killed(self):
         name = self.chance.choice(self.configured)
@@ -409,7 +419,17 @@ services = ( {services} );
             row[2] += now_died - died
             row[3] += now_faults - faults
             if now_faults > faults:
-                crowd.tell(f"!! {now_faults - faults} by {name}, at {time.strftime('%H:%M:%S')}")
+                crowd.tell(f"!! {now_faults - faults} by {name}, at {time.strftime('%H:%M:%S')}, after " +
+                           "; ".join(self.latest) + f"; of {', '.join(self.configured)} drained: {sorted(self.drained)}")
+                self.logs_tell()
+            self.latest.append(name)
+
+    def logs_tell(self):
+        """What the nodes said just now; of the first faults only."""
+        if self.logs_told < LOGS_TOLD:
+            self.logs_told += 1
+            for node in self.lab.nodes:
+                print(f"--- {node}\n" + self.lab.machines[node].run(f"tail -40 {self.lab.logs}/{node}-sluiced.log"), flush=True)
 
     def end(self):
         for people in self.people:
@@ -423,8 +443,8 @@ services = ( {services} );
         people = [(p.ledger, p.n_open()) for p in self.people]
         print(table(["connections", "opened", *OUTCOMES], [ledger.row(n_open) for ledger, n_open in people]))
         for ledger, _ in people:
-            for fault in ledger.faults:
-                print(f"   {fault}")
+            for fault, n in ledger.faults.items():
+                print(f"   {fault}" + (f" (and {n - 1} alike)" if n > 1 else ""))
         print(f"\n{sum(row[0] for row in self.events.values())} events in {(time.monotonic() - self.began_s) / 60:.1f} "
               "minutes; slowest answer to those that never rest " +
               ", ".join(f"{p.slowest_s:.1f} s" for p in self.people if isinstance(p, Busy)) + "; slowest new connection " +

@@ -11,6 +11,7 @@ import threading
 import time
 
 KEPT = 64  # deaths and moves that something could still be told of: a connection that fails does so within seconds
+TOLD = 20  # faults of a row, each with how many were alike
 OUTCOMES = ("open", "closed", "its server died", "in its handshake", "moved", "broken")
 FAULTS = ("moved", "broken")
 
@@ -58,7 +59,7 @@ class Ledger:
         self.name, self.journal = name, journal
         self.opened = 0
         self.ended = dict.fromkeys(OUTCOMES[1:], 0)
-        self.faults = collections.deque(maxlen=20)
+        self.faults = collections.Counter()
         self.lock = threading.Lock()
 
     def open(self, n=1):
@@ -83,8 +84,9 @@ class Ledger:
                 outcome = "broken"
             self.ended[outcome] += 1
             if outcome in FAULTS:
-                self.faults.append(f"{time.strftime('%H:%M:%S')} {self.name}: {outcome}: server {server or 'unknown'}, "
-                                   f"well {now - since:.1f} s before: {what}")
+                fault = f"{time.strftime('%H:%M:%S')} {self.name}: {outcome} at {server or 'nobody'}: {what}"
+                if fault in self.faults or len(self.faults) < TOLD:
+                    self.faults[fault] += 1
         return outcome
 
     def fault_count(self):
