@@ -25,7 +25,7 @@ from lab.machine import wait_until  # noqa: E402
 from lab.nat import FORWARDING  # noqa: E402
 from lab.site import VIP, Site, host_number  # noqa: E402
 
-SYNC = """sync = { links = ( { interface = "eth1"; addresses = { lb1 = "10.66.0.1"; lb2 = "10.66.0.2"; }; } ); };
+SYNC = """sync = { heartbeat = "1s"; dead_after = "10s"; links = ( { interface = "eth1"; addresses = { lb1 = "10.66.0.1"; lb2 = "10.66.0.2"; }; } ); };
 """
 
 
