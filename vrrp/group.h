@@ -13,7 +13,8 @@
  *   takes over is a group all of whose members hear nobody, or any of whose members was told that
  *   the active node leaves (priority 0): the partner's members are a group, too.
  * - Between nodes of the same priority the addresses decide, of the first member that hears the
- *   other node: members of several networks could disagree.
+ *   other node: members of several networks could disagree. A later member steps back only after an
+ *   interval, in which the first one would have heard it.
  */
 #ifndef SLUICE_VRRP_GROUP_H
 #define SLUICE_VRRP_GROUP_H

@@ -163,6 +163,16 @@ void rights_ended(struct instance *i, bool said, uint64_t now_us)
 	right->heard_until_us = right->held_until_us = 0;
 }
 
+/* A later member may hear the other node sooner, by where the two are in their intervals: within
+ * one of them the first member hears it as well, or does not at all.
+ */
+static bool is_early(const struct instance *i, const struct instance *first,
+		     const struct vrrp_advert *advert, uint64_t now_us)
+{
+	return i != first && now_us < i->right.decides_us &&
+	       memcmp(&advert->src, &i->machine.primary, sizeof(advert->src)) > 0;
+}
+
 bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint64_t now_us)
 {
 	const struct group_member *arbiter;
@@ -171,10 +181,13 @@ bool rights_undecided(struct instance *i, const struct vrrp_advert *advert, uint
 	if (!i->right.group || i->machine.role != VRRP_ACTIVE ||
 	    advert->priority != i->machine.priority)
 		return false;
+	if (i->right.heard_until_us <= now_us)
+		i->right.decides_us = now_us + 10000ULL * advert->advert_cs;
 	i->right.heard_until_us = now_us + 40000ULL * advert->advert_cs;
 	gather(i->process->rights, i, &g);
 	arbiter = group_arbiter(g.members, g.n, now_us);
-	return arbiter && g.instances[arbiter - g.members] != i;
+	return (arbiter && g.instances[arbiter - g.members] != i) ||
+	       is_early(i, g.instances[0], advert, now_us);
 }
 
 uint64_t rights_held_until_us(struct instance *i, uint64_t now_us)

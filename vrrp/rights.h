@@ -24,6 +24,7 @@ struct right {
 	char reason[VERDICT_TEXT];		   /* of its last change, by its group */
 	uint64_t heard_us;			   /* the last advert; 0 = none */
 	uint64_t heard_until_us, held_until_us;	   /* as in struct group_member */
+	uint64_t decides_us; /* between equals, unless it is the first member: not before then */
 	bool told_of_end;
 };
 
