@@ -248,6 +248,8 @@ struct message_vrrp {
 	uint32_t priority;	   /* ours, as sent: what tracks and group leave of it */
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
 	uint32_t yielding; /* 1: handed over by the operator: a worse partner is let be active */
+	uint32_t urgent;   /* 1: its last change was into the place of a dead node */
+	uint32_t pad;
 	struct addr partner;
 	uint64_t adverts_sent, adverts_received;
 	uint64_t adverts_bad; /* ignored; the sum of bad[] without what counts all the same */

@@ -14,6 +14,7 @@
 #include "lb/current.h"
 #include "lb/interface.h"
 #include "lb/mode.h"
+#include "lb/partner_flows.h"
 #include "lb/reconciler.h"
 
 /* ---- the configuration ---- */
@@ -217,6 +218,7 @@ void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 				lb_reconcile(lb, "role");
 			lb->instances[i].vrrp = *m;
 			lb->instances[i].heard = true;
+			partner_handover_role(lb, i);
 		}
 	}
 }

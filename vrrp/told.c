@@ -16,6 +16,7 @@ void instance_tell(struct instance *i, bool always)
 				 .transitions = (uint32_t)i->transitions,
 				 .priority = i->machine.priority,
 				 .yielding = i->machine.yielding,
+				 .urgent = i->urgent,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,
