@@ -70,6 +70,20 @@ def handed_over(lab, node):
     return sum(row["value"] for row in lab.show(node, "counters") if row["counter"] == "handed_over")
 
 
+def test_answers_of_backends_that_go_by_the_other_node_are_handed_over(lab):
+    """What a backend has not heard yet of a failover: its SYN-ACKs go to a node that knows nothing of the SYN."""
+    mac = lab.lb2.run("cat", "/sys/class/net/eth0/address").strip()
+    for name in lab.backends:
+        lab.machines[name].run(f"ip neigh replace {FULLNAT_VIP} lladdr {mac} dev eth0 nud permanent")
+    watch = Watch(lab)
+    wait_until(lambda: watch.arrivals[FULLNAT_VIP].good > 200, 30, "newcomers are greeted")
+    watch.none_lost("answers by lb2")
+    assert handed_over(lab, "lb2") > watch.handed[1]
+    watch.end()
+    for name in lab.backends:
+        lab.machines[name].run(f"ip neigh del {FULLNAT_VIP} dev eth0")
+
+
 def test_planned_failovers_lose_no_handshake(lab):
     watch = Watch(lab)
     for turn in range(TURNS):
@@ -130,17 +144,3 @@ def test_crash_loses_the_newcomers_of_its_silence_alone(lab):
     crashed(lab, watch, "lb2", "lb1")
     watch.end()
     lab.revive("lb2")
-
-
-def test_answers_of_backends_that_go_by_the_other_node_are_handed_over(lab):
-    """What a backend has not heard yet of a failover: its SYN-ACKs go to a node that knows nothing of the SYN."""
-    mac = lab.lb2.run("cat", "/sys/class/net/eth0/address").strip()
-    for name in lab.backends:
-        lab.machines[name].run(f"ip neigh replace {FULLNAT_VIP} lladdr {mac} dev eth0 nud permanent")
-    watch = Watch(lab)
-    wait_until(lambda: watch.arrivals[FULLNAT_VIP].good > 200, 30, "newcomers are greeted")
-    watch.none_lost("answers by lb2")
-    assert handed_over(lab, "lb2") > watch.handed[1]
-    watch.end()
-    for name in lab.backends:
-        lab.machines[name].run(f"ip neigh del {FULLNAT_VIP} dev eth0")
