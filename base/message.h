@@ -249,6 +249,7 @@ struct message_vrrp {
 	uint32_t partner_priority; /* of the last valid advert; 0 = none heard */
 	uint32_t yielding; /* 1: handed over by the operator: a worse partner is let be active */
 	uint32_t marks;	   /* 1: its addresses have our mark; builds before there was one say 0 */
+	uint32_t urgent;   /* 1: its last change was into the place of a dead node */
 	struct addr partner;
 	uint64_t adverts_sent, adverts_received;
 	uint64_t adverts_bad; /* ignored; the sum of bad[] without what counts all the same */

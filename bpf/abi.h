@@ -304,7 +304,8 @@ _Static_assert(sizeof(struct backend_stats) == 64, "backend_stats");
 	  "answered by ICMP: nobody listens there, or its pool has nobody")                        \
 	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for its way")            \
 	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")                                 \
-	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")
+	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")                            \
+	X(HANDED_OVER, handed_over, "of a flow that the partner may have seen begin: sent to it")
 
 enum reason {
 #define REASON_ENUM(upper, lower, text) REASON_##upper,
@@ -392,15 +393,33 @@ _Static_assert(sizeof(struct trace_filter) == 88, "trace_filter");
 #define EXCEPTION_FLOW	      1U /* it began elsewhere than at the previous owner of its slot */
 #define EXCEPTION_TRANSLATION 2U /* it was confirmed, learned its numbers, or ended */
 #define EXCEPTION_NASCENT     3U /* TCP: the backend has answered; may be lost */
+#define EXCEPTION_EMBRYO      4U /* a SYN went elsewhere than to the previous owner; may be lost */
 
 struct exception {
 	struct flow_key key;
-	__u16 what; /* EXCEPTION_* */
-	__u16 pad;
+	__u16 what;    /* EXCEPTION_* */
+	__u16 backend; /* EMBRYO: its number; else 0 */
 };
 _Static_assert(sizeof(struct exception) == 24, "exception");
 
 #define EXCEPTIONS_BYTES (1U << 20)
+#define EMBRYOS_BYTES	 (EXCEPTIONS_BYTES / 16) /* that wait, and no EMBRYO is added */
+
+/* ---- handovers: HASH, ifindex -> struct handover: who may know of a flow what this node does not
+ * ----
+ *
+ * Of an interface of a virtual router, with FEATURE_SYNC: the node that has the traffic, or had it
+ * until a moment ago. See handover.h.
+ */
+#define HANDOVERS_MAX 64U
+
+struct handover {
+	__u64 until_ns;		     /* CLOCK_MONOTONIC */
+	__u8 mac[6];		     /* that node's, on this link */
+	__u16 port_first, port_last; /* fullnat's source ports, of all nodes */
+	__u8 pad[6];
+};
+_Static_assert(sizeof(struct handover) == 24, "handover");
 
 /* ---- settings: .rodata of the program, set before it is loaded, one program for an interface ----
  */

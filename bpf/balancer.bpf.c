@@ -15,6 +15,7 @@
 #include "bpf/flow.h"
 #include "bpf/forward.h"
 #include "bpf/fragment.h"
+#include "bpf/handover.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 #include "bpf/probe_back.h"
@@ -178,6 +179,8 @@ int balancer(struct xdp_md *ctx)
 
 		reason = (enum reason)reply_reset(ctx, &at);
 	}
+	if (unlikely(reason == REASON_HANDED_OVER) && !hand_over(ctx))
+		reason = NEXT;
 	if (unlikely(reason != NEXT))
 		return stop(reason);
 	if (unlikely(p.flags & PACKET_FIRST_FRAGMENT))

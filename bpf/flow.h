@@ -13,6 +13,7 @@
 #define SLUICE_BPF_FLOW_H
 
 #include "bpf/count.h"
+#include "bpf/handover.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
 #include "bpf/tell.h"
@@ -20,7 +21,8 @@
 #define FLOW_EXISTS -17 /* -EEXIST of an insert: another CPU was first */
 #define FLOW_FULL   -7	/* -E2BIG */
 
-#define BACKEND_GONE 0x8000U /* instead of a backend's number: the client is to be told by RST */
+#define BACKEND_GONE   0x8000U	/* instead of a backend's number: the client is to be told by RST */
+#define BACKEND_HANDED 0x10000U /* beside it: the partner may know better */
 
 /* What the stage knows of a packet. */
 struct pick {
@@ -168,8 +170,11 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 {
 	__u32 backend;
 
-	if (p->kind == PACKET_SYN)
+	if (p->kind == PACKET_SYN) {
+		if (k->transition && k->owner != k->previous)
+			embryo_tell(key, k->owner);
 		return flow_begin(k, k->owner);
+	}
 	if (embryo != BACKEND_NONE && usable(k, embryo)) {
 		if (p->kind == PACKET_OTHER) {
 			flow_insert(k, key, embryo);
@@ -177,6 +182,8 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 		}
 		return embryo;
 	}
+	if (k->transition && p->protocol == IPPROTO_TCP && handover_now())
+		return BACKEND_HANDED | (backend_alive(k->previous) ? k->previous : k->owner);
 	backend = unknown_backend(k, p);
 	if (p->kind == PACKET_OTHER)
 		embryo_write(k->embryo, k->hash, backend);
@@ -273,9 +280,9 @@ static __always_inline __u32 slot_read(const struct slots4 *word, __u32 slot)
 	return word->slot[slot % 4];
 }
 
-/* flow_look: of a packet that cannot just go to its slot's owner; a backend, BACKEND_NONE or
- * BACKEND_GONE. A function of its own, so that the way of most packets keeps its values in
- * registers.
+/* flow_look: of a packet that cannot just go to its slot's owner; a backend, BACKEND_NONE,
+ * BACKEND_GONE, or one with BACKEND_HANDED. A function of its own, so that the way of most packets
+ * keeps its values in registers.
  */
 static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
 {
@@ -291,12 +298,13 @@ static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
 	if (p->kind == PACKET_SYN) /* beside a flow that lives, no embryo is written */
 		count_syn(backend, tag == (EMBRYO_TAG(k->hash) | backend) ||
 					   !embryo_is(k->embryo, k->hash, backend));
-	if (p->kind == PACKET_RST)
+	if (p->kind == PACKET_RST && !(backend & BACKEND_HANDED))
 		count_reset(backend);
 	return backend;
 }
 
 /* flow_pick: the backend for a packet of @service; BACKEND_NONE when there is none.
+ * REASON_HANDED_OVER: it is to be handed over (handover.h), and goes there if that cannot be.
  */
 static __always_inline enum reason flow_pick(const struct packet *p, const struct service *service,
 					     __u32 *ret_backend)
@@ -358,6 +366,10 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 			 .clock = now};
 
 	*ret_backend = flow_look(&k, p);
+	if (unlikely(*ret_backend & BACKEND_HANDED)) {
+		*ret_backend &= SLOT_BACKEND;
+		return REASON_HANDED_OVER;
+	}
 	return unlikely(*ret_backend == BACKEND_GONE) ? REASON_REPLY_RESET : NEXT;
 }
 

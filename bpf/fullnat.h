@@ -120,6 +120,8 @@ __noinline int unknown_in(struct xdp_md *ctx, struct scratch *s)
 			t = track_kept(s);
 			return t ? client_send(ctx, s, t) : REASON_DROP_INTERNAL;
 		}
+		if (hand_over(ctx))
+			return REASON_HANDED_OVER;
 		return s->service.flags & SERVICE_RESET && s->p.kind != PACKET_RST
 			       ? REASON_REPLY_RESET
 			       : REASON_DROP_NO_FLOW;
@@ -277,17 +279,20 @@ __noinline int backend_send(struct xdp_md *ctx, struct scratch *s, struct transl
 	return reason == NEXT ? route_take(ctx, s) : (int)reason;
 }
 
-/* unknown_back: from a backend, but of no flow: to the node itself (our own probes' answers), it
- * goes up.
+/* unknown_back: from a backend, but of no flow: what another node has opened is handed over; to the
+ * node itself (our own probes' answers), it goes up.
  */
 __noinline int unknown_back(struct xdp_md *ctx, struct scratch *s)
 {
 	if (!s)
 		return REASON_DROP_INTERNAL;
+	if (handover_has(bpf_ntohs((__be16)(s->p.ports >> 16))) && hand_over(ctx))
+		return REASON_HANDED_OVER;
 	__builtin_memcpy(s->to.src, s->p.src, sizeof(s->to.src));
 	__builtin_memcpy(s->to.dst, s->p.dst, sizeof(s->to.dst));
-	return route_ask(ctx, s) == BPF_FIB_LKUP_RET_NOT_FWDED ? REASON_PASS_NO_SERVICE
-							       : REASON_DROP_NO_FLOW;
+	if (route_ask(ctx, s) == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return REASON_PASS_NO_SERVICE;
+	return hand_over(ctx) ? REASON_HANDED_OVER : REASON_DROP_NO_FLOW;
 }
 
 /* tracked_back: from a backend of such services. */

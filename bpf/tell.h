@@ -26,4 +26,15 @@ static __always_inline void exception_tell(const struct flow_key *key, __u16 wha
 		++*lost;
 }
 
+/* embryo_tell: of a SYN. A flood of them leaves the ring to what must not be lost. */
+static __always_inline void embryo_tell(const struct flow_key *key, __u32 backend)
+{
+	struct exception e = {.key = *key, .what = EXCEPTION_EMBRYO, .backend = (__u16)backend};
+
+	if (!(features & FEATURE_SYNC) || dry_run() ||
+	    bpf_ringbuf_query(&exceptions, BPF_RB_AVAIL_DATA) >= EMBRYOS_BYTES)
+		return;
+	bpf_ringbuf_output(&exceptions, &e, sizeof(e), 0);
+}
+
 #endif

@@ -73,6 +73,8 @@ static __always_inline int translate_in(struct xdp_md *ctx, struct scratch *s)
 		return leave_in(ctx, s, (enum reason)tracked_in(ctx, s));
 	}
 	reason = flow_pick(&s->p, &s->service, &s->backend);
+	if (reason == REASON_HANDED_OVER && !hand_over(ctx))
+		reason = NEXT;
 	if (reason != NEXT)
 		return leave_in(ctx, s, reason);
 	if (s->p.flags & PACKET_FIRST_FRAGMENT)

@@ -58,6 +58,35 @@ int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struc
 	return r;
 }
 
+/* Where the embryo of this hash is, or another's; whether it is there. */
+static bool embryo_find(const struct plane *plane, uint64_t hash, uint32_t *ret_at)
+{
+	struct embryo have;
+
+	*ret_at = (uint32_t)hash & (EMBRYOS_DEFAULT - 1);
+	return bpf_map_lookup_elem(plane->maps[MAP_EMBRYOS], ret_at, &have) == 0 &&
+	       EMBRYO_TAG(have.tag) == EMBRYO_TAG(hash);
+}
+
+int embryo_import(const struct plane *plane, uint64_t hash, uint16_t backend, bool ours)
+{
+	const struct embryo next = {.tag = EMBRYO_TAG(hash) | backend};
+	uint32_t at;
+
+	if (embryo_find(plane, hash, &at) && ours)
+		return 1;
+	return bpf_map_update_elem(plane->maps[MAP_EMBRYOS], &at, &next, BPF_ANY);
+}
+
+void embryo_forget(const struct plane *plane, uint64_t hash)
+{
+	const struct embryo none = {0};
+	uint32_t at;
+
+	if (embryo_find(plane, hash, &at))
+		bpf_map_update_elem(plane->maps[MAP_EMBRYOS], &at, &none, BPF_ANY);
+}
+
 /* is_going_on: has its backend spoken here, and is it not over? */
 static bool is_going_on(const struct plane *plane, const struct flow_key *key)
 {

@@ -13,6 +13,10 @@
  */
 int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
 		const struct flow *f, bool ours);
+/* embryo_import: the flow of this hash, of which a partner saw the SYN; likewise. */
+int embryo_import(const struct plane *plane, uint64_t hash, uint16_t backend, bool ours);
+/* embryo_forget: it has become a flow: an embryo beside that would prove a later SYN. */
+void embryo_forget(const struct plane *plane, uint64_t hash);
 /* translation_import: likewise, with its flow. */
 int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 		       const struct flow_key *key, const struct translation *t, bool ours);

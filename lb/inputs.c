@@ -14,6 +14,7 @@
 #include "lb/current.h"
 #include "lb/interface.h"
 #include "lb/mode.h"
+#include "lb/partner_flows.h"
 #include "lb/reconciler.h"
 
 /* ---- the configuration ---- */
@@ -114,16 +115,37 @@ static void interfaces_new(struct lb *lb, const struct config *config)
 	}
 }
 
+/* What nat and fullnat send back goes by the default route, mostly. A node that becomes active with
+ * its next hop not resolved would keep all of that waiting; so it is asked for, as long as we run,
+ * by the way to a host that is nowhere near (RFC 5737, RFC 3849).
+ */
+static uint32_t clients_want(const struct lb *lb, struct addr *ret_addrs)
+{
+	static const struct addr far[2] = {
+		{.in6.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 203, [14] = 113, [15] = 1}},
+		{.in6.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}}};
+
+	for (uint32_t i = 0; i < lb->config->n_pools; i++) {
+		if (config_pool(lb->config, i)->mode < MODE_NAT)
+			continue;
+		memcpy(ret_addrs, far, sizeof(far));
+		return 2;
+	}
+	return 0;
+}
+
 static int ways_want(struct lb *lb)
 {
-	struct addr *addrs = calloc(lb->config->n_backends + 1, sizeof(*addrs));
+	uint32_t n = lb->config->n_backends;
+	struct addr *addrs = calloc(n + 2, sizeof(*addrs));
 	int r;
 
 	if (!addrs)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < lb->config->n_backends; i++)
+	for (uint32_t i = 0; i < n; i++)
 		addrs[i] = config_backend(lb->config, i)->addr;
-	r = neighbours_want(lb->neighbours, addrs, lb->config->n_backends);
+	n += clients_want(lb, addrs + n);
+	r = neighbours_want(lb->neighbours, addrs, n);
 	free(addrs);
 	return r;
 }
@@ -217,6 +239,7 @@ void inputs_vrrp(struct lb *lb, const struct message_vrrp *m)
 				lb_reconcile(lb, "role");
 			lb->instances[i].vrrp = *m;
 			lb->instances[i].heard = true;
+			partner_handover_role(lb, i);
 		}
 	}
 }

@@ -31,6 +31,8 @@ enum partner_type {
 	PARTNER_KEEP = 18,
 	PARTNER_TRANSLATION = 19,
 	PARTNER_TRANSLATION_END = 20,
+	PARTNER_HANDOVER = 21,
+	PARTNER_EMBRYO = 22, /* of partner_flows.c */
 };
 
 struct partner_kind {

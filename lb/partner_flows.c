@@ -5,7 +5,8 @@
  * The program tells of them by a ring (bpf/tell.h); what they are is read from its maps. The ring
  * wakes us once, then we look every LOOK_MS while there is something. The sweeps repeat them in
  * each third of their idle_timeout, so that they do not grow old at the partner, and say those
- * whose slot has changed. Ends of FLOWs are not told, they age.
+ * whose slot has changed. Ends of FLOWs are not told, they age. EMBRYO is a FLOW of which there was
+ * a SYN.
  *
  *   0  client (16)  VIP (16)  client's port (2)  VIP's port (2)  protocol (1)  flags (1)
  *  38  backend: word_key() (8)  silent for s (4)
@@ -149,7 +150,8 @@ static void flow_put(struct lb *lb, const struct flow_key *key, const struct cur
 	sync_put32(bytes + 46, flow_silent_s(f, clock_now_s()));
 }
 
-static int flow_say(struct lb *lb, uint32_t peer, const struct flow_key *key, const struct flow *f)
+static int flow_say(struct lb *lb, uint32_t peer, enum partner_type type,
+		    const struct flow_key *key, const struct flow *f)
 {
 	const struct current_service *s = service_of(lb, key);
 	uint8_t bytes[FLOW_BYTES];
@@ -157,7 +159,7 @@ static int flow_say(struct lb *lb, uint32_t peer, const struct flow_key *key, co
 	if (!s)
 		return 0;
 	flow_put(lb, key, s, f, bytes);
-	return partner_send(lb, peer, PARTNER_FLOW, bytes, sizeof(bytes));
+	return partner_send(lb, peer, type, bytes, sizeof(bytes));
 }
 
 static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *key,
@@ -217,8 +219,12 @@ static int on_exception(void *owner, void *record, size_t n)
 		if (nascent_is_told(lb) &&
 		    bpf_map_lookup_elem(lb->plane->maps[MAP_NASCENT], &e->key, &t) == 0)
 			translation_say(lb, PARTNER_ALL, &e->key, &t, FLAG_NASCENT);
+	} else if (e->what == EXCEPTION_EMBRYO) {
+		f = (struct flow){.backend = e->backend, .seen = FLOW_EPOCH(clock_now_s())};
+		if (nascent_is_told(lb))
+			flow_say(lb, PARTNER_ALL, PARTNER_EMBRYO, &e->key, &f);
 	} else if (bpf_map_lookup_elem(lb->plane->maps[MAP_FLOWS], &e->key, &f) == 0) {
-		flow_say(lb, PARTNER_ALL, &e->key, &f);
+		flow_say(lb, PARTNER_ALL, PARTNER_FLOW, &e->key, &f);
 	}
 	lb->partner_flows->counts.told++;
 	return partner_crowded(lb) ? -EAGAIN : 0;
@@ -336,7 +342,7 @@ void partner_flows_seen(struct lb *lb, const struct flow_key *key, const struct 
 	if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) || !is_exception(lb, s, f, slot) ||
 	    (slot->since_s < last_s && !is_due(lb, key, f, last_s)))
 		return;
-	flow_say(lb, PARTNER_ALL, key, f);
+	flow_say(lb, PARTNER_ALL, PARTNER_FLOW, key, f);
 	lb->partner_flows->counts.repeated++;
 }
 
@@ -400,7 +406,7 @@ static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 		if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) ||
 		    !is_exception(lb, s, f, slot_of(lb, key, s)))
 			continue;
-		if (flow_say(lb, peer, key, f) < 0)
+		if (flow_say(lb, peer, PARTNER_FLOW, key, f) < 0)
 			return false;
 		p->counts.repeated++;
 	}
@@ -472,12 +478,36 @@ static void outcome_count(struct lb *lb, uint32_t peer, int r)
 	heard->full += r < 0;
 }
 
+static uint64_t heard_hash(const struct lb *lb, const uint8_t *bytes)
+{
+	struct tuple tuple = {.protocol = bytes[36]};
+
+	memcpy(tuple.src, bytes, 16);
+	memcpy(tuple.dst, bytes + 16, 16);
+	memcpy(&tuple.sport, bytes + 32, 2);
+	memcpy(&tuple.dport, bytes + 34, 2);
+	return flow_hash((const __u64 *)lb->current->settings.hash_key, &tuple);
+}
+
 static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
 {
 	struct heard h;
 
+	if (n < FLOW_BYTES || !flow_get(lb, peer, bytes, false, &h))
+		return;
+	outcome_count(lb, peer, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
+	if (!h.ours)
+		embryo_forget(lb->plane, heard_hash(lb, bytes));
+}
+
+static void embryo_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
+{
+	struct heard h;
+
 	if (n >= FLOW_BYTES && flow_get(lb, peer, bytes, false, &h))
-		outcome_count(lb, peer, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
+		outcome_count(
+			lb, peer,
+			embryo_import(lb->plane, heard_hash(lb, bytes), h.flow.backend, h.ours));
 }
 
 static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
@@ -514,6 +544,7 @@ static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *byte
 
 const struct partner_kind partner_flow_kind = {
 	.type = PARTNER_FLOW, .record = flow_record, .fill = flows_fill, .tick = tick};
+const struct partner_kind partner_embryo_kind = {.type = PARTNER_EMBRYO, .record = embryo_record};
 const struct partner_kind partner_translation_kind = {
 	.type = PARTNER_TRANSLATION, .record = translation_record, .fill = translations_fill};
 

@@ -5,6 +5,7 @@
  *	partner_slots.c		SLOTS: which slots are in transition, and whose they were (words.h)
  *	partner_flows.c		FLOW, TRANSLATION: of the program's ring, the sweeps, and all of it
  *	flow_import.c		a partner's flows and translations, into our maps
+ *	partner_handover.c	HANDOVER: to whom the program sends on what it does not know yet
  *
  * The node that has the traffic of a VIP speaks of it; who has it, too, takes only what it does not
  * know.
@@ -31,6 +32,11 @@ void partner_slots_applied(struct lb *lb, const struct plan *plan);
  * each node has.
  */
 bool partner_vip_here(const struct lb *lb, const uint8_t vip[static 16]);
+
+/* ---- partner_handover.c ---- */
+
+/* partner_handover_role: vrrp has told of config instance i. */
+void partner_handover_role(struct lb *lb, uint32_t i);
 
 /* ---- partner_flows.c ---- */
 

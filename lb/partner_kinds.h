@@ -8,8 +8,9 @@
 extern const struct partner_kind partner_node_kind; /* partner_node.c */
 extern const struct partner_kind partner_operator;  /* partner_operator.c */
 extern const struct partner_kind partner_slots_kind;
-extern const struct partner_kind partner_flow_kind, partner_translation_kind;
+extern const struct partner_kind partner_flow_kind, partner_embryo_kind, partner_translation_kind;
 extern const struct partner_kind partner_live; /* partner_live.c */
+extern const struct partner_kind partner_handover_kind;
 
 /* what the record of a node holds. */
 struct partner_said {

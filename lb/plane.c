@@ -45,6 +45,7 @@ const char *const plane_map_names[MAP_COUNT] = {
 	[MAP_PROBE_RETURNS] = "probe_returns",
 	[MAP_EXCEPTIONS] = "exceptions",
 	[MAP_EXCEPTIONS_LOST] = "exceptions_lost",
+	[MAP_HANDOVERS] = "handovers",
 	[MAP_NAMES] = "names",
 	[MAP_PROBE_VIPS] = "probe_vips",
 };

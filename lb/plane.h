@@ -39,6 +39,7 @@ enum plane_map {
 	MAP_PROBE_RETURNS,
 	MAP_EXCEPTIONS,
 	MAP_EXCEPTIONS_LOST,
+	MAP_HANDOVERS,
 	MAP_NAMES,	/* ours */
 	MAP_PROBE_VIPS, /* of the program of tc egress */
 	MAP_COUNT

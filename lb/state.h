@@ -31,6 +31,7 @@ struct flow_sweep;
 struct neighbours;
 struct partner;
 struct partner_flows;
+struct partner_handover;
 struct partner_live;
 struct partner_slots;
 struct plane;
@@ -206,10 +207,11 @@ struct lb {
 	struct tracker *tracker;
 	struct partner *partner;   /* what the other nodes are told, and tell */
 	struct partner_live *live; /* what they say of live connections; NULL: there are none */
-	struct partner_slots *partner_slots; /* and of slots in transition */
-	struct partner_flows *partner_flows; /* and of flows */
-	struct request *requests;	     /* questions to the parent that have no answer yet */
-	uint32_t last_request;		     /* its number */
+	struct partner_slots *partner_slots;	   /* and of slots in transition */
+	struct partner_flows *partner_flows;	   /* and of flows */
+	struct partner_handover *partner_handover; /* whom the program may ask; NULL: nobody */
+	struct request *requests; /* questions to the parent that have no answer yet */
+	uint32_t last_request;	  /* its number */
 	struct control *control;
 	struct trace *trace; /* the one that runs, or NULL */
 };

@@ -59,7 +59,7 @@ bool vrrp_good(const void *message)
 	return terminated(m->instance, sizeof(m->instance)) &&
 	       terminated(m->active, sizeof(m->active)) &&
 	       printable(m->reason, sizeof(m->reason)) && m->role <= VRRP_ACTIVE &&
-	       m->yielding <= 1 && m->marks <= 1 && time_good(m->since_s);
+	       m->yielding <= 1 && m->marks <= 1 && m->urgent <= 1 && time_good(m->since_s);
 }
 
 bool turn_good(const void *message)

@@ -18,6 +18,7 @@ void instance_tell(struct instance *i, bool always)
 				 .priority = i->machine.priority,
 				 .yielding = i->machine.yielding,
 				 .marks = !i->unmarked,
+				 .urgent = i->urgent,
 				 .partner_priority = i->partner_priority,
 				 .partner = i->partner,
 				 .adverts_sent = i->sent,

@@ -18,6 +18,7 @@ NAT_PORT = 8  # theirs: no other mode sends there, so that nothing has to be rem
 SERVICES = (("dsr", VIP, crowd.PORT), ("fullnat", FULLNAT_VIP, crowd.PORT), ("nat", NAT_VIP, NAT_PORT))
 SESSIONS = -(-int(os.environ.get("SLUICE_SESSIONS", "900")) // len(SERVICES))  # of each mode
 TRANSFERS = -(-int(os.environ.get("SLUICE_TRANSFERS", "60")) // len(SERVICES))
+NO_SYN_AGAIN_S = 0.9  # a SYN is sent again after a second
 SYNC = """
 sync = { links = ( { interface = "eth0"; addresses = { lb1 = "10.77.0.2"; lb2 = "10.77.0.3"; }; } ); };
 """
@@ -73,7 +74,8 @@ class Load:
         self.crowds = [crowd.Crowd(lab.client, host, SESSIONS)]
         self.talkers = [Talkers(lab.client, host, TRANSFERS)]
         self.newcomers = crowd.Newcomers(lab.client, host, timeout_s=5)
-        self.crashes = 0
+        self.failed, self.crashed = 0, False  # of the newcomers, until the last check; since then
+        self.again = crowd.syns_again(lab.client)
 
     def more(self):
         """Opened while slots are in transition: only the active node saw them begin."""
@@ -81,6 +83,7 @@ class Load:
         self.talkers.append(Talkers(self.lab.client, self.host, TRANSFERS // 4))
 
     def check(self, what):
+        self.newcomers.settle()
         talked = [talkers.answers for talkers in self.talkers]
         lost = [c.exchange() for c in self.crowds]
         wait_until(lambda: all(t.answers > n + 5 for t, n in zip(self.talkers, talked)) or
@@ -95,9 +98,13 @@ class Load:
                    f"{self.newcomers.slowest_s * 1000:.0f} ms")
         for t in self.talkers:
             t.slowest_s = 0.0
-        self.newcomers.slowest_s = 0.0
-        # a failover, planned or not, may meet the one that is in its handshake: see doc/architecture.md, "Not kept"
-        assert len(self.newcomers.failed) <= self.crashes, self.newcomers.failed
+        lost, self.failed = self.newcomers.failed[self.failed:], len(self.newcomers.failed)
+        slowest_s, self.newcomers.slowest_s = self.newcomers.slowest_s, 0.0
+        crashed, self.crashed = self.crashed, False
+        again, self.again = crowd.syns_again(self.lab.client) - self.again, crowd.syns_again(self.lab.client)
+        # a crash may meet the one that is in its handshake: see doc/architecture.md, "Not kept"
+        assert len(lost) <= crashed, (what, lost)
+        assert crashed or again == 0 or slowest_s < NO_SYN_AGAIN_S, (what, again, slowest_s)
         assert (broken, moved, wrong, failed) == (0, 0, 0, []), (what, broken, moved, wrong, failed[:5])
 
     def end(self):
@@ -146,7 +153,7 @@ class Pair(Site):
 
     def crash(self, node, loads):
         for load in loads:
-            load.crashes += 1
+            load.crashed = True
         self.switch.run(f"ip link set p-{node} down")
         self.machines[node].kill("sluiced", "KILL")
 

@@ -73,6 +73,7 @@ static void test_all_that_is_remembered_arrives(void **state)
 				    .transitions = UINT32_MAX,
 				    .yielding = 1,
 				    .marks = 1,
+				    .urgent = 1,
 				    .reason = "started"};
 	struct message_operator held = {.pool = "mx", .backend = "mx1", .held = 1};
 	struct message_track track = {.track = "uplink", .failed = 1, .text = "down"};
