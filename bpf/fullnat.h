@@ -295,7 +295,9 @@ __noinline int unknown_back(struct xdp_md *ctx, struct scratch *s)
 	return hand_over(ctx) ? REASON_HANDED_OVER : REASON_DROP_NO_FLOW;
 }
 
-/* tracked_back: from a backend of such services. */
+/* tracked_back: from a backend of such services. What goes to a port that another node gives out is
+ * that node's to translate, while it can be asked: it may have given it to another flow since.
+ */
 __noinline int tracked_back(struct xdp_md *ctx, struct scratch *s)
 {
 	const struct flow_key *key;
@@ -305,6 +307,8 @@ __noinline int tracked_back(struct xdp_md *ctx, struct scratch *s)
 		return REASON_DROP_INTERNAL;
 	track_tuple(&s->p, &s->back);
 	s->verdict = XDP_PASS;
+	if (handover_has(bpf_ntohs(s->back.dport)) && hand_over(ctx))
+		return REASON_HANDED_OVER;
 	key = bpf_map_lookup_elem(&reverse, &s->back);
 	if (key) {
 		s->key = *key;

@@ -151,12 +151,15 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 	return r;
 }
 
-int nascent_import(const struct plane *plane, const struct flow_key *key,
+int nascent_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
 		   const struct translation *t, bool ours)
 {
 	uint64_t how = ours ? BPF_NOEXIST : BPF_ANY;
-	int r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, how);
+	int r;
 
+	if (!reverse_clear(plane, sweep, &t->back, key, ours))
+		return 1;
+	r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, how);
 	if (r == 0)
 		r = bpf_map_update_elem(plane->maps[MAP_NASCENT], key, t, how);
 	return r == -EEXIST ? 1 : r;

@@ -21,7 +21,7 @@ void embryo_forget(const struct plane *plane, uint64_t hash);
 int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 		       const struct flow_key *key, const struct translation *t, bool ours);
 /* nascent_import: one whose handshake is not over; a flood may churn it. */
-int nascent_import(const struct plane *plane, const struct flow_key *key,
+int nascent_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
 		   const struct translation *t, bool ours);
 
 #endif

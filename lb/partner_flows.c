@@ -536,7 +536,7 @@ static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *byte
 	memcpy(t.vip, bytes + 16, 16);
 	memcpy(&t.vip_port, bytes + 34, 2);
 	if (sync_get32(bytes + 70) & FLAG_NASCENT)
-		outcome_count(lb, peer, nascent_import(lb->plane, &h.key, &t, h.ours));
+		outcome_count(lb, peer, nascent_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
 	else
 		outcome_count(lb, peer,
 			      translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));

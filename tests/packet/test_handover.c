@@ -199,6 +199,33 @@ static void test_handshake_that_is_all_here_is_not_handed_over(void **state)
 	assert_int_equal(live(p, SITE_FOUR), 1);
 }
 
+/* What is remembered of a port that the partner gives out may be over there. */
+static void test_answer_to_a_port_of_the_partner_is_handed_over_though_a_flow_has_it(void **state)
+{
+	struct plane *p = *state;
+	int translations = bpf_map__fd(p->skel->maps.translations);
+	int reverse = bpf_map__fd(p->skel->maps.reverse);
+	struct datagram d = synack_to(40000);
+	struct translation t;
+	struct flow_key key;
+	struct frame frame;
+
+	open_flow(p, &syn4);
+	assert_int_equal(bpf_map_get_next_key(translations, NULL, &key), 0);
+	assert_int_equal(bpf_map_lookup_elem(translations, &key, &t), 0);
+	assert_int_equal(bpf_map_delete_elem(reverse, &t.back), 0);
+	t.back.dport = htons(40000);
+	assert_int_equal(bpf_map_update_elem(reverse, &t.back, &key, BPF_ANY), 0);
+	datagram_handed(p, &d);
+	d.flags = TCP_ACK | TCP_PSH;
+	datagram_handed(p, &d);
+	/* From the partner itself it goes its way. */
+	datagram_build(&d, &frame);
+	memcpy(frame.bytes + SRC_AT, partner_mac, sizeof(partner_mac));
+	plane_run(p->fd, &frame, NULL);
+	assert_int_equal(plane_reason(p, REASON_HANDED_OVER), 2);
+}
+
 static void test_unknown_flow_from_the_partner_is_reset(void **state)
 {
 	struct datagram ack = segment_of(syn4, TCP_ACK, CLIENT_ISN + 1, SERVER_ISN + 1);
@@ -226,6 +253,7 @@ int main(void)
 		NAT(test_synack_to_a_port_of_the_partner_is_handed_over),
 		NAT(test_synack_to_a_port_of_nobody_is_for_this_node),
 		NAT(test_handshake_that_is_all_here_is_not_handed_over),
+		NAT(test_answer_to_a_port_of_the_partner_is_handed_over_though_a_flow_has_it),
 		NAT(test_unknown_flow_from_the_partner_is_reset),
 	};
 	const char *why;

@@ -274,13 +274,29 @@ static void test_handshake_of_the_partner_takes_no_port_of_ours(void **state)
 	struct flow_key key;
 
 	(void)state;
-	assert_int_equal(nascent_import(plane, &one, &t, true), 0);
-	assert_int_equal(nascent_import(plane, &two, &t, true), 1);
+	assert_int_equal(nascent_import(plane, sweep, &one, &t, true), 0);
+	assert_int_equal(nascent_import(plane, sweep, &two, &t, true), 1);
 	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_CLAIMS], &t.back, &key), 0);
 	assert_int_equal(key.sport, 1);
-	assert_int_equal(nascent_import(plane, &two, &t, false), 0);
+	assert_int_equal(nascent_import(plane, sweep, &two, &t, false), 0);
 	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_CLAIMS], &t.back, &key), 0);
 	assert_int_equal(key.sport, 2);
+}
+
+/* A node that was away remembers who had that port before. */
+static void test_handshake_of_the_partner_ends_what_had_its_port(void **state)
+{
+	const struct translation t = translation_of(501, 100, 0);
+	const struct flow_key two = key_of(2);
+	struct translation ended;
+	struct flow_key key;
+
+	(void)state;
+	assert_int_equal(translation_take(1, 501, 100, false), 0);
+	assert_int_equal(nascent_import(plane, sweep, &two, &t, false), 0);
+	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_REVERSE], &t.back, &key), -ENOENT);
+	assert_false(translated(1, &ended));
+	assert_int_equal(flow_sweep_live(sweep, MX1), 0);
 }
 
 /* ---- records ---- */
@@ -387,6 +403,7 @@ int main(void)
 		TEST(test_translations_that_are_full_leave_no_half),
 		TEST(test_full_flow_table_leaves_the_translation_uncounted),
 		TEST(test_handshake_of_the_partner_takes_no_port_of_ours),
+		TEST(test_handshake_of_the_partner_ends_what_had_its_port),
 		TEST(test_flow_is_as_old_as_at_the_partner),
 		TEST(test_what_is_not_here_is_counted_and_passed_over),
 	};
