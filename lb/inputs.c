@@ -76,7 +76,9 @@ static struct lb_backend *backends_new(struct lb *lb, const struct config *confi
 		backends[i].weight = WEIGHT_NONE;
 		if (old >= 0)
 			backends[i] = lb->backends[old];
-		else if (lb->adopted && !lb->config)
+		else /* nobody called it down: a partner may have flows there */
+			backends[i].kept_alive = true;
+		if (old < 0 && lb->adopted && !lb->config)
 			backend_adopt(lb, &index, config, i, &backends[i]);
 	}
 	current_index_fini(&index);

@@ -489,6 +489,24 @@ static uint64_t heard_hash(const struct lb *lb, const uint8_t *bytes)
 	return flow_hash((const __u64 *)lb->current->settings.hash_key, &tuple);
 }
 
+/* The partner's table is another one for now (a change that is not carried out here yet, a server
+ * that one node reaches only): where a flow is told to live elsewhere than at the owner of its
+ * slot, the slot's packets are looked up, should they come here.
+ */
+static void slot_unsettle(struct lb *lb, const struct heard *h)
+{
+	const struct current_service *s = service_of(lb, &h->key);
+	struct current_pool *pool = s ? &lb->current->pools[s->plane.pool] : NULL;
+	const struct slot *slot = s ? slot_of(lb, &h->key, s) : NULL;
+	uint32_t at;
+
+	if (!slot)
+		return;
+	at = (uint32_t)(slot - pool->table.slots);
+	if (table_unsettle(&pool->table, at, h->flow.backend, pool->idle_timeout_s, clock_now_s()))
+		plane_slot_set(lb->plane, s->plane.pool, &pool->table, at);
+}
+
 static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
 {
 	struct heard h;
@@ -496,6 +514,7 @@ static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size
 	if (n < FLOW_BYTES || !flow_get(lb, peer, bytes, false, &h))
 		return;
 	outcome_count(lb, peer, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
+	slot_unsettle(lb, &h);
 	if (!h.ours)
 		embryo_forget(lb->plane, heard_hash(lb, bytes));
 }
@@ -504,10 +523,11 @@ static void embryo_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, si
 {
 	struct heard h;
 
-	if (n >= FLOW_BYTES && flow_get(lb, peer, bytes, false, &h))
-		outcome_count(
-			lb, peer,
-			embryo_import(lb->plane, heard_hash(lb, bytes), h.flow.backend, h.ours));
+	if (n < FLOW_BYTES || !flow_get(lb, peer, bytes, false, &h))
+		return;
+	outcome_count(lb, peer,
+		      embryo_import(lb->plane, heard_hash(lb, bytes), h.flow.backend, h.ours));
+	slot_unsettle(lb, &h);
 }
 
 static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)

@@ -107,6 +107,8 @@ int plane_open(const char *base, struct plane **ret_plane)
 		return -ENOMEM;
 	for (int i = 0; i < MAP_COUNT; i++)
 		plane->maps[i] = -1;
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		plane->tables[i] = -1;
 	for (int i = 0; i < CURRENT_INTERFACES; i++)
 		plane->links[i] = plane->programs[i] = -1;
 	plane->old_flows = plane->old_translations = plane->old_reverse = -1;
@@ -140,6 +142,8 @@ void plane_free(struct plane *plane)
 		munmap(plane->lines, SERVICE_LINES * sizeof(*plane->lines));
 	for (int i = 0; i < MAP_COUNT; i++)
 		fd_close(&plane->maps[i]);
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		fd_close(&plane->tables[i]);
 	for (int i = 0; i < CURRENT_INTERFACES; i++) {
 		fd_close(&plane->links[i]);
 		fd_close(&plane->programs[i]);
@@ -293,8 +297,32 @@ int plane_pool_set(struct plane *plane, uint32_t number, const struct current_po
 	if (r < 0)
 		return r;
 	r = bpf_map_update_elem(plane->maps[MAP_TABLES], &number, &fd, BPF_ANY);
-	close(fd);
-	return r;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	fd_close(&plane->tables[number]);
+	plane->tables[number] = fd;
+	return 0;
+}
+
+/* The previous owner first: a packet that sees the slot in transition finds it. */
+int plane_slot_set(const struct plane *plane, uint32_t pool, const struct table *table,
+		   uint32_t slot)
+{
+	uint32_t first = slot / 4 * 4, owners_at = slot / 4,
+		 previous_at = SLOTS_WORDS(table->n) + slot / 4;
+	struct slots4 owners = {0}, previous = {0};
+	int r;
+
+	if (plane->tables[pool] < 0)
+		return -ENOENT;
+	for (uint32_t i = first; i < first + 4 && i < table->n; i++) {
+		owners.slot[i % 4] = table->slots[i].owner;
+		previous.slot[i % 4] = table->slots[i].previous;
+	}
+	r = bpf_map_update_elem(plane->tables[pool], &previous_at, &previous, BPF_EXIST);
+	return r < 0 ? r : bpf_map_update_elem(plane->tables[pool], &owners_at, &owners, BPF_EXIST);
 }
 
 int plane_pool_clear(struct plane *plane, uint32_t number)
@@ -303,6 +331,7 @@ int plane_pool_clear(struct plane *plane, uint32_t number)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
+	fd_close(&plane->tables[number]);
 	return plane_name_clear(plane, NAME_POOL, number);
 }
 

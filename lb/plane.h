@@ -78,6 +78,7 @@ struct plane {
 	uint64_t copy_until_ms; /* the plan's deadline for copies; 0 = no plan is carried out */
 	bool copied;		/* the first copy of old_flows was whole: */
 	uint16_t copied_epoch;	/* but for what was seen since then */
+	int tables[POOL_MAX];	/* inner maps of MAP_TABLES; -1 = none */
 	int links[CURRENT_INTERFACES];
 	int programs[CURRENT_INTERFACES]; /* in service there; -1 = not loaded by this process */
 	uint64_t programs_version;	  /* changes with each of them */
@@ -114,6 +115,11 @@ int plane_table_new(const struct table *table, int *ret_fd);
 int plane_pool_set(struct plane *plane, uint32_t number, const struct current_pool *pool,
 		   const struct table *table);
 int plane_pool_clear(struct plane *plane, uint32_t number);
+/* plane_slot_set: one slot of a pool's table, in place. 0, -ENOENT when the pool has none, or
+ * another -errno.
+ */
+int plane_slot_set(const struct plane *plane, uint32_t pool, const struct table *table,
+		   uint32_t slot);
 
 /* Sums over the CPUs; zeroes when there is nothing. */
 struct backend_stats plane_backend_stats(const struct plane *plane, uint32_t number);

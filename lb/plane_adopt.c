@@ -150,15 +150,17 @@ static int inner_open(const struct plane *plane, uint32_t pool, uint32_t entries
 	return fd;
 }
 
-static int table_read(const struct plane *plane, uint32_t pool, uint32_t now_s, struct current *c)
+static int table_read(struct plane *plane, uint32_t pool, uint32_t now_s, struct current *c)
 {
 	uint32_t slots = c->settings.slots, n = 2 * SLOTS_WORDS(slots);
 	struct slots4 *words = calloc(n, sizeof(*words));
 	int fd = words ? inner_open(plane, pool, n) : -ENOMEM;
 	int r = fd < 0 ? fd : words_read(fd, n, words);
 
-	if (fd >= 0)
+	if (fd >= 0 && r < 0)
 		close(fd);
+	else if (fd >= 0)
+		plane->tables[pool] = fd; /* that could not be opened later */
 	if (r == 0)
 		r = table_adopt(words, slots, c->pools[pool].idle_timeout_s, now_s,
 				&c->pools[pool].table);
@@ -177,7 +179,7 @@ static void owners_mark(const struct table *t, struct current *c)
 	}
 }
 
-static int tables_adopt(const struct plane *plane, uint32_t now_s, struct current *c)
+static int tables_adopt(struct plane *plane, uint32_t now_s, struct current *c)
 {
 	for (uint32_t i = 0; i < POOL_MAX; i++) {
 		int r;

@@ -230,6 +230,8 @@ int plane_try(uint32_t features)
 
 	for (int i = 0; i < MAP_COUNT; i++)
 		plane.maps[i] = -1;
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		plane.tables[i] = -1;
 	skel = plane_skeleton(&plane);
 	if (!skel)
 		return -errno;

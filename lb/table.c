@@ -140,6 +140,22 @@ int table_next(const struct table *old, const struct table_wish *wish, struct ta
 	return 0;
 }
 
+bool table_unsettle(struct table *t, uint32_t slot, uint16_t backend, uint32_t idle_timeout_s,
+		    uint32_t now_s)
+{
+	struct slot *s = &t->slots[slot];
+
+	if (s->owner & SLOT_TRANSITION || s->owner == backend)
+		return false;
+	*s = (struct slot){.owner = s->owner | SLOT_TRANSITION,
+			   .previous = s->owner,
+			   .between = backend,
+			   .since_s = now_s};
+	if (t->n_transition++ == 0)
+		t->settles_s = now_s + idle_timeout_s;
+	return true;
+}
+
 int table_adopt(const struct slots4 *words, uint32_t slots, uint32_t idle_timeout_s, uint32_t now_s,
 		struct table *ret_table)
 {

@@ -82,6 +82,13 @@ int table_next(const struct table *old, const struct table_wish *wish, struct ta
 int table_adopt(const struct slots4 *words, uint32_t slots, uint32_t idle_timeout_s, uint32_t now_s,
 		struct table *ret_table);
 
+/* table_unsettle: a flow of the slot is known to live at @backend, and its owner is another: its
+ * packets are to be looked up, until the table's next change of it. False: they are already, or
+ * live where they would be sent.
+ */
+bool table_unsettle(struct table *t, uint32_t slot, uint16_t backend, uint32_t idle_timeout_s,
+		    uint32_t now_s);
+
 /* table_write: into the words of the data plane, 2 * SLOTS_WORDS(n) of them. */
 void table_write(const struct table *t, struct slots4 *ret_words);
 

@@ -100,6 +100,8 @@ static bool parts_make(struct node *node)
 	lb->plane = &node->plane;
 	for (int i = 0; i < MAP_COUNT; i++)
 		node->plane.maps[i] = -1;
+	for (uint32_t i = 0; i < POOL_MAX; i++)
+		node->plane.tables[i] = -1;
 	if (!lb->current)
 		return false;
 	lb->sweep = flow_sweep_new(lb->loop, lb->plane, lb->current, on_pass, NULL, lb);

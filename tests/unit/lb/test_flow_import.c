@@ -390,6 +390,92 @@ static void test_what_is_not_here_is_counted_and_passed_over(void **state)
 	assert_int_equal(back_of(htons(501)), -1); /* it is told by the backend's address, too */
 }
 
+/* ---- a table that is not yet as the partner's ---- */
+
+enum { SLOTS = 4 };
+
+static void table_put(uint16_t owner)
+{
+	struct current_pool *pool = &node->lb.current->pools[0];
+	struct current_service *s = &node->lb.current->services[SMTP];
+
+	pool->idle_timeout_s = 100;
+	pool->table = (struct table){.n = SLOTS, .slots = calloc(SLOTS, sizeof(struct slot))};
+	assert_non_null(pool->table.slots);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		pool->table.slots[i] = (struct slot){
+			.owner = owner, .previous = BACKEND_NONE, .between = BACKEND_NONE};
+	node->lb.current->settings.slots = SLOTS;
+	*s = (struct current_service){.used = true,
+				      .key = {.port = htons(25), .protocol = IPPROTO_TCP}};
+	s->key.addr[10] = s->key.addr[11] = 0xff;
+	memcpy(s->key.addr + 12, (uint8_t[]){192, 0, 2, 10}, 4);
+	plane->tables[0] = plane_slots_create(SLOTS);
+	assert_true(plane->tables[0] >= 0);
+}
+
+/* How many slots of the data plane look their packets up; and where others go meanwhile. */
+static uint32_t in_transition(uint16_t *ret_previous)
+{
+	struct slots4 owners, previous;
+	uint32_t zero = 0, one = 1, n = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(plane->tables[0], &zero, &owners), 0);
+	assert_int_equal(bpf_map_lookup_elem(plane->tables[0], &one, &previous), 0);
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		if (owners.slot[i] & SLOT_TRANSITION) {
+			*ret_previous = previous.slot[i];
+			n++;
+		}
+	}
+	return n;
+}
+
+static void table_end(void)
+{
+	close(plane->tables[0]);
+	plane->tables[0] = -1;
+}
+
+static void test_flow_elsewhere_than_its_slot_has_its_slot_looked_up(void **state)
+{
+	uint8_t bytes[TRANSLATION_BYTES];
+	uint16_t previous = BACKEND_NONE;
+
+	(void)state;
+	service_put(FORWARD_DSR);
+	table_put(MX1);
+	record_put(bytes, MX1, 9, 0);
+	partner_flow_kind.record(&node->lb, 1, bytes, FLOW_BYTES);
+	assert_int_equal(in_transition(&previous), 0);
+	record_put(bytes, MX2, 9, 0);
+	partner_flow_kind.record(&node->lb, 1, bytes, FLOW_BYTES);
+	partner_flow_kind.record(&node->lb, 1, bytes, FLOW_BYTES);
+	assert_int_equal(in_transition(&previous), 1);
+	assert_int_equal(previous, MX1);
+	assert_int_equal(node->lb.current->pools[0].table.n_transition, 1);
+	table_end();
+}
+
+static void test_handshake_elsewhere_than_its_slot_does_too(void **state)
+{
+	struct embryo none = {0};
+	uint8_t bytes[TRANSLATION_BYTES];
+	uint16_t previous = BACKEND_NONE;
+
+	(void)state;
+	plane->maps[MAP_EMBRYOS] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "test", sizeof(uint32_t),
+						  sizeof(none), EMBRYOS_DEFAULT, NULL);
+	assert_true(plane->maps[MAP_EMBRYOS] >= 0);
+	service_put(FORWARD_DSR);
+	table_put(MX1);
+	record_put(bytes, MX2, 9, 0);
+	partner_embryo_kind.record(&node->lb, 1, bytes, FLOW_BYTES);
+	assert_int_equal(in_transition(&previous), 1);
+	assert_int_equal(previous, MX1);
+	table_end();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -406,6 +492,8 @@ int main(void)
 		TEST(test_handshake_of_the_partner_ends_what_had_its_port),
 		TEST(test_flow_is_as_old_as_at_the_partner),
 		TEST(test_what_is_not_here_is_counted_and_passed_over),
+		TEST(test_flow_elsewhere_than_its_slot_has_its_slot_looked_up),
+		TEST(test_handshake_elsewhere_than_its_slot_does_too),
 	};
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "test", 4, 4, 1, NULL);
 

@@ -55,22 +55,27 @@ static void act_run(struct table *t, const struct act *act)
 	*t = next;
 }
 
-static void acts_run(const struct act *acts, size_t n)
+static void acts_go_on(struct table *t, const struct act *acts, size_t n)
 {
-	struct table t = {0};
-
 	for (size_t i = 0; i < n; i++) {
 		const struct act *act = &acts[i];
 		const struct slot *s;
 
-		act_run(&t, act);
-		s = &t.slots[WATCHED];
+		act_run(t, act);
+		s = &t->slots[WATCHED];
 		if ((s->owner & SLOT_BACKEND) != act->want_owner ||
 		    s->previous != act->want_previous ||
 		    !(s->owner & SLOT_TRANSITION) != !act->want_transition)
 			fail_msg("act %zu: owner %u previous %u", i, s->owner, s->previous);
-		assert_int_equal(t.slots[0].owner & SLOT_BACKEND, OTHERS);
+		assert_int_equal(t->slots[0].owner & SLOT_BACKEND, OTHERS);
 	}
+}
+
+static void acts_run(const struct act *acts, size_t n)
+{
+	struct table t = {0};
+
+	acts_go_on(&t, acts, n);
 	table_fini(&t);
 }
 
@@ -184,6 +189,28 @@ static void test_unsettled_table_waits_for_flows_from_elsewhere(void **state)
 		 {30, B, .dead = "A", MOVING(B, A)}, {120, B, SETTLED(B)});
 }
 
+/* A flow is told of before the table is changed: it is looked up until all is as it was told. */
+static void test_flow_that_is_told_of_unsettles_its_slot(void **state)
+{
+	const struct act begin = {1000, A, SETTLED(A)};
+	const struct act later[] = {
+		{1002, A, MOVING(A, A), .foreign = true},
+		{1003, B, MOVING(B, A), .foreign = true},
+		{1004, B, SETTLED(B), .dead = "A"},
+	};
+	struct table t = {0};
+
+	(void)state;
+	acts_go_on(&t, &begin, 1);
+	assert_false(table_unsettle(&t, WATCHED, A, IDLE_S, 1001));
+	assert_true(table_unsettle(&t, WATCHED, B, IDLE_S, 1001));
+	assert_false(table_unsettle(&t, WATCHED, C, IDLE_S, 1001)); /* it is looked up already */
+	assert_int_equal(t.n_transition, 1);
+	assert_int_equal(t.settles_s, 1001 + IDLE_S);
+	acts_go_on(&t, later, sizeof(later) / sizeof(later[0]));
+	table_fini(&t);
+}
+
 static void test_restart_adopts_transitions(void **state)
 {
 	static const struct act drain[] = {{1, A, SETTLED(A)}, {10, B, MOVING(B, A)}};
@@ -264,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_many_in_between_settle_by_time_only),
 		cmocka_unit_test(test_pool_without_owner_serves_drained_ones),
 		cmocka_unit_test(test_unsettled_table_waits_for_flows_from_elsewhere),
+		cmocka_unit_test(test_flow_that_is_told_of_unsettles_its_slot),
 		cmocka_unit_test(test_restart_adopts_transitions),
 		cmocka_unit_test(test_change_is_counted),
 	};
