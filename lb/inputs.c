@@ -35,7 +35,9 @@ static int backend_before(const struct lb *lb, const struct config *config, uint
 	return old;
 }
 
-/* What the data plane of a process before us did with the backend holds until there is a result. */
+/* What the data plane did with the backend, by a process before us or in a configuration before
+ * this one, holds until there is a result.
+ */
 static void backend_adopt(const struct lb *lb, const struct current_index *index,
 			  const struct config *config, uint32_t i, struct lb_backend *b)
 {
@@ -44,6 +46,7 @@ static void backend_adopt(const struct lb *lb, const struct current_index *index
 		index, lb->current, config_pool(config, conf->pool)->name, conf->name, &conf->addr);
 	const struct current_backend *c;
 
+	b->kept_alive = true; /* nobody called it down: a partner may have flows there */
 	if (number >= CURRENT_BACKENDS)
 		return;
 	c = &lb->current->backends[number];
@@ -76,9 +79,7 @@ static struct lb_backend *backends_new(struct lb *lb, const struct config *confi
 		backends[i].weight = WEIGHT_NONE;
 		if (old >= 0)
 			backends[i] = lb->backends[old];
-		else /* nobody called it down: a partner may have flows there */
-			backends[i].kept_alive = true;
-		if (old < 0 && lb->adopted && !lb->config)
+		else
 			backend_adopt(lb, &index, config, i, &backends[i]);
 	}
 	current_index_fini(&index);

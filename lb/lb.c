@@ -269,7 +269,7 @@ static int plane_take(struct lb *lb)
 	r = plane_adopt(lb->plane, clock_now_s(), lb->current);
 	if (r > 0)
 		log_notice("data plane adopted");
-	lb->adopted = lb->served = r > 0;
+	lb->served = r > 0;
 	return r < 0 ? r : 0;
 }
 

@@ -311,22 +311,18 @@ static bool is_due(const struct lb *lb, const struct flow_key *key, const struct
 	       flow_silent_s(f, now_s) <= third_s + EPOCH_SECONDS + (now_s - last_s);
 }
 
-/* Where a partner would send it by its table alone. */
-static uint32_t untold_backend(const struct lb *lb, uint8_t protocol, const struct slot *slot)
-{
-	uint16_t previous = slot->previous;
-
-	if (protocol == IPPROTO_TCP && previous < CURRENT_BACKENDS &&
-	    lb->current->backends[previous].plane.flags & BACKEND_ALIVE)
-		return previous;
-	return slot->owner & SLOT_BACKEND;
-}
-
-static bool is_exception(const struct lb *lb, const struct current_service *s, const struct flow *f,
+/* Would a partner send it elsewhere, by its table alone: now, or after another change of the slot
+ * (its previous owner lives again, it has another owner)? For then it is too late to say so.
+ */
+static bool is_exception(const struct current_service *s, const struct flow *f,
 			 const struct slot *slot)
 {
-	return slot && slot->owner & SLOT_TRANSITION &&
-	       untold_backend(lb, s->key.protocol, slot) != f->backend;
+	uint16_t untold;
+
+	if (!slot || !(slot->owner & SLOT_TRANSITION))
+		return false;
+	untold = s->key.protocol == IPPROTO_TCP ? slot->previous : slot->owner & SLOT_BACKEND;
+	return untold != f->backend;
 }
 
 static bool is_ours_to_say(const struct lb *lb, const struct current_service *s)
@@ -339,7 +335,7 @@ void partner_flows_seen(struct lb *lb, const struct flow_key *key, const struct 
 {
 	const struct current_service *s = service_of(lb, key);
 
-	if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) || !is_exception(lb, s, f, slot) ||
+	if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) || !is_exception(s, f, slot) ||
 	    (slot->since_s < last_s && !is_due(lb, key, f, last_s)))
 		return;
 	flow_say(lb, PARTNER_ALL, PARTNER_FLOW, key, f);
@@ -404,7 +400,7 @@ static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 		const struct current_service *s = service_of(lb, key);
 
 		if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) ||
-		    !is_exception(lb, s, f, slot_of(lb, key, s)))
+		    !is_exception(s, f, slot_of(lb, key, s)))
 			continue;
 		if (flow_say(lb, peer, PARTNER_FLOW, key, f) < 0)
 			return false;

@@ -183,9 +183,9 @@ struct lb {
 	bool operators_failing;	 /* nor could it be written */
 	uint32_t operators_told; /* turns for which all partners have known all of them */
 
-	bool adopted;  /* the data plane of a process before us was taken over */
-	bool served;   /* it was, or READY was sent once: connections may have come this way */
-	bool ready;    /* MESSAGE_READY was sent for this generation */
+	bool served; /* a data plane was adopted, or READY was sent once: connections may have come
+			this way */
+	bool ready;  /* MESSAGE_READY was sent for this generation */
 	bool detached; /* by the operator, until the next reload or start */
 	bool stopping;
 	uint64_t configured_ms; /* CLOCK_MONOTONIC: when the configuration came */
