@@ -115,6 +115,10 @@ static __always_inline int usable(const struct pick *k, __u32 backend)
 
 /* flow_insert: an embryo of @backend becomes a flow. The embryo is taken away, so that a later one
  * proves a later SYN. Whatever came of it, the next look is in the next epoch.
+ *
+ * A partner is told of what it would send elsewhere by its table alone; and where a flow can begin
+ * at the previous owner, as that is the owner again, of each: it may remember an older one of the
+ * same ports.
  */
 static __always_inline void flow_insert(const struct pick *k, const struct flow_key *key,
 					__u32 backend)
@@ -131,7 +135,7 @@ static __always_inline void flow_insert(const struct pick *k, const struct flow_
 	if (!error) {
 		k->embryo->tag = 0;
 		count_opened(k->service, backend);
-		if (k->transition && backend != k->previous)
+		if (k->transition && (backend != k->previous || backend == k->owner))
 			exception_tell(key, EXCEPTION_FLOW);
 	} else if (error != FLOW_EXISTS) {
 		count_reason(REASON_FLOW_TABLE_FULL);
@@ -214,12 +218,17 @@ static __always_inline __u32 flow_known(const struct pick *k, const struct packe
  * A closing flow that an embryo stands beside was followed by a new SYN from the same port: it is
  * forgotten and the embryo is what counts. That SYN went where the flow was, if it still could:
  * anybody can send a FIN and a SYN, and a flow that did not end at all must not be moved by them.
+ *
+ * A flow that is somewhere else than it may be is over, where an embryo says that another has its
+ * ports, or its backend lives: then the slot would not be settled. A partner may have seen its end,
+ * which is not told; but it tells of the next one, and that replaces it.
  */
 static __always_inline __u32 flow_follow(const struct pick *k, const struct packet *p)
 {
 	__u32 embryo = embryo_backend(k);
 	struct flow_key key;
 	struct flow *f;
+	int over;
 
 	flow_key_make(p, k->service, &key);
 	f = bpf_map_lookup_elem(&flows, &key);
@@ -237,9 +246,10 @@ static __always_inline __u32 flow_follow(const struct pick *k, const struct pack
 	if (usable(k, f->backend))
 		return flow_known(k, p, &key, f);
 
+	over = (embryo != BACKEND_NONE && usable(k, embryo)) || backend_alive(f->backend);
 	flow_forget(&key, f);
 	count_reason(REASON_FLOW_MOVED);
-	if (p->kind == PACKET_SYN)
+	if (p->kind == PACKET_SYN || over)
 		return flow_unknown(k, p, &key, embryo);
 	if (k->resets && p->protocol == IPPROTO_TCP && p->kind != PACKET_RST)
 		return BACKEND_GONE;

@@ -311,15 +311,29 @@ static bool is_due(const struct lb *lb, const struct flow_key *key, const struct
 	       flow_silent_s(f, now_s) <= third_s + EPOCH_SECONDS + (now_s - last_s);
 }
 
-/* Would a partner send it elsewhere, by its table alone: now, or after another change of the slot
- * (its previous owner lives again, it has another owner)? For then it is too late to say so.
+static bool is_in_transition(const struct slot *slot)
+{
+	return slot && slot->owner & SLOT_TRANSITION;
+}
+
+/* To who comes: it may remember an older flow of the same ports, where one can have begun at the
+ * previous owner (bpf/flow.h, flow_insert()).
+ */
+static bool is_for_a_newcomer(const struct flow *f, const struct slot *slot)
+{
+	return is_in_transition(slot) &&
+	       (f->backend != slot->previous || (slot->owner & SLOT_BACKEND) == slot->previous);
+}
+
+/* Would a partner that was told of no flow send it elsewhere: now, or after another change of the
+ * slot (its previous owner lives again, it has another owner)? For then it is too late to say so.
  */
 static bool is_exception(const struct current_service *s, const struct flow *f,
 			 const struct slot *slot)
 {
 	uint16_t untold;
 
-	if (!slot || !(slot->owner & SLOT_TRANSITION))
+	if (!is_in_transition(slot))
 		return false;
 	untold = s->key.protocol == IPPROTO_TCP ? slot->previous : slot->owner & SLOT_BACKEND;
 	return untold != f->backend;
@@ -400,7 +414,7 @@ static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 		const struct current_service *s = service_of(lb, key);
 
 		if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) ||
-		    !is_exception(s, f, slot_of(lb, key, s)))
+		    !is_for_a_newcomer(f, slot_of(lb, key, s)))
 			continue;
 		if (flow_say(lb, peer, PARTNER_FLOW, key, f) < 0)
 			return false;

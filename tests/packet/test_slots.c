@@ -156,6 +156,47 @@ static void test_stale_flow_of_another_backend_is_forgotten_in_a_settled_slot(vo
 	assert_int_equal(plane_reason(p, REASON_FLOW_MOVED), 1);
 }
 
+/* A service that resets flows whose backend is gone. */
+static void resets(struct plane *p)
+{
+	const struct service service = {
+		.id = DSR_SERVICE4, .mode = FORWARD_DSR, .flags = SERVICE_RESET};
+	struct service_key key;
+
+	frame_service_key(&dsr_base4, &key);
+	plane_record_set(p, &key, &service);
+}
+
+static void test_flow_of_a_dead_backend_is_reset_and_the_next_of_its_port_is_not(void **state)
+{
+	struct plane *p = *state;
+	struct frame frame;
+	struct flow f;
+
+	resets(p);
+	dead(p, PREVIOUS);
+	flow_put(p, &dsr_base4, PREVIOUS, 0);
+	frame_build(&dsr_base4, &frame);
+	dsr_stopped(p, &frame, XDP_TX, REASON_REPLY_RESET, "flow of a dead backend");
+	flow_put(p, &dsr_base4, PREVIOUS, 0);
+	assert_int_equal(dsr_send_flags(p, TCP_SYN), OWNER);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
+	assert_true(flow_get(p, &dsr_base4, &f) && f.backend == OWNER);
+}
+
+/* Its backend lives, and the slot is settled: it ended where another node saw it, and what comes
+ * now is another flow, which began there.
+ */
+static void test_flow_of_a_living_backend_in_a_settled_slot_is_another_one_by_now(void **state)
+{
+	struct plane *p = *state;
+
+	resets(p);
+	flow_put(p, &dsr_base4, PREVIOUS, 0);
+	assert_int_equal(dsr_send_flags(p, TCP_ACK), OWNER);
+	assert_false(flow_there(p));
+}
+
 static void test_full_flow_table_still_forwards(void **state)
 {
 	struct plane *p = *state;
@@ -331,6 +372,8 @@ int main(void)
 		TEST(test_fin_ends_being_live_once_and_rst_deletes),
 		TEST(test_new_connection_from_a_closing_port_is_a_new_flow),
 		TEST(test_stale_flow_of_another_backend_is_forgotten_in_a_settled_slot),
+		TEST(test_flow_of_a_dead_backend_is_reset_and_the_next_of_its_port_is_not),
+		TEST(test_flow_of_a_living_backend_in_a_settled_slot_is_another_one_by_now),
 		TEST(test_full_flow_table_still_forwards),
 		TEST(test_drained_backend_keeps_established_flow),
 		TEST(test_new_connection_in_transition_goes_to_the_owner_and_stays),

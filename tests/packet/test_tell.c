@@ -97,6 +97,20 @@ static void test_flow_that_the_partner_sends_there_by_itself_is_not_told(void **
 	assert_int_equal(hear(p).n, 0);
 }
 
+/* The partner may remember an older flow of the same ports elsewhere. */
+static void test_flow_that_began_at_a_previous_owner_that_is_owner_again_is_told(void **state)
+{
+	struct plane *p = *state;
+	struct heard heard;
+
+	dsr_table_fill(p, OWNER | SLOT_TRANSITION, OWNER);
+	say(p, dsr_base4, TCP_SYN);
+	say(p, dsr_base4, TCP_ACK);
+	heard = hear(p);
+	assert_int_equal(heard.n, 1);
+	assert_int_equal(heard.events[0].what, EXCEPTION_FLOW);
+}
+
 static void test_without_a_partner_nothing_is_told(void **state)
 {
 	const struct plane_sizes sizes = {.slots = DSR_SLOTS, .flows = 64, .embryos = 1024};
@@ -236,6 +250,7 @@ int main(void)
 		DSR(test_flow_of_a_settled_slot_is_not_told),
 		DSR(test_flow_that_began_in_transition_is_told_once_it_is_one),
 		DSR(test_flow_that_the_partner_sends_there_by_itself_is_not_told),
+		DSR(test_flow_that_began_at_a_previous_owner_that_is_owner_again_is_told),
 		cmocka_unit_test(test_without_a_partner_nothing_is_told),
 		DSR(test_full_ring_is_counted_and_hinders_no_packet),
 		NAT(test_translation_is_told_when_it_is_confirmed_and_when_it_ends),
