@@ -297,6 +297,7 @@ struct config_track {
 	struct config_vip route;  /* route: is there, in the main table */
 	uint32_t pool;		  /* pool: index; at least so many percent of it are up */
 	uint32_t least_percent;
+	bool fewer;		       /* nor fewer than a partner sees */
 	struct config_command command; /* script: exits with 0 */
 	uint32_t interval_ms;	       /* script */
 	uint8_t rise, fall;	       /* script: agreeing results that turn it */

@@ -6,9 +6,9 @@
 
 enum { SCRIPT_MS = 5000 };
 
-static const char *const track_keys[] = {"name",  "type",    "interface", "route",    "pool",
-					 "least", "command", "timeout",	  "interval", "rise",
-					 "fall",  "weight",  "instances", NULL};
+static const char *const track_keys[] = {"name",  "type",  "interface", "route",     "pool",
+					 "least", "fewer", "command",	"timeout",   "interval",
+					 "rise",  "fall",  "weight",	"instances", NULL};
 
 /* Keys that only one type has, and must have. */
 static const struct {
@@ -18,9 +18,9 @@ static const struct {
 } own_keys[] = {
 	{"interface", TRACK_INTERFACE, true}, {"route", TRACK_ROUTE, true},
 	{"pool", TRACK_POOL, true},	      {"least", TRACK_POOL, false},
-	{"command", TRACK_SCRIPT, true},      {"timeout", TRACK_SCRIPT, false},
-	{"interval", TRACK_SCRIPT, false},    {"rise", TRACK_SCRIPT, false},
-	{"fall", TRACK_SCRIPT, false},
+	{"fewer", TRACK_POOL, false},	      {"command", TRACK_SCRIPT, true},
+	{"timeout", TRACK_SCRIPT, false},     {"interval", TRACK_SCRIPT, false},
+	{"rise", TRACK_SCRIPT, false},	      {"fall", TRACK_SCRIPT, false},
 };
 
 static bool own_keys_check(struct builder *b, const config_setting_t *s,
@@ -79,6 +79,10 @@ static void pool_build(struct builder *b, const config_setting_t *s, struct conf
 
 	get_int(&b->reader, s, "least", OPTIONAL, 1, 100, &least);
 	t->least_percent = (uint32_t)least;
+	get_bool(&b->reader, s, "fewer", &t->fewer);
+	if (t->fewer && t->weight == 0)
+		mistake(&b->reader, s,
+			"\"fewer\" needs a \"weight\": of two pools each node may see one better");
 	t->pool = pool < 0 ? 0 : (uint32_t)pool;
 }
 

@@ -41,7 +41,8 @@ struct fate backend_fate(const struct config_pool *pool, const struct config_bac
 		fate.alive = true;
 		break;
 	case HEALTH_UNKNOWN:
-		fate = (struct fate){.takes_new = in->kept_takes_new, .alive = in->kept_alive};
+		fate = (struct fate){.takes_new = in->kept_takes_new,
+				     .alive = in->kept_alive || in->fresh};
 		break;
 	case HEALTH_DOWN:
 		fate.alive = pool->on_down == ON_DOWN_KEEP;

@@ -46,8 +46,8 @@ static void backend_adopt(const struct lb *lb, const struct current_index *index
 		index, lb->current, config_pool(config, conf->pool)->name, conf->name, &conf->addr);
 	const struct current_backend *c;
 
-	b->kept_alive = true; /* nobody called it down: a partner may have flows there */
-	if (number >= CURRENT_BACKENDS)
+	b->fresh = number >= CURRENT_BACKENDS;
+	if (b->fresh)
 		return;
 	c = &lb->current->backends[number];
 	b->kept_takes_new = c->takes_new;

@@ -25,11 +25,17 @@ static const struct partner_kind synced = {.type = PARTNER_SYNCED, .record = on_
 
 /* In the order in which everything is said. */
 static const struct partner_kind *const kinds[] = {
-	&partner_node_kind,	&ask,
-	&partner_operator,	&partner_live,
-	&partner_slots_kind,	&partner_flow_kind,
-	&partner_embryo_kind,	&partner_translation_kind,
-	&partner_handover_kind, &synced,
+	&partner_node_kind,
+	&ask,
+	&partner_operator,
+	&partner_live,
+	&partner_slots_kind,
+	&partner_flow_kind,
+	&partner_embryo_kind,
+	&partner_translation_kind,
+	&partner_handover_kind,
+	&partner_pools_kind,
+	&synced,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

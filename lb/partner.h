@@ -26,6 +26,7 @@ enum partner_type {
 	PARTNER_SYNCED = 3, /* that was everything */
 	PARTNER_OPERATOR = 4,
 	PARTNER_LIVE = 5,
+	PARTNER_POOLS = 6,
 	PARTNER_FLOW = 16, /* 16 .. 31: partner_flows.c */
 	PARTNER_SLOTS = 17,
 	PARTNER_KEEP = 18,

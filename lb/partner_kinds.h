@@ -11,6 +11,7 @@ extern const struct partner_kind partner_slots_kind;
 extern const struct partner_kind partner_flow_kind, partner_embryo_kind, partner_translation_kind;
 extern const struct partner_kind partner_live; /* partner_live.c */
 extern const struct partner_kind partner_handover_kind;
+extern const struct partner_kind partner_pools_kind; /* partner_pools.c */
 
 /* what the record of a node holds. */
 struct partner_said {

@@ -32,6 +32,7 @@ struct neighbours;
 struct partner;
 struct partner_flows;
 struct partner_handover;
+struct partner_pools;
 struct partner_live;
 struct partner_slots;
 struct plane;
@@ -103,6 +104,8 @@ struct lb_backend {
 	struct neighbour neighbour;
 	/* What the data plane of a process before us did with it: holds while health is unknown. */
 	bool kept_takes_new, kept_alive;
+	bool fresh; /* the data plane did not have it: nobody called it down, and a partner may have
+		       flows there */
 	/* How far it takes part in balancing (balance.h); all zero: wholly. */
 	uint64_t usable_ms;	 /* since when; 0 = it is not; 1 = since ever */
 	uint64_t start_ms;	 /* its slow start began; 0 = none, or over */
@@ -210,6 +213,7 @@ struct lb {
 	struct partner_slots *partner_slots;	   /* and of slots in transition */
 	struct partner_flows *partner_flows;	   /* and of flows */
 	struct partner_handover *partner_handover; /* whom the program may ask; NULL: nobody */
+	struct partner_pools *partner_pools;	   /* what they see of the pools; likewise */
 	struct request *requests; /* questions to the parent that have no answer yet */
 	uint32_t last_request;	  /* its number */
 	struct control *control;

@@ -11,9 +11,15 @@
 
 #include "base/channel.h"
 #include "lb/interface.h"
+#include "lb/partner_pools.h"
 #include "lb/share.h"
 
-enum { TICK_MS = 50, XDP_TICKS = 20 }; /* the program is looked for once a second */
+enum {
+	TICK_MS = 50,
+	XDP_TICKS = 20, /* the program is looked for once a second */
+	FEWER_TICKS =
+		5 * 20, /* each node probes by itself, and hears of a change at its own time */
+};
 
 struct tracker {
 	struct lb *lb;
@@ -21,6 +27,7 @@ struct tracker {
 	uint32_t ticks, n;
 	bool xdp_gone[CONFIG_INTERFACES]; /* though we have attached it */
 	struct tracked all[CONFIG_TRACKS];
+	uint32_t fewer_ticks[CONFIG_TRACKS]; /* for which a partner has seen more */
 };
 
 static void take(struct tracked *t, bool failed, const char *text)
@@ -59,18 +66,39 @@ bool pool_fails(const char *pool, uint32_t good, uint32_t n, uint32_t least_perc
 	return (uint64_t)good * 100 < (uint64_t)least_percent * n;
 }
 
-static void pool_find(struct tracker *t, struct tracked *tracked, const struct config_track *track)
+/* Does a partner see more, for long enough? */
+static bool pool_is_worse(struct tracker *t, uint32_t i, uint32_t good, uint32_t n,
+			  char text[VERDICT_TEXT])
 {
+	const struct config_track *track = config_track(t->lb->config, i);
+	uint32_t peer = 0, best = track->fewer ? partner_pools_best(t->lb, track->pool, &peer) : 0;
+
+	if (best <= good) {
+		t->fewer_ticks[i] = 0;
+		return false;
+	}
+	if (t->fewer_ticks[i] < FEWER_TICKS && ++t->fewer_ticks[i] < FEWER_TICKS)
+		return false;
+	snprintf(text, VERDICT_TEXT, "%u of %u backends of pool %.32s are up, %u at %.32s", good, n,
+		 config_pool(t->lb->config, track->pool)->name, best, t->lb->config->nodes[peer]);
+	return true;
+}
+
+static void pool_find(struct tracker *t, uint32_t i)
+{
+	const struct config_track *track = config_track(t->lb->config, i);
 	const struct lb *lb = t->lb;
 	const struct config_pool *pool = config_pool(lb->config, track->pool);
 	char text[VERDICT_TEXT];
 	uint32_t n, good;
+	bool fails;
 
 	if (!lb->ready)
 		return;
 	good = pool_health(pool, config_backend(lb->config, pool->first_backend),
 			   lb->backends + pool->first_backend, &n);
-	find(t, tracked, pool_fails(pool->name, good, n, track->least_percent, text), text);
+	fails = pool_fails(pool->name, good, n, track->least_percent, text);
+	find(t, &t->all[i], fails || pool_is_worse(t, i, good, n, text), text);
 }
 
 /* ---- plane ---- */
@@ -130,7 +158,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		const struct config_track *track = config_track(t->lb->config, i);
 
 		if (track->type == TRACK_POOL)
-			pool_find(t, &t->all[i], track);
+			pool_find(t, i);
 		if (track->type != TRACK_PLANE)
 			continue;
 		if (look)
@@ -177,6 +205,7 @@ void tracker_configure(struct tracker *t)
 
 	memset(t->all, 0, sizeof(t->all));
 	memset(t->xdp_gone, 0, sizeof(t->xdp_gone));
+	memset(t->fewer_ticks, 0, sizeof(t->fewer_ticks));
 	t->n = config->n_tracks;
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct config_track *track = config_track(config, i);

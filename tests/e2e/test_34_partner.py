@@ -337,6 +337,26 @@ def test_a_stuck_vrrp_is_replaced_after_its_lease_and_one_node_owns(lab):
     wait_until(lambda: owners(lab) == ["lb1"], 5, "one node owns")
 
 
+def test_a_node_that_sees_fewer_backends_than_its_partner_steps_back(lab):
+    lab.config_write(lab.config() + 'track = ( { name = "view"; type = "pool"; pool = "smtp"; fewer = true; '
+                     'weight = 150; } );\n')
+    for node in lab.nodes:
+        lab.sluice(node, "reload")
+    lab.settled()
+    lab.lb1.run("nft add table inet blind; nft 'add chain inet blind out { type filter hook output priority 0; }'; "
+                "nft add rule inet blind out tcp dport 25 drop")
+    wait_until(lambda: owners(lab) == ["lb2"], 30, "lb2, which sees mx1, owns")
+    assert lab.show("lb2", "vrrp")[0]["role"] == "active"
+    told = [row["why"] for row in lab.show("lb1", "tracks") if row["track"] == "view"]
+    assert told == ["0 of 1 backends of pool smtp are up, 1 at lb2"] or "least" in told[0], told
+    lab.lb1.run("nft delete table inet blind")
+    lab.config_write()
+    for node in lab.nodes:
+        lab.sluice(node, "reload")
+    wait_until(lambda: owners(lab) == ["lb1"], 30, "lb1 owns again")
+    lab.settled()
+
+
 def test_a_busy_node_is_not_taken_over_from_at_an_interval_of_10_ms(lab):
     lab.interval_set("10ms")
     transitions = [row["transitions"] for node in lab.nodes for row in lab.show(node, "vrrp")]

@@ -179,7 +179,7 @@ void nodes_pass(struct event_base *loop, uint32_t ms)
 void nodes_tick(struct node *const *nodes, uint32_t n)
 {
 	static const struct partner_kind *const kinds[] = {&partner_live, &partner_slots_kind,
-							   &partner_operator};
+							   &partner_operator, &partner_pools_kind};
 
 	for (int turn = 0; turn < 4; turn++) {
 		for (uint32_t i = 0; i < n; i++) {
