@@ -58,10 +58,12 @@ static __always_inline int hand_over(struct xdp_md *ctx)
 /* handover_has: is @port (host order) one of those that other nodes give out as sources? */
 static __always_inline int handover_has(__u32 port)
 {
-	const struct handover *to = handover_now();
+	const struct handover *to;
 
-	return to && port >= to->port_first && port <= to->port_last &&
-	       (port < nat_port_first || port > nat_port_last);
+	if (port >= nat_port_first && port <= nat_port_last)
+		return 0; /* most of them: nothing is looked up */
+	to = handover_now();
+	return to && port >= to->port_first && port <= to->port_last;
 }
 
 #endif

@@ -38,7 +38,7 @@ def service_start(lab):
 
 
 def site():
-    lab = Site(backends=2, interval="100ms", kinds={"lb1": Booted})
+    lab = Site(backends=2, interval="100ms", machine_kinds={"lb1": Booted})
     try:
         lab.folder = tempfile.TemporaryDirectory()
         lab.packages = packages(lab.folder.name)

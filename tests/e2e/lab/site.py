@@ -34,9 +34,9 @@ def host_number(name):
 class Site:
     slots = 4099  # a table is soon made; the default, 65537, where what is tested is the table
 
-    def __init__(self, backends=3, nodes=("lb1", "lb2"), interval="100ms", kinds=None):
-        """kinds: of machines that are something else than a Machine, by name."""
-        self.interval, self.kinds = interval, kinds or {}
+    def __init__(self, backends=3, nodes=("lb1", "lb2"), interval="100ms", machine_kinds=None):
+        """machine_kinds: of machines that are something else than a Machine, by name."""
+        self.interval, self.machine_kinds = interval, machine_kinds or {}
         self.logs = tempfile.mkdtemp(prefix="sluice-lab.")
         self.machines = {}
         self.daemons = {}
@@ -51,7 +51,7 @@ class Site:
     # ---- building ----
 
     def machine(self, name):
-        machine = self.kinds.get(name, Machine)(name)
+        machine = self.machine_kinds.get(name, Machine)(name)
         machine.log_dir = self.logs
         self.machines[name] = machine
         setattr(self, name, machine)
