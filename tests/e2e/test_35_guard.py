@@ -147,7 +147,7 @@ def test_dead_node_says_nothing_of_its_addresses_and_a_live_one_does(lab):
     start(lab)
     for vip in (A, SIX):
         assert answers(lab, vip), vip
-    assert counter(lab, "arp_without_lease") > 0 and counter(lab, "nd_without_lease") > 0
+    wait_until(lambda: counter(lab, "arp_without_lease") > 0 and counter(lab, "nd_without_lease") > 0, 5, "it is counted")
 
 
 def filters(lab):
