@@ -126,6 +126,7 @@ class Load:
 
 class Pinger:
     """ICMP echo to an address every few milliseconds; knows the longest time without an answer."""
+    LAST_S = 0.2
 
     def __init__(self, machine, host, interval_s=0.005):
         with machine.network():
@@ -157,7 +158,8 @@ class Pinger:
             time.sleep(self.interval_s)
 
     def _receive(self):
-        while not self.stop.is_set():
+        """What was asked last has its time for an answer, too."""
+        while not self.stop.is_set() or time.monotonic() < self.stopped_s + self.LAST_S:
             try:
                 packet = self.sock.recv(256)
             except OSError:
@@ -172,6 +174,7 @@ class Pinger:
 
     def end(self):
         """The longest gap between two answers, in milliseconds."""
+        self.stopped_s = time.monotonic()
         self.stop.set()
         for thread in self.threads:
             thread.join(5)

@@ -235,12 +235,15 @@ def syns_again(machine):
 
 class Storm:
     """Clients of one server whose connections end: each connects anew at once, again and again until it is
-    greeted. `servers`: by whom, and how many."""
+    greeted. `servers`: by whom, and how many. `unanswered`: those who heard nothing for PATIENCE_S, and began anew:
+    the server may end in the middle of a handshake, and forget it."""
+    PATIENCE_S = 5
 
     def __init__(self, machine, host, sockets):
         self.host, self.servers, self.refused = host, {}, 0
         self.poll, self.at = select.epoll(), {}
-        self.cut, self.waits = set(), []
+        self.cut, self.waits = {}, []  # sockets that connect, and since when
+        self.unanswered = 0
         self.first_s = self.last_s = None
         for sock in sockets:
             self._watch(sock)
@@ -253,7 +256,7 @@ class Storm:
     def _connect(self):
         sock = socket.socket()
         sock.setblocking(False)
-        self.cut.add(sock.fileno())
+        self.cut[sock.fileno()] = time.monotonic()
         sock.connect_ex((self.host, PORT))
         self._watch(sock)
 
@@ -261,7 +264,7 @@ class Storm:
         fd = sock.fileno()
         self.poll.unregister(sock)
         del self.at[fd]
-        self.cut.discard(fd)
+        self.cut.pop(fd, None)
         sock.close()
         if again:
             self.refused += 1
@@ -281,7 +284,7 @@ class Storm:
         elif fd in self.cut:
             name = got.split()[0].decode()
             self.servers[name] = self.servers.get(name, 0) + 1
-            self.cut.discard(fd)
+            del self.cut[fd]
             self.left -= 1
             self.last_s = time.monotonic()
 
@@ -293,6 +296,9 @@ class Storm:
                 assert time.monotonic() < end, f"{self.left} are not back; {self.servers}"
                 for fd, _ in self.poll.poll(0.02):
                     self._event(fd)
+                for fd in [fd for fd, began in self.cut.items() if time.monotonic() - began > self.PATIENCE_S]:
+                    self.unanswered += 1
+                    self._ended(self.at[fd], True)
                 due = [at for at in self.waits if at <= time.monotonic()]
                 self.waits = [at for at in self.waits if at > time.monotonic()]
                 for _ in due:
