@@ -82,7 +82,7 @@ class Pair:
     def end(self):
         for node in self.lab.nodes:
             self.kill(node, "KILL")
-            self.lab.machines[node].run(f"ip addr del {VIP}/24 dev eth0; rm -rf /sys/fs/bpf/sluice; rm -f /run/*.pid",
+            self.lab.machines[node].run(f"ip addr del {VIP}/24 dev eth0; tc qdisc del dev eth0 clsact; rm -rf /sys/fs/bpf/sluice; rm -f /run/*.pid",
                                         check=False)
 
 
