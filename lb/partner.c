@@ -209,6 +209,27 @@ int partner_send(struct lb *lb, uint32_t peer, enum partner_type type, const voi
 			   : -ENOTCONN;
 }
 
+bool partner_row_due(bool changed, bool all, bool *unsure)
+{
+	bool due = all || changed || *unsure;
+
+	*unsure = all && (changed || *unsure);
+	return due;
+}
+
+int partner_rows_say(struct lb *lb, uint32_t peer, const struct partner_rows *rows, uint64_t *at,
+		     bool all)
+{
+	uint8_t bytes[SYNC_RECORD_MOST];
+	size_t n = 0;
+
+	for (; *at < rows->n && n + rows->row_bytes <= sizeof(bytes); ++*at) {
+		if (rows->put(lb, (uint32_t)*at, all, bytes + n))
+			n += rows->row_bytes;
+	}
+	return n > 0 ? partner_send(lb, peer, rows->type, bytes, n) : 0;
+}
+
 bool partner_any(const struct lb *lb)
 {
 	for (uint32_t i = 0; lb->partner && i < CONFIG_NODES; i++) {

@@ -73,6 +73,23 @@ void partner_configure(struct lb *lb);
 
 /* partner_send: see sync_send(). Nobody there is no error to look at. */
 int partner_send(struct lb *lb, uint32_t peer, enum partner_type type, const void *bytes, size_t n);
+/* partner_rows_say: a record of rows from *at on, which goes on: of those that have changed, or
+ * all. 0 or what partner_send() returned.
+ */
+struct partner_rows {
+	enum partner_type type;
+	uint64_t n;
+	size_t row_bytes;
+	/* put: write row @i, if it is due (partner_row_due()). */
+	bool (*put)(struct lb *lb, uint32_t i, bool all, uint8_t *ret_row);
+};
+/* partner_row_due: is a row to be said? @changed: since it was said to everybody. One that had
+ * changed when it was said to one node alone (@all rows) is said to everybody, too, even when it
+ * has changed back: *unsure remembers that.
+ */
+bool partner_row_due(bool changed, bool all, bool *unsure);
+int partner_rows_say(struct lb *lb, uint32_t peer, const struct partner_rows *rows, uint64_t *at,
+		     bool all);
 /* partner_any: is anybody there to be told? */
 bool partner_any(const struct lb *lb);
 /* partner_crowded: more cannot be said at once without ending the session of somebody who is not

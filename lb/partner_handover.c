@@ -18,7 +18,6 @@
 
 enum {
 	ROW_BYTES = 16,
-	RECORD_ROWS = SYNC_RECORD_MOST / ROW_BYTES,
 	ACTIVE = 1,
 	AFTER_MS = 500,
 	BACKUP_MS = 6 * PARTNER_TICK_MS, /* renewed by each tick: nothing lasts without us */
@@ -31,7 +30,8 @@ struct place {
 
 struct handed { /* of an instance */
 	uint64_t key;
-	struct place own; /* as it was said last */
+	struct place own; /* as it was said last, to everybody */
+	bool unsure;	  /* see partner_row_due() */
 	uint8_t macs[CONFIG_NODES][6];
 	uint32_t last; /* the node that was heard to be active last; CONFIG_NODES = none */
 	uint32_t role; /* ours, enum vrrp_role */
@@ -40,7 +40,7 @@ struct handed { /* of an instance */
 
 struct partner_handover {
 	uint32_t n;
-	struct handed *instances;
+	struct handed instances[];
 };
 
 /* ---- saying ---- */
@@ -69,27 +69,29 @@ static struct place own_place(const struct lb *lb, uint32_t i)
 	return own;
 }
 
-/* A record of rows from *at on: those that have changed, or all. */
+static bool row_put(struct lb *lb, uint32_t i, bool all, uint8_t *ret_row)
+{
+	struct handed *h = &lb->partner_handover->instances[i];
+	struct place own = own_place(lb, i);
+
+	if (!partner_row_due(memcmp(&own, &h->own, sizeof(own)) != 0, all, &h->unsure))
+		return false;
+	if (!all)
+		h->own = own;
+	sync_put64(ret_row, h->key);
+	memcpy(ret_row + 8, own.mac, sizeof(own.mac));
+	sync_put16(ret_row + 14, own.active ? ACTIVE : 0);
+	return true;
+}
+
 static int say(struct lb *lb, uint32_t peer, uint64_t *at, bool all)
 {
-	struct partner_handover *p = lb->partner_handover;
-	uint8_t bytes[RECORD_ROWS * ROW_BYTES];
-	size_t n = 0;
+	const struct partner_rows rows = {.type = PARTNER_HANDOVER,
+					  .n = lb->partner_handover->n,
+					  .row_bytes = ROW_BYTES,
+					  .put = row_put};
 
-	for (; *at < p->n && n < RECORD_ROWS; ++*at) {
-		struct handed *h = &p->instances[*at];
-		struct place own = own_place(lb, (uint32_t)*at);
-		uint8_t *row = bytes + n * ROW_BYTES;
-
-		if (!all && memcmp(&own, &h->own, sizeof(own)) == 0)
-			continue;
-		h->own = own;
-		sync_put64(row, h->key);
-		memcpy(row + 8, own.mac, sizeof(own.mac));
-		sync_put16(row + 14, own.active ? ACTIVE : 0);
-		n++;
-	}
-	return n > 0 ? partner_send(lb, peer, PARTNER_HANDOVER, bytes, n * ROW_BYTES) : 0;
+	return partner_rows_say(lb, peer, &rows, at, all);
 }
 
 static void changes_say(struct lb *lb)
@@ -225,8 +227,6 @@ static void down(struct lb *lb, uint32_t peer)
 
 static void fini(struct lb *lb)
 {
-	if (lb->partner_handover)
-		free(lb->partner_handover->instances);
 	free(lb->partner_handover);
 	lb->partner_handover = NULL;
 }
@@ -234,23 +234,19 @@ static void fini(struct lb *lb)
 /* What partners said of the instances before is said again. */
 static void configure(struct lb *lb)
 {
-	struct partner_handover *p;
+	uint32_t n = lb->config->n_instances;
+	struct partner_handover *p = calloc(1, sizeof(*p) + n * sizeof(p->instances[0]));
 
 	fini(lb);
-	p = calloc(1, sizeof(*p));
-	if (p)
-		p->instances = calloc(lb->config->n_instances + 1, sizeof(*p->instances));
-	if (!p || !p->instances) {
-		free(p);
+	lb->partner_handover = p;
+	if (!p)
 		return;
-	}
-	p->n = lb->config->n_instances;
-	for (uint32_t i = 0; i < p->n; i++)
+	p->n = n;
+	for (uint32_t i = 0; i < n; i++)
 		p->instances[i] =
 			(struct handed){.key = word_pool_key(config_instance(lb->config, i)->name),
 					.last = CONFIG_NODES,
 					.role = lb->instances[i].vrrp.role};
-	lb->partner_handover = p;
 }
 
 const struct partner_kind partner_handover_kind = {.type = PARTNER_HANDOVER,

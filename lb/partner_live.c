@@ -21,7 +21,6 @@
 
 enum {
 	ROW_BYTES = 24,
-	RECORD_ROWS = SYNC_RECORD_MOST / ROW_BYTES,
 	TICKS = 2, /* it is said every second of them */
 	RECORDS_A_TICK = 100,
 	HAS_TRAFFIC = 1,
@@ -36,7 +35,8 @@ struct live_word { /* all of a backend's row, but its key */
 };
 
 struct live_row {
-	struct live_word own;	 /* as it was said last */
+	struct live_word own;	 /* as it was said last, to everybody */
+	bool unsure;		 /* see partner_row_due() */
 	struct live_word *peers; /* of each node; NULL = nobody said anything */
 };
 
@@ -176,26 +176,30 @@ static void word_write(const struct lb *lb, uint32_t i, const struct live_word *
 	sync_put32(at + 20, (w->has ? HAS_TRAFFIC : 0) | (w->full ? IS_FULL : 0));
 }
 
-/* say: a record of rows from *at on; of those that changed, or of all: also those whose traffic is
- * not here, as it may have been when they were said last, before a reload.
+/* Said to one node: also those whose traffic is not here, as it may have been when they were said
+ * last, before a reload.
  */
+static bool row_put(struct lb *lb, uint32_t i, bool all, uint8_t *ret_row)
+{
+	struct live_row *row = &lb->live->rows[i];
+	struct live_word now = word_of(lb, i);
+
+	if (!partner_row_due(!word_equal(&now, &row->own), all, &row->unsure))
+		return false;
+	word_write(lb, i, &now, ret_row);
+	if (!all)
+		row->own = now;
+	return true;
+}
+
 static void say(struct lb *lb, uint32_t peer, uint64_t *at, bool all)
 {
-	uint8_t bytes[RECORD_ROWS * ROW_BYTES];
-	size_t n = 0;
+	const struct partner_rows rows = {.type = PARTNER_LIVE,
+					  .n = lb->live->n_backends,
+					  .row_bytes = ROW_BYTES,
+					  .put = row_put};
 
-	for (; *at < lb->live->n_backends && n < RECORD_ROWS; ++*at) {
-		struct live_row *row = &lb->live->rows[*at];
-		struct live_word now = word_of(lb, (uint32_t)*at);
-
-		if (!all && word_equal(&now, &row->own))
-			continue;
-		word_write(lb, (uint32_t)*at, &now, bytes + n++ * ROW_BYTES);
-		if (!all)
-			row->own = now;
-	}
-	if (n > 0)
-		partner_send(lb, peer, PARTNER_LIVE, bytes, n * ROW_BYTES);
+	partner_rows_say(lb, peer, &rows, at, all);
 }
 
 static bool fill(struct lb *lb, uint32_t peer, uint64_t *cursor)

@@ -12,17 +12,18 @@
 #include "lb/share.h"
 #include "lb/words.h"
 
-enum { ROW_BYTES = 12, RECORD_ROWS = SYNC_RECORD_MOST / ROW_BYTES };
+enum { ROW_BYTES = 12 };
 
 struct pool_row {
 	uint64_t key;
-	uint32_t own; /* as it was said last */
+	uint32_t own; /* as it was said last, to everybody */
+	bool unsure;  /* see partner_row_due() */
 	uint32_t peers[CONFIG_NODES];
 };
 
 struct partner_pools {
 	uint32_t n;
-	struct pool_row *rows; /* by config index */
+	struct pool_row rows[]; /* by config index */
 };
 
 /* ---- saying ---- */
@@ -36,25 +37,28 @@ static uint32_t own_good(const struct lb *lb, uint32_t i)
 			   lb->backends + pool->first_backend, &n);
 }
 
-/* A record of rows from *at on: those that have changed, or all. */
+static bool row_put(struct lb *lb, uint32_t i, bool all, uint8_t *ret_row)
+{
+	struct pool_row *row = &lb->partner_pools->rows[i];
+	uint32_t good = own_good(lb, i);
+
+	if (!partner_row_due(good != row->own, all, &row->unsure))
+		return false;
+	if (!all)
+		row->own = good;
+	sync_put64(ret_row, row->key);
+	sync_put32(ret_row + 8, good);
+	return true;
+}
+
 static int say(struct lb *lb, uint32_t peer, uint64_t *at, bool all)
 {
-	struct partner_pools *p = lb->partner_pools;
-	uint8_t bytes[RECORD_ROWS * ROW_BYTES];
-	size_t n = 0;
+	const struct partner_rows rows = {.type = PARTNER_POOLS,
+					  .n = lb->partner_pools->n,
+					  .row_bytes = ROW_BYTES,
+					  .put = row_put};
 
-	for (; *at < p->n && n < RECORD_ROWS; ++*at) {
-		struct pool_row *row = &p->rows[*at];
-		uint32_t good = own_good(lb, (uint32_t)*at);
-
-		if (!all && good == row->own)
-			continue;
-		row->own = good;
-		sync_put64(bytes + n * ROW_BYTES, row->key);
-		sync_put32(bytes + n * ROW_BYTES + 8, good);
-		n++;
-	}
-	return n > 0 ? partner_send(lb, peer, PARTNER_POOLS, bytes, n * ROW_BYTES) : 0;
+	return partner_rows_say(lb, peer, &rows, at, all);
 }
 
 static void tick(struct lb *lb)
@@ -110,8 +114,6 @@ uint32_t partner_pools_best(const struct lb *lb, uint32_t pool, uint32_t *ret_pe
 
 static void fini(struct lb *lb)
 {
-	if (lb->partner_pools)
-		free(lb->partner_pools->rows);
 	free(lb->partner_pools);
 	lb->partner_pools = NULL;
 }
@@ -119,20 +121,16 @@ static void fini(struct lb *lb)
 /* What partners said before is said again. */
 static void configure(struct lb *lb)
 {
-	struct partner_pools *p;
+	uint32_t n = lb->config->n_pools;
+	struct partner_pools *p = calloc(1, sizeof(*p) + n * sizeof(p->rows[0]));
 
 	fini(lb);
-	p = calloc(1, sizeof(*p));
-	if (p)
-		p->rows = calloc(lb->config->n_pools + 1, sizeof(*p->rows));
-	if (!p || !p->rows) {
-		free(p);
-		return;
-	}
-	p->n = lb->config->n_pools;
-	for (uint32_t i = 0; i < p->n; i++)
-		p->rows[i].key = word_pool_key(config_pool(lb->config, i)->name);
 	lb->partner_pools = p;
+	if (!p)
+		return;
+	p->n = n;
+	for (uint32_t i = 0; i < n; i++)
+		p->rows[i].key = word_pool_key(config_pool(lb->config, i)->name);
 }
 
 const struct partner_kind partner_pools_kind = {.type = PARTNER_POOLS,

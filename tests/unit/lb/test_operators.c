@@ -2,12 +2,6 @@
 /* test_operators.c: what must hold of the operator's words on several nodes, in a network and a
  * place for operator.json of our own. (The file itself: test_operator.c.)
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,60 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "lb/operator.h"
 #include "lb/partner_operator.h"
 #include "lb/reconcile.h"
 #include "lb/reconciler.h"
-#include "tests/unit/lb/nodes.h"
+#include "tests/unit/lb/nodes_case.h"
 
-enum {
-	SKIP = 77,
-	NODES = 3,
-	WAIT_MS = 10000,
-	MX1 = 0,
-	MX2 = 1,
-	TOLD_TURNS = 60000 / PARTNER_TICK_MS
-};
-
-static struct event_base *loop;
-static struct node *nodes[NODES];
-static const char *const names[NODES] = {"lb1", "lb2", "lb3"};
-
-#define WAIT_UNTIL(condition)                                                                      \
-	do {                                                                                       \
-		uint64_t until_ms = clock_ms() + WAIT_MS;                                          \
-		while (!(condition) && clock_ms() < until_ms)                                      \
-			nodes_pass(loop, 1);                                                       \
-		assert_true(condition);                                                            \
-	} while (0)
-
-static int set_up(void **state)
-{
-	(void)state;
-	loop = event_base_new();
-	return loop ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	for (uint32_t i = 0; i < NODES; i++) {
-		node_free(nodes[i]);
-		nodes[i] = NULL;
-	}
-	event_base_free(loop);
-	return 0;
-}
+enum { SKIP = 77, MX1 = 0, MX2 = 1, TOLD_TURNS = 60000 / PARTNER_TICK_MS };
 
 static void start(uint32_t i, bool synced)
 {
-	nodes[i] = node_new(loop, names[i], synced);
-}
-
-static bool in_sync(uint32_t i, uint32_t k)
-{
-	return partner_in_sync(&nodes[i]->lb, k) && partner_in_sync(&nodes[k]->lb, i);
+	nodes[i] = node_new(loop, node_names[i], synced);
 }
 
 static void set(uint32_t node, uint32_t i, enum operator_state state)
@@ -110,7 +61,7 @@ static void test_word_is_done_on_all_three_and_kept(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++)
 		start(i, true);
-	WAIT_UNTIL(in_sync(0, 1) && in_sync(0, 2) && in_sync(1, 2));
+	WAIT_UNTIL(nodes_in_sync(0, 1) && nodes_in_sync(0, 2) && nodes_in_sync(1, 2));
 	set(1, MX1, OPERATOR_DRAIN);
 	WAIT_UNTIL(state_of(0, MX1) == OPERATOR_DRAIN && state_of(2, MX1) == OPERATOR_DRAIN);
 	operators_keep(&nodes[0]->lb);
@@ -125,7 +76,7 @@ static void test_word_wins_over_the_one_it_changes_whatever_the_clock_says(void 
 	(void)state;
 	start(0, true);
 	start(1, true);
-	WAIT_UNTIL(in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	set(0, MX1, OPERATOR_DRAIN);
 	WAIT_UNTIL(state_of(1, MX1) == OPERATOR_DRAIN);
 	for (uint32_t i = 0; i < 2; i++) /* said by a clock that is a year ahead */
@@ -142,7 +93,7 @@ static void test_drain_that_ended_meanwhile_is_not_brought_back(void **state)
 	(void)state;
 	start(0, true);
 	start(1, true);
-	WAIT_UNTIL(in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	set(0, MX1, OPERATOR_DRAIN);
 	set(0, MX2, OPERATOR_DRAIN);
 	WAIT_UNTIL(state_of(1, MX2) == OPERATOR_DRAIN);
@@ -152,7 +103,7 @@ static void test_drain_that_ended_meanwhile_is_not_brought_back(void **state)
 		operators_keep(&nodes[0]->lb);
 	assert_int_equal(nodes[0]->lb.n_operators, 2);
 	start_with(1, kept, n);
-	WAIT_UNTIL(in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	WAIT_UNTIL(state_of(1, MX1) == OPERATOR_ENABLED);
 	assert_true(state_of(0, MX1) == OPERATOR_ENABLED && state_of(0, MX2) == OPERATOR_DRAIN);
 }
@@ -165,7 +116,7 @@ static void test_end_goes_once_it_is_old_and_known_to_all(void **state)
 	start(0, true);
 	start(1, true);
 	start(2, true);
-	WAIT_UNTIL(in_sync(0, 1) && in_sync(0, 2));
+	WAIT_UNTIL(nodes_in_sync(0, 1) && nodes_in_sync(0, 2));
 	lb = &nodes[0]->lb;
 	set(0, MX1, OPERATOR_DRAIN);
 	set(0, MX1, OPERATOR_ENABLED);
@@ -200,7 +151,7 @@ static void test_word_from_before_there_were_partners_is_told(void **state)
 	assert_int_equal(nodes[0]->lb.operators[0].node, 0);
 	start(1, true);
 	assert_true(node_reload(nodes[0], true));
-	WAIT_UNTIL(in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	WAIT_UNTIL(state_of(1, MX1) == OPERATOR_DRAIN);
 	set(1, MX1, OPERATOR_ENABLED);
 	WAIT_UNTIL(state_of(0, MX1) == OPERATOR_ENABLED);
@@ -215,7 +166,7 @@ static void test_words_from_before_there_were_partners_end_the_same(void **state
 	assert_int_equal(lb_set_operator(&nodes[0]->lb, MX1, OPERATOR_ENABLED, 10), 0);
 	assert_int_equal(lb_set_operator(&nodes[1]->lb, MX1, OPERATOR_ENABLED, 20), 0);
 	assert_true(node_reload(nodes[0], true) && node_reload(nodes[1], true));
-	WAIT_UNTIL(in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	WAIT_UNTIL(nodes[0]->lb.backends[MX1].weight == nodes[1]->lb.backends[MX1].weight);
 }
 
@@ -275,7 +226,7 @@ static void test_file_that_could_not_be_written_is_written_later(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, nodes_set_up, nodes_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_word_is_done_on_all_three_and_kept),
 		TEST(test_word_wins_over_the_one_it_changes_whatever_the_clock_says),

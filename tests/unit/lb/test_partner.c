@@ -1,63 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_partner.c: what must hold between nodes, whatever they have to say (lb/partner.h). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "lb/partner_kinds.h"
-#include "tests/unit/lb/nodes.h"
+#include "tests/unit/lb/nodes_case.h"
 
-enum { SKIP = 77, NODES = 3, WAIT_MS = 10000, NODE_BYTES = 48 };
-
-static struct event_base *loop;
-static struct node *nodes[NODES];
-static const char *const names[NODES] = {"lb1", "lb2", "lb3"};
-
-#define WAIT_UNTIL(condition)                                                                      \
-	do {                                                                                       \
-		uint64_t until_ms = clock_ms() + WAIT_MS;                                          \
-		while (!(condition) && clock_ms() < until_ms)                                      \
-			nodes_pass(loop, 1);                                                       \
-		assert_true(condition);                                                            \
-	} while (0)
-
-static int set_up(void **state)
-{
-	(void)state;
-	loop = event_base_new();
-	return loop ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	for (uint32_t i = 0; i < NODES; i++) {
-		node_free(nodes[i]);
-		nodes[i] = NULL;
-	}
-	event_base_free(loop);
-	return 0;
-}
-
-static bool both_in_sync(uint32_t i, uint32_t k)
-{
-	return partner_in_sync(&nodes[i]->lb, k) && partner_in_sync(&nodes[k]->lb, i);
-}
-
-static void start(uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		nodes[i] = node_new(loop, names[i], true);
-	for (uint32_t i = 1; i < n; i++)
-		WAIT_UNTIL(both_in_sync(0, i));
-}
+enum { SKIP = 77, NODE_BYTES = 48 };
 
 static struct sync_peer_state state_of(uint32_t i, uint32_t peer)
 {
@@ -77,7 +27,7 @@ static int said(uint32_t i)
 static void test_nodes_of_one_file_have_the_same_configuration_and_know_all(void **state)
 {
 	(void)state;
-	start(3);
+	nodes_start(3);
 	for (uint32_t i = 0; i < 3; i++) {
 		const struct partner_node *other = partner_node(&nodes[i]->lb, (i + 1) % 3);
 
@@ -90,7 +40,7 @@ static void test_nodes_of_one_file_have_the_same_configuration_and_know_all(void
 static void test_who_is_not_in_sync_says_so(void **state)
 {
 	(void)state;
-	start(2);
+	nodes_start(2);
 	assert_true(partner_node_in_sync(&nodes[0]->lb));
 	node_free(nodes[1]);
 	nodes[1] = NULL;
@@ -104,7 +54,7 @@ static void test_burst_waits_before_it_ends_the_session(void **state)
 	uint32_t held = 0;
 
 	(void)state;
-	start(2);
+	nodes_start(2);
 	for (uint32_t i = 0; i < 200000; i++) {
 		if (partner_crowded(&nodes[0]->lb)) {
 			held++;
@@ -117,7 +67,7 @@ static void test_burst_waits_before_it_ends_the_session(void **state)
 	WAIT_UNTIL(state_of(0, 1).waiting == 0);
 	assert_false(partner_crowded(&nodes[0]->lb));
 	assert_int_equal(state_of(0, 1).counts.overruns, 0);
-	assert_true(both_in_sync(0, 1));
+	assert_true(nodes_in_sync(0, 1));
 }
 
 /* Who is dead is waited for by nobody: the third is told at once. */
@@ -126,7 +76,7 @@ static void test_burst_does_not_wait_for_the_dead(void **state)
 	uint64_t until_ms;
 
 	(void)state;
-	start(3);
+	nodes_start(3);
 	node_free(nodes[2]);
 	nodes[2] = NULL;
 	while (!partner_crowded(&nodes[0]->lb))
@@ -143,11 +93,11 @@ static void test_node_that_read_its_file_again_is_given_everything(void **state)
 	uint64_t before;
 
 	(void)state;
-	start(2);
+	nodes_start(2);
 	before = state_of(0, 1).counts.records_received;
 	assert_true(node_reload(nodes[0], true));
 	WAIT_UNTIL(state_of(0, 1).counts.records_received >= before + 2);
-	WAIT_UNTIL(both_in_sync(0, 1));
+	WAIT_UNTIL(nodes_in_sync(0, 1));
 	assert_int_equal(state_of(0, 1).counts.overruns, 0);
 }
 
@@ -156,7 +106,7 @@ static void test_what_another_says_it_is_can_be_printed(void **state)
 	uint8_t bytes[NODE_BYTES];
 
 	(void)state;
-	start(2);
+	nodes_start(2);
 	memset(bytes, 0x1b, sizeof(bytes));
 	for (size_t n = 0; n < sizeof(bytes); n++)
 		partner_node_kind.record(&nodes[0]->lb, 1, bytes, n);
@@ -169,7 +119,7 @@ static void test_what_another_says_it_is_can_be_printed(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, nodes_set_up, nodes_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_nodes_of_one_file_have_the_same_configuration_and_know_all),
 		TEST(test_who_is_not_in_sync_says_so),

@@ -2,74 +2,26 @@
 /* test_partner_live.c: what must hold of LIVE: that all nodes balance alike, whoever has the
  * traffic, whatever their clocks say.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "lb/flows.h"
 #include "lb/partner_kinds.h"
 #include "lb/partner_live.h"
-#include "tests/unit/lb/nodes.h"
+#include "tests/unit/lb/nodes_case.h"
 
-enum { SKIP = 77, NODES = 3, WAIT_MS = 10000, ROW = 24, MX = 0, IN = 1, MX1 = 0, MX2 = 1, IN1 = 3 };
-
-static struct event_base *loop;
-static struct node *nodes[NODES];
-static const char *const names[NODES] = {"lb1", "lb2", "lb3"};
-
-#define WAIT_UNTIL(condition)                                                                      \
-	do {                                                                                       \
-		uint64_t until_ms = clock_ms() + WAIT_MS;                                          \
-		while (!(condition) && clock_ms() < until_ms)                                      \
-			nodes_pass(loop, 1);                                                       \
-		assert_true(condition);                                                            \
-	} while (0)
-
-static bool all_synced(uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		for (uint32_t k = 0; k < n; k++) {
-			if (i != k && !partner_in_sync(&nodes[i]->lb, k))
-				return false;
-		}
-	}
-	return true;
-}
+enum { SKIP = 77, ROW = 24, MX = 0, IN = 1, MX1 = 0, MX2 = 1, IN1 = 3 };
 
 /* start: the first of them has the traffic of "mx", each has that of "in". */
 static void start(uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		nodes[i] = node_new(loop, names[i], true);
+		nodes[i] = node_new(loop, node_names[i], true);
 		node_role(nodes[i], i == 0 ? VRRP_ACTIVE : VRRP_BACKUP);
 	}
-	WAIT_UNTIL(all_synced(n));
+	WAIT_UNTIL(nodes_all_in_sync(n));
 	nodes_tick(nodes, n);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	loop = event_base_new();
-	return loop ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	for (uint32_t i = 0; i < NODES; i++) {
-		node_free(nodes[i]);
-		nodes[i] = NULL;
-	}
-	event_base_free(loop);
-	return 0;
 }
 
 static struct lb_backend *backend(uint32_t node, uint32_t i)
@@ -194,7 +146,7 @@ static void test_traffic_that_went_with_a_reload_is_not_believed_for_ever(void *
 	assert_true(partner_leads(&nodes[1]->lb, MX) && backend(1, MX1)->full);
 	node_role(nodes[0], VRRP_BACKUP);
 	assert_true(node_reload(nodes[0], true));
-	WAIT_UNTIL(all_synced(2));
+	WAIT_UNTIL(nodes_all_in_sync(2));
 	nodes_tick(nodes, 2);
 	assert_false(partner_leads(&nodes[1]->lb, MX));
 	assert_int_equal(partner_live_sum(&nodes[1]->lb, MX1), 0);
@@ -234,7 +186,7 @@ static void test_what_no_node_says_is_passed_over(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, nodes_set_up, nodes_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_who_has_the_traffic_leads_and_the_others_follow),
 		TEST(test_lead_goes_with_the_traffic),

@@ -1,33 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test_partner_pools.c: what two nodes see of a pool (lb/partner_pools.h). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "lb/partner_kinds.h"
 #include "lb/partner_pools.h"
 #include "lb/words.h"
-#include "tests/unit/lb/nodes.h"
+#include "tests/unit/lb/nodes_case.h"
 
-enum { SKIP = 77, WAIT_MS = 10000, ROW_BYTES = 12, MX = 0, IN = 1 };
-
-static struct event_base *loop;
-static struct node *nodes[2];
-
-#define WAIT_UNTIL(condition)                                                                      \
-	do {                                                                                       \
-		uint64_t until_ms = clock_ms() + WAIT_MS;                                          \
-		while (!(condition) && clock_ms() < until_ms)                                      \
-			nodes_pass(loop, 1);                                                       \
-		assert_true(condition);                                                            \
-	} while (0)
+enum { SKIP = 77, ROW_BYTES = 12, MX = 0, IN = 1 };
 
 static void up(uint32_t node, uint32_t n)
 {
@@ -48,22 +30,9 @@ static uint32_t best(uint32_t node, uint32_t pool)
 
 static int set_up(void **state)
 {
-	(void)state;
-	loop = event_base_new();
-	nodes[0] = node_new(loop, "lb1", true);
-	nodes[1] = node_new(loop, "lb2", true);
-	WAIT_UNTIL(partner_in_sync(&nodes[0]->lb, 1) && partner_in_sync(&nodes[1]->lb, 0));
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	for (uint32_t i = 0; i < 2; i++) {
-		node_free(nodes[i]);
-		nodes[i] = NULL;
-	}
-	event_base_free(loop);
+	if (nodes_set_up(state) < 0)
+		return -1;
+	nodes_start(2);
 	return 0;
 }
 
@@ -78,6 +47,19 @@ static void test_each_node_hears_what_the_other_sees(void **state)
 	assert_int_equal(best(0, IN), 0);
 	assert_int_equal(best(1, MX), 0); /* lb1 has no result yet, and says nothing */
 	assert_int_equal(partner_pools_best(&nodes[0]->lb, 99, &(uint32_t){0}), 0);
+}
+
+/* Said to one node alone, as it asked for everything, and other again before everybody was told. */
+static void test_what_one_node_was_told_in_between_is_put_right(void **state)
+{
+	(void)state;
+	up(1, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		nodes[1]->lb.backends[i].health.health = HEALTH_UP;
+	assert_true(node_reload(nodes[0], true));
+	WAIT_UNTIL(nodes_in_sync(0, 1) && best(0, MX) == 3);
+	up(1, 0);
+	WAIT_UNTIL(best(0, MX) == 0);
 }
 
 static void test_who_is_gone_sees_nothing(void **state)
@@ -109,9 +91,10 @@ static void test_what_is_no_row_changes_nothing(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, nodes_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_node_hears_what_the_other_sees),
+		TEST(test_what_one_node_was_told_in_between_is_put_right),
 		TEST(test_who_is_gone_sees_nothing),
 		TEST(test_what_is_no_row_changes_nothing),
 	};
