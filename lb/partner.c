@@ -13,6 +13,7 @@
 
 #include "base/channel.h"
 #include "base/log.h"
+#include "lb/keys.h"
 #include "lb/partner_kinds.h"
 
 enum { LAG_MOST_MS = 1000, CROWDED_ROOM = 128 /* packets */ };
@@ -39,11 +40,6 @@ static const struct partner_kind *const kinds[] = {
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-struct backend_key {
-	uint64_t key;
-	uint32_t i;
-};
-
 struct peer {
 	struct partner_node node;
 	uint32_t kind; /* that is being said */
@@ -55,7 +51,7 @@ struct partner {
 	struct event *tick;
 	uint8_t secret[32];
 	struct partner_said own;
-	struct backend_key *keys; /* of all backends, ordered */
+	struct key_number *keys; /* of all backends, in order */
 	uint32_t n_keys;
 	struct peer peers[CONFIG_NODES];
 	bool in_sync;
@@ -296,22 +292,11 @@ uint64_t partner_backend_key(const struct lb *lb, uint32_t i)
 	return fnv(h, &b->addr, sizeof(b->addr));
 }
 
-static int key_compare(const void *a, const void *b)
-{
-	uint64_t x = ((const struct backend_key *)a)->key, y = ((const struct backend_key *)b)->key;
-
-	return x < y ? -1 : x > y;
-}
-
 int partner_backend_find(const struct lb *lb, uint64_t key)
 {
-	const struct backend_key wanted = {.key = key};
-	const struct backend_key *found = NULL;
+	uint32_t i = keys_find(lb->partner->keys, lb->partner->n_keys, key);
 
-	if (lb->partner->n_keys > 0)
-		found = bsearch(&wanted, lb->partner->keys, lb->partner->n_keys, sizeof(wanted),
-				key_compare);
-	return found ? (int)found->i : -ENOENT;
+	return i == KEY_UNKNOWN ? -ENOENT : (int)i;
 }
 
 static void keys_make(struct lb *lb)
@@ -322,9 +307,8 @@ static void keys_make(struct lb *lb)
 	p->keys = calloc(lb->config->n_backends + 1, sizeof(*p->keys));
 	p->n_keys = p->keys ? lb->config->n_backends : 0;
 	for (uint32_t i = 0; i < p->n_keys; i++)
-		p->keys[i] = (struct backend_key){.key = partner_backend_key(lb, i), .i = i};
-	if (p->n_keys > 0)
-		qsort(p->keys, p->n_keys, sizeof(*p->keys), key_compare);
+		p->keys[i] = (struct key_number){partner_backend_key(lb, i), i};
+	keys_order(p->keys, p->n_keys);
 }
 
 /* ---- what is known ---- */

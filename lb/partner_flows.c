@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* partner_flows.c: FLOW and TRANSLATION: flows that a partner could not find by its tables, and how
- * those of fullnat and of a tracked nat are translated.
+/* partner_flows.c: FLOW and TRANSLATION, said: flows that a partner could not find by its tables,
+ * and how those of fullnat and of a tracked nat are translated. (Heard: partner_flows_heard.c.)
  *
  * The program tells of them by a ring (bpf/tell.h); what they are is read from its maps. The ring
  * wakes us once, then we look every LOOK_MS while there is something. The sweeps repeat them in
  * each third of their idle_timeout, so that they do not grow old at the partner, and say those
  * whose slot has changed. Ends of FLOWs are not told, they age. EMBRYO is a FLOW of which there was
  * a SYN.
- *
- *   0  client (16)  VIP (16)  client's port (2)  VIP's port (2)  protocol (1)  flags (1)
- *  38  backend: word_key() (8)  silent for s (4)
- *  50  TRANSLATION: source towards the backend (16)  its port (2)  backend's port (2)  flags (4)
- *  74  client_isn (4)  client_next (4)  server_next (4)  server_more (4)  mss (2)  window (2)
  */
-#include "lb/partner_flows.h"
+#include "lb/partner_flows_own.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -26,29 +21,15 @@
 
 #include "base/log.h"
 #include "bpf/hash.h"
-#include "lb/flow_import.h"
-#include "lb/partner_kinds.h"
+#include "lb/flows.h"
+#include "lb/keys.h"
 
 enum {
 	LOOK_MS = 2,
-	FLOW_BYTES = 50,
-	TRANSLATION_BYTES = 94,
 	FLOWS_A_PART = 4096,
 	TRANSLATIONS_A_PART = 2048,
 	NASCENT_A_SECOND = 5000,	      /* more are a flood, whose nascent ones are no loss */
 	ALL_AGAIN_S = 2 * PASS_MS / 1000 + 5, /* in it there is a whole pass */
-};
-
-/* Of a translation's flags, what is the connection's. */
-#define TRANSLATION_FINS (TRANSLATION_CLIENT_FIN | TRANSLATION_BACKEND_FIN)
-#define FLAG_NASCENT	 0x80000000U /* on the wire: its handshake is not over */
-#define FLAGS_TOLD                                                                                 \
-	(TRANSLATION_ANSWERED | TRANSLATION_FINS | TRANSLATION_CLOSING | TRANSLATION_PROXY |       \
-	 TRANSLATION_ACKNOWLEDGED | TRANSLATION_COOKIE | TRANSLATION_WAITING)
-
-struct named {
-	uint64_t key;
-	uint16_t number;
 };
 
 struct partner_flows {
@@ -60,7 +41,7 @@ struct partner_flows {
 	uint32_t nascent_s, nascents; /* how many were told in that second */
 	bool stale;		      /* keys and index are of other backends */
 	uint64_t keys[BACKEND_NONE + 1];
-	struct named index[CURRENT_BACKENDS]; /* of those used, ordered */
+	struct key_number index[CURRENT_BACKENDS]; /* of those used, in order */
 	uint32_t n_index;
 	union {
 		struct {
@@ -79,14 +60,12 @@ const struct partner_flow_counts *partner_flows_counts(const struct lb *lb)
 	return &lb->partner_flows->counts;
 }
 
-/* ---- whose number is whose ---- */
-
-static int named_compare(const void *a, const void *b)
+struct partner_flows_heard *flows_heard(const struct lb *lb, uint32_t peer)
 {
-	uint64_t x = ((const struct named *)a)->key, y = ((const struct named *)b)->key;
-
-	return x < y ? -1 : x > y;
+	return &lb->partner_flows->counts.heard[peer];
 }
+
+/* ---- whose number is whose ---- */
 
 static void index_make(struct lb *lb)
 {
@@ -99,19 +78,19 @@ static void index_make(struct lb *lb)
 	p->n_index = 0;
 	for (uint32_t i = 0; i < CURRENT_BACKENDS; i++) {
 		if (p->keys[i])
-			p->index[p->n_index++] = (struct named){p->keys[i], (uint16_t)i};
+			p->index[p->n_index++] = (struct key_number){p->keys[i], i};
 	}
-	qsort(p->index, p->n_index, sizeof(p->index[0]), named_compare);
+	keys_order(p->index, p->n_index);
 }
 
-static uint32_t backend_find(struct lb *lb, uint64_t key)
+uint32_t flows_backend(struct lb *lb, uint64_t key)
 {
 	struct partner_flows *p = lb->partner_flows;
-	const struct named wanted = {.key = key}, *found;
+	uint32_t number;
 
 	index_make(lb);
-	found = bsearch(&wanted, p->index, p->n_index, sizeof(wanted), named_compare);
-	return found ? found->number : BACKEND_NONE;
+	number = keys_find(p->index, p->n_index, key);
+	return number == KEY_UNKNOWN ? BACKEND_NONE : number;
 }
 
 void partner_flows_applied(struct lb *lb)
@@ -122,7 +101,7 @@ void partner_flows_applied(struct lb *lb)
 
 /* ---- saying ---- */
 
-static const struct current_service *service_of(const struct lb *lb, const struct flow_key *key)
+const struct current_service *flows_service(const struct lb *lb, const struct flow_key *key)
 {
 	const struct current_service *s =
 		key->service < SERVICE_MAX ? &lb->current->services[key->service] : NULL;
@@ -130,7 +109,7 @@ static const struct current_service *service_of(const struct lb *lb, const struc
 	return s && s->used ? s : NULL;
 }
 
-static bool is_tracked(const struct service *s)
+bool flows_tracked(const struct service *s)
 {
 	return s->mode == FORWARD_FULLNAT || s->flags & SERVICE_STATEFUL;
 }
@@ -153,7 +132,7 @@ static void flow_put(struct lb *lb, const struct flow_key *key, const struct cur
 static int flow_say(struct lb *lb, uint32_t peer, enum partner_type type,
 		    const struct flow_key *key, const struct flow *f)
 {
-	const struct current_service *s = service_of(lb, key);
+	const struct current_service *s = flows_service(lb, key);
 	uint8_t bytes[FLOW_BYTES];
 
 	if (!s)
@@ -165,7 +144,7 @@ static int flow_say(struct lb *lb, uint32_t peer, enum partner_type type,
 static int translation_say(struct lb *lb, uint32_t peer, const struct flow_key *key,
 			   const struct translation *t, uint32_t more_flags)
 {
-	const struct current_service *s = service_of(lb, key);
+	const struct current_service *s = flows_service(lb, key);
 	const struct flow f = {.backend = t->backend,
 			       .seen = t->seen,
 			       .flags = t->flags & TRANSLATION_CLOSING ? FLOW_CLOSING : 0};
@@ -347,9 +326,9 @@ static bool is_ours_to_say(const struct lb *lb, const struct current_service *s)
 void partner_flows_seen(struct lb *lb, const struct flow_key *key, const struct flow *f,
 			const struct slot *slot, uint32_t last_s)
 {
-	const struct current_service *s = service_of(lb, key);
+	const struct current_service *s = flows_service(lb, key);
 
-	if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) || !is_exception(s, f, slot) ||
+	if (!is_ours_to_say(lb, s) || flows_tracked(&s->plane) || !is_exception(s, f, slot) ||
 	    (slot->since_s < last_s && !is_due(lb, key, f, last_s)))
 		return;
 	flow_say(lb, PARTNER_ALL, PARTNER_FLOW, key, f);
@@ -361,7 +340,7 @@ void partner_translation_seen(struct lb *lb, const struct flow_key *key,
 {
 	const struct flow f = {.backend = t->backend, .seen = t->seen};
 
-	if (!is_ours_to_say(lb, service_of(lb, key)) || !is_due(lb, key, &f, last_s))
+	if (!is_ours_to_say(lb, flows_service(lb, key)) || !is_due(lb, key, &f, last_s))
 		return;
 	translation_say(lb, PARTNER_ALL, key, t, 0);
 	lb->partner_flows->counts.repeated++;
@@ -385,8 +364,8 @@ static bool walk(int map, uint64_t *cursor, void *keys, void *values, uint32_t *
 	return r == 0;
 }
 
-static const struct slot *slot_of(const struct lb *lb, const struct flow_key *key,
-				  const struct current_service *s)
+const struct slot *flows_slot(const struct lb *lb, const struct flow_key *key,
+			      const struct current_service *s)
 {
 	const struct settings *settings = &lb->current->settings;
 	const struct table *t = &lb->current->pools[s->plane.pool].table;
@@ -411,10 +390,10 @@ static bool flows_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct flow_key *key = &p->batch.flows.keys[i];
 		const struct flow *f = &p->batch.flows.values[i];
-		const struct current_service *s = service_of(lb, key);
+		const struct current_service *s = flows_service(lb, key);
 
-		if (!is_ours_to_say(lb, s) || is_tracked(&s->plane) ||
-		    !is_for_a_newcomer(f, slot_of(lb, key, s)))
+		if (!is_ours_to_say(lb, s) || flows_tracked(&s->plane) ||
+		    !is_for_a_newcomer(f, flows_slot(lb, key, s)))
 			continue;
 		if (flow_say(lb, peer, PARTNER_FLOW, key, f) < 0)
 			return false;
@@ -433,7 +412,7 @@ static bool translations_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct flow_key *key = &p->batch.translations.keys[i];
 
-		if (!is_ours_to_say(lb, service_of(lb, key)))
+		if (!is_ours_to_say(lb, flows_service(lb, key)))
 			continue;
 		if (translation_say(lb, peer, key, &p->batch.translations.values[i], 0) < 0)
 			return false;
@@ -442,141 +421,12 @@ static bool translations_fill(struct lb *lb, uint32_t peer, uint64_t *cursor)
 	return more;
 }
 
-/* ---- hearing ---- */
-
-struct heard {
-	struct flow_key key;
-	struct flow flow;
-	bool ours;
-};
-
-/* False: of what is not here. @translated: it has a translation; in another mode it is no flow. */
-static bool flow_get(struct lb *lb, uint32_t peer, const uint8_t *bytes, bool translated,
-		     struct heard *ret)
-{
-	uint32_t silent_s = sync_get32(bytes + 46),
-		 backend = backend_find(lb, sync_get64(bytes + 38));
-	struct service_key key = {.protocol = bytes[36]};
-	struct service service;
-
-	memcpy(key.addr, bytes + 16, 16);
-	memcpy(&key.port, bytes + 34, 2);
-	if (key.port == 0 || backend == BACKEND_NONE || lb->plane->maps[MAP_SERVICES] < 0 ||
-	    bpf_map_lookup_elem(lb->plane->maps[MAP_SERVICES], &key, &service) < 0 ||
-	    is_tracked(&service) != translated) {
-		lb->partner_flows->counts.heard[peer].unknown++;
-		return false;
-	}
-	if (silent_s > EPOCH_SECONDS * INT16_MAX)
-		silent_s = EPOCH_SECONDS * INT16_MAX;
-	*ret = (struct heard){
-		.key = {.service = service.id},
-		.flow = {.flags = bytes[37] & FLOW_CLOSING,
-			 .backend = (uint16_t)backend,
-			 .seen = (uint16_t)(FLOW_EPOCH(clock_now_s()) - silent_s / EPOCH_SECONDS)},
-		.ours = partner_vip_here(lb, key.addr)};
-	memcpy(ret->key.src, bytes, 16);
-	memcpy(&ret->key.sport, bytes + 32, 2);
-	return true;
-}
-
-static void outcome_count(struct lb *lb, uint32_t peer, int r)
-{
-	struct partner_flows_heard *heard = &lb->partner_flows->counts.heard[peer];
-
-	heard->taken += r >= 0;
-	heard->full += r < 0;
-}
-
-static uint64_t heard_hash(const struct lb *lb, const uint8_t *bytes)
-{
-	struct tuple tuple = {.protocol = bytes[36]};
-
-	memcpy(tuple.src, bytes, 16);
-	memcpy(tuple.dst, bytes + 16, 16);
-	memcpy(&tuple.sport, bytes + 32, 2);
-	memcpy(&tuple.dport, bytes + 34, 2);
-	return flow_hash((const __u64 *)lb->current->settings.hash_key, &tuple);
-}
-
-/* The partner's table is another one for now (a change that is not carried out here yet, a server
- * that one node reaches only): where a flow is told to live elsewhere than at the owner of its
- * slot, the slot's packets are looked up, should they come here.
- */
-static void slot_unsettle(struct lb *lb, const struct heard *h)
-{
-	const struct current_service *s = service_of(lb, &h->key);
-	struct current_pool *pool = s ? &lb->current->pools[s->plane.pool] : NULL;
-	const struct slot *slot = s ? slot_of(lb, &h->key, s) : NULL;
-	uint32_t at;
-
-	if (!slot)
-		return;
-	at = (uint32_t)(slot - pool->table.slots);
-	if (table_unsettle(&pool->table, at, h->flow.backend, pool->idle_timeout_s, clock_now_s()))
-		plane_slot_set(lb->plane, s->plane.pool, &pool->table, at);
-}
-
-static void flow_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
-{
-	struct heard h;
-
-	if (n < FLOW_BYTES || !flow_get(lb, peer, bytes, false, &h))
-		return;
-	outcome_count(lb, peer, flow_import(lb->plane, lb->sweep, &h.key, &h.flow, h.ours));
-	slot_unsettle(lb, &h);
-	if (!h.ours)
-		embryo_forget(lb->plane, heard_hash(lb, bytes));
-}
-
-static void embryo_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
-{
-	struct heard h;
-
-	if (n < FLOW_BYTES || !flow_get(lb, peer, bytes, false, &h))
-		return;
-	outcome_count(lb, peer,
-		      embryo_import(lb->plane, heard_hash(lb, bytes), h.flow.backend, h.ours));
-	slot_unsettle(lb, &h);
-}
-
-static void translation_record(struct lb *lb, uint32_t peer, const uint8_t *bytes, size_t n)
-{
-	struct translation t;
-	struct heard h;
-
-	if (n < TRANSLATION_BYTES || !flow_get(lb, peer, bytes, true, &h) ||
-	    lb->plane->maps[MAP_TRANSLATIONS] < 0)
-		return;
-	t = (struct translation){.back = {.protocol = bytes[36]},
-				 .backend = h.flow.backend,
-				 .service = h.key.service,
-				 .seen = h.flow.seen,
-				 .flags = sync_get32(bytes + 70) & FLAGS_TOLD,
-				 .client_isn = sync_get32(bytes + 74),
-				 .client_next = sync_get32(bytes + 78),
-				 .server_next = sync_get32(bytes + 82),
-				 .server_more = sync_get32(bytes + 86),
-				 .mss = sync_get16(bytes + 90),
-				 .window = sync_get16(bytes + 92)};
-	memcpy(t.back.src, lb->current->backends[h.flow.backend].plane.addr, 16);
-	memcpy(t.back.dst, bytes + 50, 16);
-	memcpy(&t.back.dport, bytes + 66, 2);
-	memcpy(&t.back.sport, bytes + 68, 2);
-	memcpy(t.vip, bytes + 16, 16);
-	memcpy(&t.vip_port, bytes + 34, 2);
-	if (sync_get32(bytes + 70) & FLAG_NASCENT)
-		outcome_count(lb, peer, nascent_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
-	else
-		outcome_count(lb, peer,
-			      translation_import(lb->plane, lb->sweep, &h.key, &t, h.ours));
-}
-
 const struct partner_kind partner_flow_kind = {
-	.type = PARTNER_FLOW, .record = flow_record, .fill = flows_fill, .tick = tick};
-const struct partner_kind partner_embryo_kind = {.type = PARTNER_EMBRYO, .record = embryo_record};
+	.type = PARTNER_FLOW, .record = flows_flow_record, .fill = flows_fill, .tick = tick};
+const struct partner_kind partner_embryo_kind = {.type = PARTNER_EMBRYO,
+						 .record = flows_embryo_record};
 const struct partner_kind partner_translation_kind = {
-	.type = PARTNER_TRANSLATION, .record = translation_record, .fill = translations_fill};
+	.type = PARTNER_TRANSLATION, .record = flows_translation_record, .fill = translations_fill};
 
 /* ---- life ---- */
 

@@ -4,6 +4,7 @@
  *
  *	partner_slots.c		SLOTS: which slots are in transition, and whose they were (words.h)
  *	partner_flows.c		FLOW, TRANSLATION: of the program's ring, the sweeps, and all of it
+ *	partner_flows_heard.c	those of a partner
  *	flow_import.c		a partner's flows and translations, into our maps
  *	partner_handover.c	HANDOVER: to whom the program sends on what it does not know yet
  *

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/keys.h"
 #include "sync/packet.h"
 
 static uint64_t fnv(uint64_t h, const void *bytes, size_t n)
@@ -223,52 +224,24 @@ uint64_t words_pool(const uint8_t *bytes, size_t n)
 	return n < WORDS_HEADER ? 0 : sync_get64(bytes);
 }
 
-struct named {
-	uint64_t key;
-	uint16_t number;
-};
-
-static int named_compare(const void *a, const void *b)
-{
-	const struct named *x = a, *y = b;
-
-	return x->key != y->key ? (x->key < y->key ? -1 : 1) : x->number - y->number;
-}
-
-/* The number of @key among @n that are ordered, the last one of several; BACKEND_NONE: nobody's. */
-static uint16_t named_find(const struct named *first, uint32_t n, uint64_t key)
-{
-	uint32_t low = 0;
-
-	while (n > 0) {
-		uint32_t half = n / 2;
-
-		if (first[low + half].key <= key) {
-			low += half + 1;
-			n -= half + 1;
-		} else {
-			n = half;
-		}
-	}
-	return low > 0 && first[low - 1].key == key ? first[low - 1].number
-						    : (uint16_t)BACKEND_NONE;
-}
-
 /* The numbers of the keys of @w: thousands of each, so that comparing each with each takes long. */
 static int numbers_find(const struct words *w, const uint64_t *keys, uint16_t *ret_numbers)
 {
-	struct named *all = calloc(BETWEEN_MANY, sizeof(*all));
+	struct key_number *all = calloc(BETWEEN_MANY, sizeof(*all));
 	uint32_t n = 0;
 
 	if (!all)
 		return -ENOMEM;
 	for (uint32_t b = 0; b < BETWEEN_MANY; b++) {
 		if (keys[b])
-			all[n++] = (struct named){keys[b], (uint16_t)b};
+			all[n++] = (struct key_number){keys[b], b};
 	}
-	qsort(all, n, sizeof(*all), named_compare);
-	for (uint32_t k = 0; k < w->n_keys; k++)
-		ret_numbers[k] = named_find(all, n, w->keys[k]);
+	keys_order(all, n);
+	for (uint32_t k = 0; k < w->n_keys; k++) {
+		uint32_t number = keys_find(all, n, w->keys[k]);
+
+		ret_numbers[k] = number == KEY_UNKNOWN ? BACKEND_NONE : (uint16_t)number;
+	}
 	free(all);
 	return 0;
 }
