@@ -22,11 +22,7 @@ sync = { links = ( { interface = "eth0"; addresses = { lb1 = "10.77.0.2"; lb2 = 
 
 def site():
     lab = Site(backends=1)
-    lab.switch.run("ip link add br1 type bridge forward_delay 0 mcast_snooping 0 && ip link set br1 up")
-    for n, node in enumerate(lab.nodes):
-        lab.cable(lab.machines[node], "eth1", lab.switch, f"q-{node}")
-        lab.switch.run(f"ip link set q-{node} master br1")
-        lab.machines[node].run(f"ip addr add 10.79.0.{n + 2}/24 dev eth1")
+    lab.second_network()
     lab.config_write(CONFIG)
     lab.sluice_start()
     return lab

@@ -32,11 +32,7 @@ def config():
 
 def site():
     lab = Site(backends=1, nodes=tuple(NODES))
-    lab.switch.run("ip link add br1 type bridge forward_delay 0 mcast_snooping 0 && ip link set br1 up")
-    for node in lab.nodes:
-        lab.cable(lab.machines[node], "eth1", lab.switch, f"q-{node}")
-        lab.switch.run(f"ip link set q-{node} master br1")
-        lab.machines[node].run(f"ip addr add 10.79.0.{NODES[node]}/24 dev eth1")
+    lab.second_network()
     lab.config_write(config())
     lab.sluice_start()
     settled(lab, "lb1")

@@ -148,13 +148,11 @@ static struct wire arp_of(uint8_t operation, const uint8_t sender[16], const uin
 	return w;
 }
 
-static struct wire solicitation_of(uint8_t type, uint8_t hops, const uint8_t target[16])
+static struct wire discovery_of(uint8_t type, uint8_t hops, const uint8_t source[16],
+				const uint8_t target[16])
 {
-	const struct wire_ip ip = {.ipv6 = true,
-				   .ttl = hops,
-				   .protocol = IPPROTO_ICMPV6,
-				   .src = partner6,
-				   .dst = own6};
+	const struct wire_ip ip = {
+		.ipv6 = true, .ttl = hops, .protocol = IPPROTO_ICMPV6, .src = source, .dst = own6};
 	const uint8_t head[8] = {type};
 	struct wire w = {0};
 
@@ -180,7 +178,7 @@ static void test_a_vip_is_answered_for_only_with_a_lease_and_a_live_process(void
 		s->socket = held ? socket_open(ours ? HEART_PRIORITY : 0) : -1;
 		w = arp_of(1, partner4, vip4);
 		assert_int_equal(run(s, &w), answers ? NEXT : TC_ACT_SHOT);
-		w = solicitation_of(135, 255, vip6);
+		w = discovery_of(135, 255, partner6, vip6);
 		assert_int_equal(run(s, &w), answers ? NEXT : TC_ACT_SHOT);
 		assert_int_equal(count_of(s, GUARD_ARP) - arp, !answers);
 		assert_int_equal(count_of(s, GUARD_ND) - nd, !answers);
@@ -191,12 +189,12 @@ static void test_what_is_not_asked_for_a_vip_passes_without_a_lease(void **state
 {
 	struct site *s = *state;
 	struct wire rows[] = {
-		arp_of(1, partner4, own4),	 /* for the node's own address */
-		arp_of(1, vip4, vip4),		 /* gratuitous */
-		arp_of(2, partner4, vip4),	 /* an answer */
-		solicitation_of(135, 255, own6), /* for the node's own address */
-		solicitation_of(136, 255, vip6), /* an advertisement */
-		solicitation_of(135, 254, vip6), /* from elsewhere: the kernel refuses it */
+		arp_of(1, partner4, own4),		/* for the node's own address */
+		arp_of(1, vip4, vip4),			/* gratuitous */
+		arp_of(2, partner4, vip4),		/* an answer */
+		discovery_of(135, 255, partner6, own6), /* for the node's own address */
+		discovery_of(136, 255, partner6, vip6), /* an advertisement */
+		discovery_of(135, 254, partner6, vip6), /* from elsewhere: the kernel refuses it */
 	};
 
 	lease_set(s, LEASE, 0);
@@ -205,20 +203,6 @@ static void test_what_is_not_asked_for_a_vip_passes_without_a_lease(void **state
 	rows[0] = arp_of(1, partner4, vip4);
 	rows[0].len -= 1; /* not whole */
 	assert_int_equal(run(s, &rows[0]), NEXT);
-}
-
-static struct wire discovery_of(uint8_t type, const uint8_t source[16], const uint8_t target[16])
-{
-	const struct wire_ip ip = {
-		.ipv6 = true, .ttl = 255, .protocol = IPPROTO_ICMPV6, .src = source, .dst = own6};
-	const uint8_t head[8] = {type};
-	struct wire w = {0};
-
-	wire_eth(&w, (const uint8_t *)"\2\0\0\0\0\2", (const uint8_t *)"\2\0\0\0\0\1", 0, true);
-	wire_ip(&w, &ip, 24);
-	wire_add(&w, head, sizeof(head));
-	wire_add(&w, target, 16);
-	return w;
 }
 
 static void test_nobody_is_told_where_a_vip_is_without_a_lease(void **state)
@@ -234,13 +218,13 @@ static void test_nobody_is_told_where_a_vip_is_without_a_lease(void **state)
 		{arp_of(2, vip4, partner4), GUARD_ARP},
 		{arp_of(1, own4, partner4), 0},
 		{arp_of(1, own4, vip4), 0}, /* where is it? */
-		{discovery_of(135, vip6, partner6), GUARD_ND},
-		{discovery_of(133, vip6, partner6), GUARD_ND},
-		{discovery_of(136, vip6, vip6), GUARD_ND},
-		{discovery_of(136, own6, vip6), GUARD_ND},
-		{discovery_of(136, vip6, own6), 0}, /* says where own6 is */
-		{discovery_of(135, own6, vip6), 0},
-		{discovery_of(128, vip6, vip6), 0}, /* an echo: it is forwarded as before */
+		{discovery_of(135, 255, vip6, partner6), GUARD_ND},
+		{discovery_of(133, 255, vip6, partner6), GUARD_ND},
+		{discovery_of(136, 255, vip6, vip6), GUARD_ND},
+		{discovery_of(136, 255, own6, vip6), GUARD_ND},
+		{discovery_of(136, 255, vip6, own6), 0}, /* says where own6 is */
+		{discovery_of(135, 255, own6, vip6), 0},
+		{discovery_of(128, 255, vip6, vip6), 0}, /* an echo: it is forwarded as before */
 	};
 
 	s->fd = bpf_program__fd(s->skel->progs.guard_out);
@@ -269,7 +253,7 @@ static void test_nobody_is_told_where_a_vip_is_without_a_lease(void **state)
 static void test_part_of_a_message_says_nothing(void **state)
 {
 	struct site *s = *state;
-	struct wire w = discovery_of(136, own6, vip6);
+	struct wire w = discovery_of(136, 255, own6, vip6);
 
 	lease_set(s, LEASE, 0);
 	s->fd = bpf_program__fd(s->skel->progs.guard_out);

@@ -92,6 +92,17 @@ class Moved(OSError):
     """Somebody else went on with a connection."""
 
 
+def talk(stream, server, word):
+    """A word to it, and its answer; OSError when it is closed, Moved when it is not that server's."""
+    stream.write(word)
+    stream.flush()
+    answer = stream.readline()
+    if not answer.endswith(b"\n"):
+        raise OSError("closed")
+    if answer != server.encode() + b" " + word:
+        raise Moved(f"another answer: {answer[:40]!r}")
+
+
 class Newcomers:
     """One new connection after the other: greeted, bytes there and back, closed."""
 
@@ -112,13 +123,7 @@ class Newcomers:
             name = stream.readline()
             self.greeted_by = name.strip().decode()
             for word in (b"one\n", b"two\n"):
-                stream.write(word)
-                stream.flush()
-                answer = stream.readline()
-                if not answer.endswith(b"\n"):
-                    raise OSError("closed")
-                if answer != name.strip() + b" " + word:
-                    raise Moved(f"another answer: {answer!r}")
+                talk(stream, self.greeted_by, word)
         return self.greeted_by
 
     def lost(self, began, error):

@@ -68,6 +68,14 @@ class Site:
                         f"ethtool -K {dev} tx off gso off tso off > /dev/null && "
                         f"sysctl -qw net.ipv6.conf.{dev}.accept_dad=0 net.ipv6.conf.{dev}.accept_ra=0")
 
+    def second_network(self):
+        """eth1 of each node in a bridge of its own, br1 of the switch: 10.79.0.2 and on; its ports are q-NODE."""
+        self.switch.run("ip link add br1 type bridge forward_delay 0 mcast_snooping 0 && ip link set br1 up")
+        for node in self.nodes:
+            self.cable(self.machines[node], "eth1", self.switch, f"q-{node}")
+            self.switch.run(f"ip link set q-{node} master br1")
+            self.machines[node].run(f"ip addr add 10.79.0.{NODES[node]}/24 dev eth1")
+
     def _build(self, nodes, backends):
         self.nodes, self.backends = list(nodes), backends
         for name in ("client", "router", "switch", *nodes, *backends):
