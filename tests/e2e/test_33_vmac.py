@@ -120,9 +120,19 @@ def test_no_other_address_of_the_nodes_has_it(lab):
         for name in macvlans(lab, node):
             assert not [line for line in lab.machines[node].run(f"ip -6 addr show dev {name}").splitlines()
                         if "inet6" in line and "fe80::51/" not in line and VIP6 not in line]
+    knows_all(lab)
+
+
+def knows_all(lab):
+    """lb1 knows the backends' MACs again, whom we made it forget: in the kernel, and what lb made of that."""
+    def known():
+        table = lab.lb1.run("ip neigh show dev eth0")
+        return all(f"{address} lladdr" in table for b in lab.backends
+                   for address in (f"10.77.0.{host_number(b)}", f"fd77::{host_number(b)}"))
+    wait_until(known, 10, "lb1's kernel knows the backends again")
+    time.sleep(1)  # lb looks at what has changed
     for vip in MACS:
-        wait_until(lambda: set(clients.http_servers(lab.client, vip, 20)) == set(lab.backends), 10,
-                   "lb1 knows the backends again, whom we made it forget")
+        wait_until(lambda: set(clients.http_servers(lab.client, vip, 20)) == set(lab.backends), 10, "lb knows them, too")
 
 
 def test_services_are_forwarded_through_it(lab):
