@@ -62,7 +62,7 @@ struct builder {
 /* nodes, and which of them is this one. */
 void build_nodes(struct builder *b, const config_setting_t *root);
 void build_vrrp(struct builder *b, const config_setting_t *root);
-/* build_tracks: "track"; after build_vrrp() and build_pools(). */
+/* build_tracks: "track"; after build_vrrp(), build_pools() and build_sync(). */
 void build_tracks(struct builder *b, const config_setting_t *root);
 /* build_sync: "sync": what the nodes tell each other, over which links; after build_nodes(). */
 void build_sync(struct builder *b, const config_setting_t *root);

@@ -310,8 +310,8 @@ static void build_all(struct builder *b, const char *path)
 		build_vrrp(b, root);
 		build_pools(b, root);
 		build_services(b, root);
-		build_tracks(b, root);
 		build_sync(b, root);
+		build_tracks(b, root);
 		build_announce(b, root);
 		build_hooks(b, root);
 		build_check(b);

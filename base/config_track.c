@@ -83,6 +83,8 @@ static void pool_build(struct builder *b, const config_setting_t *s, struct conf
 	if (t->fewer && t->weight == 0)
 		mistake(&b->reader, s,
 			"\"fewer\" needs a \"weight\": of two pools each node may see one better");
+	else if (t->fewer && b->head.sync.n_links == 0)
+		mistake(&b->reader, s, "\"fewer\" needs \"sync\": else no node says what it sees");
 	t->pool = pool < 0 ? 0 : (uint32_t)pool;
 }
 

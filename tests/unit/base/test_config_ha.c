@@ -77,6 +77,8 @@ static const struct {
 	 "f:6: \"pool\" is not for a track of type \"plane\"\n"},
 	{TRACK("type = \"pool\"; pool = \"mx\"; fewer = true;"),
 	 "f:5: \"fewer\" needs a \"weight\": of two pools each node may see one better\n"},
+	{TRACK("type = \"pool\"; pool = \"mx\"; fewer = true; weight = 9;"),
+	 "f:5: \"fewer\" needs \"sync\": else no node says what it sees\n"},
 	{TRACK("type = \"script\";"), "f:5: \"command\" is not given; type \"script\" needs it\n"},
 	{TRACK("type = \"route\"; route = \"default\";"),
 	 "f:6: \"default\" is no prefix; expected: as in \"0.0.0.0/0\"\n"},
