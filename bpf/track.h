@@ -3,9 +3,11 @@
  * when.
  *
  * A source port is free when no other flow has the same backward tuple: from that backend to that
- * source address and port. It is claimed by an insert that must be the first; after PORT_TRIES
- * ports that others have claimed for flows which are not confirmed yet, the last one is taken from
- * its flow, so that a flood does not keep honest connections out.
+ * source address and port. It is claimed by an insert that must be the first. PORT_TRIES ports are
+ * tried, at random: tried in a row, those that are in use would crowd together, and many in a row
+ * would not be free long before most are taken. Of as many others one is then taken from a flow
+ * that is not confirmed yet, so that a flood does not keep honest connections out, or from one that
+ * has ended, so that only those that live count.
  */
 #ifndef SLUICE_BPF_TRACK_H
 #define SLUICE_BPF_TRACK_H
@@ -14,6 +16,7 @@
 #include "bpf/tell.h"
 
 #define PORT_TRIES	 16
+#define PORT_NEXT	 6364136223846793005ULL /* Knuth's MMIX, TAOCP 2, 3.3.4 */
 #define CONFIRM_WINDOW	 (1U << 20) /* bytes that a server may have sent before the first ACK */
 #define SEGMENT_WINDOW	 (1U << 24) /* how far from what is acknowledged a segment may be */
 #define RESET_WINDOW	 (1U << 18) /* how far behind it a RST that may be right */
@@ -192,17 +195,23 @@ static __always_inline void track_fin(struct scratch *s, struct translation *t, 
 		track_close(s, t);
 }
 
-static __always_inline void track_forget(struct scratch *s, const struct translation *t)
+/* key_forget: the flow, and its translation by @back. Neither may be in a map. */
+static __always_inline void key_forget(const struct flow_key *key, const struct tuple *back)
 {
-	struct flow *f = bpf_map_lookup_elem(&flows, &s->key);
+	struct flow *f = bpf_map_lookup_elem(&flows, key);
 
 	if (f)
-		flow_forget(&s->key, f);
-	s->back = t->back;
+		flow_forget(key, f);
 	if (dry_run())
 		return;
-	bpf_map_delete_elem(&reverse, &s->back);
-	bpf_map_delete_elem(&translations, &s->key);
+	bpf_map_delete_elem(&reverse, back);
+	bpf_map_delete_elem(&translations, key);
+}
+
+static __always_inline void track_forget(struct scratch *s, const struct translation *t)
+{
+	s->back = t->back;
+	key_forget(&s->key, &s->back);
 }
 
 /* track_owned: is the tuple s->back claimed for s->key? */
@@ -301,39 +310,58 @@ static __always_inline void track_source(struct scratch *s, __u64 hash)
 	}
 }
 
-/* port_claim: @port in host order, for s->key; fails when it is another's, or a service's. */
-static __always_inline int port_claim(struct scratch *s, __u32 port, __u64 flags)
+/* port_release: s->back is nobody's, or was of a flow that has ended, which is forgotten. Its server
+ * may still be in TIME-WAIT; most take a SYN there (RFC 6191), others are asked again a second later.
+ */
+static __always_inline int port_release(struct scratch *s)
+{
+	const struct translation *t;
+	const struct flow_key *other;
+	struct flow_key key;
+
+	other = bpf_map_lookup_elem(&reverse, &s->back);
+	if (!other)
+		return 1;
+	key = *other;
+	t = bpf_map_lookup_elem(&translations, &key);
+	if (!t || !(t->flags & TRANSLATION_CLOSING))
+		return 0;
+	key_forget(&key, &s->back);
+	count_reason(REASON_PORT_REUSED);
+	return 1;
+}
+
+/* port_claim: @port in host order, for s->key; fails when it is a service's, or another's. @taken:
+ * but for one that is not confirmed, or has ended.
+ */
+static __always_inline int port_claim(struct scratch *s, __u32 port, int taken)
 {
 	struct service_key key = {.port = bpf_htons((__u16)port), .protocol = s->back.protocol};
 
 	s->back.dport = key.port;
 	__builtin_memcpy(key.addr, s->back.dst, sizeof(key.addr));
-	if (bpf_map_lookup_elem(&reverse, &s->back) || bpf_map_lookup_elem(&services, &key))
+	if (bpf_map_lookup_elem(&services, &key))
+		return 0;
+	if (taken ? !port_release(s) : bpf_map_lookup_elem(&reverse, &s->back) != NULL)
 		return 0;
 	if (dry_run())
-		return flags == BPF_ANY || !bpf_map_lookup_elem(&claims, &s->back);
-	return !bpf_map_update_elem(&claims, &s->back, &s->key, flags);
+		return taken || !bpf_map_lookup_elem(&claims, &s->back);
+	return !bpf_map_update_elem(&claims, &s->back, &s->key, taken ? BPF_ANY : BPF_NOEXIST);
 }
 
 /* track_port: a source port for s->back. nat keeps the client's if it can. */
 __noinline int track_port(struct scratch *s, __u64 hash)
 {
-	__u32 first = nat_port_first, n = (__u32)nat_port_last - nat_port_first + 1, at;
+	__u32 first = nat_port_first, n = (__u32)nat_port_last - nat_port_first + 1;
 
 	if (!s || nat_port_last < nat_port_first)
 		return REASON_DROP_NO_PORT;
-	if (s->service.mode == FORWARD_NAT && port_claim(s, bpf_ntohs(s->key.sport), BPF_NOEXIST))
+	if (s->service.mode == FORWARD_NAT && port_claim(s, bpf_ntohs(s->key.sport), 0))
 		return NEXT;
-	at = (__u32)(hash >> 16) % n;
-	for (int i = 0; i < PORT_TRIES; i++) {
-		at = (at + 1) % n;
-		if (port_claim(s, first + at, BPF_NOEXIST))
+	for (int i = 0; i < 2 * PORT_TRIES; i++) {
+		hash = hash * PORT_NEXT + 1;
+		if (port_claim(s, first + (__u32)(hash >> 32) % n, i >= PORT_TRIES))
 			return NEXT;
-	}
-	for (int i = 0; i < PORT_TRIES; i++) {
-		if (port_claim(s, first + at, BPF_ANY))
-			return NEXT;
-		at = (at + n - 1) % n;
 	}
 	return REASON_DROP_NO_PORT;
 }

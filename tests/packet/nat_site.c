@@ -78,10 +78,16 @@ void site_flags(struct plane *plane, uint8_t mode, uint8_t flags)
 
 void site_open(struct plane *ret_plane, uint8_t mode, uint8_t flags)
 {
+	site_open_ports(ret_plane, mode, flags, 0);
+}
+
+void site_open_ports(struct plane *ret_plane, uint8_t mode, uint8_t flags, uint16_t nat_ports)
+{
 	const struct plane_sizes sizes = {.slots = SITE_SLOTS,
 					  .flows = SITE_FLOWS,
 					  .embryos = 1024,
-					  .features = FEATURE_RETURN | FEATURE_SYNC};
+					  .features = FEATURE_RETURN | FEATURE_SYNC,
+					  .nat_ports = nat_ports};
 
 	assert_int_equal(plane_open(&sizes, ret_plane), 0);
 	site_flags(ret_plane, mode, flags);

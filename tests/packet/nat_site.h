@@ -19,6 +19,8 @@ enum { SITE_SLOTS = 251, SITE_FLOWS = 64, SITE_FOUR = 1, SITE_SIX = 2 };
  * number, pool and service id are SITE_FOUR or SITE_SIX. @flags: SERVICE_*
  */
 void site_open(struct plane *ret_plane, uint8_t mode, uint8_t flags);
+/* site_open_ports: with @nat_ports source ports of fullnat; 0 = as many as usual. */
+void site_open_ports(struct plane *ret_plane, uint8_t mode, uint8_t flags, uint16_t nat_ports);
 /* site_flags: other flags for all services. */
 void site_flags(struct plane *plane, uint8_t mode, uint8_t flags);
 void site_addr(uint8_t ret_addr[static 16], const char *text);

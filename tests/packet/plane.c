@@ -51,6 +51,9 @@ static int sizes_set(struct plane *plane, const struct plane_sizes *sizes)
 	memcpy((void *)skel->rodata->own_mac, frame_node_mac, sizeof(frame_node_mac));
 	if (sizes->features & FEATURE_VMAC)
 		memcpy((void *)skel->rodata->vrids, sizes->vrids, sizeof(sizes->vrids));
+	if (sizes->nat_ports)
+		skel->rodata->nat_port_last =
+			(uint16_t)(skel->rodata->nat_port_first + sizes->nat_ports - 1);
 	skel->rodata->ifindex = OWN_IFINDEX;
 	skel->rodata->slots = sizes->slots;
 	skel->rodata->embryo_mask = sizes->embryos - 1;

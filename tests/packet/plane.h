@@ -27,6 +27,7 @@ struct plane_sizes {
 	uint32_t slots, flows, embryos;
 	uint32_t features; /* FEATURE_* */
 	uint32_t vrids[VRID_BITS / 32];
+	uint16_t nat_ports; /* source ports of fullnat; 0 = those of the default */
 };
 
 /* plane_permitted: may this process load BPF programs? Else ret_why says what is missing. */

@@ -95,7 +95,8 @@ static bool explained_and_sent(struct plane *p, const struct seer *seer, const s
 	return e.verdict == XDP_TX && e.reason == REASON_FORWARDED;
 }
 
-static void mode_explained(uint8_t mode, uint8_t flags)
+/* @nat_ports: 0 = as many as usual */
+static void mode_explained(uint8_t mode, uint8_t flags, uint16_t nat_ports)
 {
 	struct talk talks[CONNECTIONS] = {0};
 	struct seer seer;
@@ -103,7 +104,7 @@ static void mode_explained(uint8_t mode, uint8_t flags)
 	unsigned forwarded = 0;
 
 	seed = 1;
-	site_open(&p, mode, flags);
+	site_open_ports(&p, mode, flags, nat_ports);
 	seer_open(&p, SEEING_EXPLAIN, &seer);
 	for (int i = 0; i < ROUNDS; i++) {
 		uint32_t n = any(CONNECTIONS);
@@ -133,25 +134,31 @@ static void mode_explained(uint8_t mode, uint8_t flags)
 static void test_nat_is_explained(void **state)
 {
 	(void)state;
-	mode_explained(FORWARD_NAT, 0);
+	mode_explained(FORWARD_NAT, 0, 0);
 }
 
 static void test_nat_with_state_is_explained(void **state)
 {
 	(void)state;
-	mode_explained(FORWARD_NAT, SERVICE_STATEFUL);
+	mode_explained(FORWARD_NAT, SERVICE_STATEFUL, 0);
 }
 
 static void test_fullnat_is_explained(void **state)
 {
 	(void)state;
-	mode_explained(FORWARD_FULLNAT, 0);
+	mode_explained(FORWARD_FULLNAT, 0, 0);
+}
+
+static void test_fullnat_with_few_ports_is_explained(void **state)
+{
+	(void)state;
+	mode_explained(FORWARD_FULLNAT, 0, 3);
 }
 
 static void test_fullnat_with_proxy_v2_is_explained(void **state)
 {
 	(void)state;
-	mode_explained(FORWARD_FULLNAT, SERVICE_PROXY_V2);
+	mode_explained(FORWARD_FULLNAT, SERVICE_PROXY_V2, 0);
 }
 
 static int setup_group(void **state)
@@ -168,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_nat_is_explained),
 		cmocka_unit_test(test_nat_with_state_is_explained),
 		cmocka_unit_test(test_fullnat_is_explained),
+		cmocka_unit_test(test_fullnat_with_few_ports_is_explained),
 		cmocka_unit_test(test_fullnat_with_proxy_v2_is_explained),
 	};
 	const char *why;
