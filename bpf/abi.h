@@ -305,7 +305,7 @@ _Static_assert(sizeof(struct backend_stats) == 64, "backend_stats");
 	X(REPLY_TOO_BIG, reply_too_big, "answered by ICMP: packet too big for its way")            \
 	X(REPLY_TTL, reply_ttl, "answered by ICMP: time exceeded")                                 \
 	X(REPLY_COOKIE, reply_cookie, "a SYN answered by a SYN cookie")                            \
-	X(HANDED_OVER, handed_over, "of a flow that the partner may have seen begin: sent to it")   \
+	X(HANDED_OVER, handed_over, "of a flow that the partner may have seen begin: sent to it")  \
 	X(PORT_REUSED, port_reused, "fullnat: by the port of a connection that has ended")
 
 enum reason {

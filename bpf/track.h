@@ -310,8 +310,9 @@ static __always_inline void track_source(struct scratch *s, __u64 hash)
 	}
 }
 
-/* port_release: s->back is nobody's, or was of a flow that has ended, which is forgotten. Its server
- * may still be in TIME-WAIT; most take a SYN there (RFC 6191), others are asked again a second later.
+/* port_release: s->back is nobody's, or was of a flow that has ended, which is forgotten. Its
+ * server may still be in TIME-WAIT; most take a SYN there (RFC 6191), others are asked again a
+ * second later.
  */
 static __always_inline int port_release(struct scratch *s)
 {

@@ -56,7 +56,7 @@ bool times_add(struct times *t, uint32_t took_ms, uint32_t slow_ms)
 
 uint32_t times_patience(const struct times *t)
 {
-	uint64_t ms = 10ULL * times_percentile(t, 99);
+	uint64_t ms = 10ULL * times_percentile(t, 95);
 
 	if (t->n < TIMES_LEAST)
 		return 0;

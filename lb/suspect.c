@@ -36,8 +36,8 @@ static void runs_begin(struct suspect_state *s, const struct suspect_counts *now
 {
 	s->away = false;
 	s->quiet_ms = 0;
-	s->last = s->run = s->second = s->talk = *now;
-	s->last_ms = s->run_ms = s->second_ms = s->talk_ms = now_ms;
+	s->last = s->run = s->second = s->talk[0] = s->talk[1] = *now;
+	s->last_ms = s->run_ms = s->second_ms = s->talk_ms[0] = s->talk_ms[1] = now_ms;
 	s->run_new = 0;
 }
 
@@ -164,10 +164,12 @@ struct talk {
 		usual_x16; /* usual: as many as there should be; 0 = unknown */
 };
 
-static struct talk talk_of(const struct suspect_state *s, const struct suspect_counts *now)
+/* @w: of which window, here and below. */
+static struct talk talk_of(const struct suspect_state *s, const struct suspect_counts *now,
+			   uint32_t w)
 {
-	struct talk t = {.connected = more(now->connected, s->talk.connected),
-			 .said_x16 = 16ULL * more(now->said, s->talk.said)};
+	struct talk t = {.connected = more(now->connected, s->talk[w].connected),
+			 .said_x16 = 16ULL * more(now->said, s->talk[w].said)};
 
 	if (s->usual_of >= SUSPECT_TALK_KNOWN)
 		t.usual_x16 = t.connected * s->usual_x16;
@@ -176,12 +178,12 @@ static struct talk talk_of(const struct suspect_state *s, const struct suspect_c
 
 /* Of all: who says more than usual does not make up for who is silent. */
 static struct talk talk_sum(struct suspect_state *const *states, const struct suspect_counts *now,
-			    uint32_t n)
+			    uint32_t n, uint32_t w)
 {
 	struct talk all = {0};
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct talk t = talk_of(states[i], &now[i]);
+		struct talk t = talk_of(states[i], &now[i], w);
 
 		all.usual_x16 += t.usual_x16;
 		all.said_x16 += t.said_x16 < t.usual_x16 ? t.said_x16 : t.usual_x16;
@@ -239,23 +241,32 @@ static void usual_learn(struct suspect_state *s, const struct talk *t)
 	s->usual_of += s->usual_of < SUSPECT_TALK_KNOWN;
 }
 
+/* Does a window end between these moments? The second one is half a window behind the first. */
+static bool window_ends(uint64_t last_ms, uint64_t now_ms, uint32_t w)
+{
+	uint64_t late_ms = w * SUSPECT_TALK_MS / SUSPECT_WINDOWS;
+
+	return (now_ms + late_ms) / SUSPECT_TALK_MS != (last_ms + late_ms) / SUSPECT_TALK_MS;
+}
+
 /* All backends of a pool at the same time, so that what befalls all of them is seen at all. */
 static void talk_look(struct suspect_state *s, const struct suspect_counts *now, uint64_t now_ms,
-		      const struct talk *all, struct suspect *ret)
+		      uint32_t w, const struct talk *all, struct suspect *ret)
 {
-	struct talk t = talk_of(s, now);
-	uint64_t ms = now_ms - s->talk_ms;
+	struct talk t = talk_of(s, now, w);
+	uint64_t ms = now_ms - s->talk_ms[w];
 
-	if (now_ms / SUSPECT_TALK_MS == s->last_ms / SUSPECT_TALK_MS ||
+	if (!window_ends(s->last_ms, now_ms, w) ||
 	    (t.connected < SUSPECT_TALKS && ms <= SUSPECT_MOST_MS))
 		return;
 	if (ms <= SUSPECT_MOST_MS) {
 		if (is_terse(&t) && others_talk(all, &t) && !ret->suspected)
 			talk_tell(s, &t, ms, ret);
-		usual_learn(s, &t);
+		if (w == 0)
+			usual_learn(s, &t);
 	}
-	s->talk = *now;
-	s->talk_ms = now_ms;
+	s->talk[w] = *now;
+	s->talk_ms[w] = now_ms;
 }
 
 /* Not again so soon; the longer it goes on, the more seldom. */
@@ -293,12 +304,13 @@ uint32_t suspect_pool(struct suspect_state *const *states, const struct suspect_
 		      uint32_t n, uint64_t now_ms, struct suspect *ret)
 {
 	struct recent all = {0};
-	struct talk talk;
+	struct talk talk[SUSPECT_WINDOWS];
 	uint32_t suspected = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		recent_sum(states[i], &now[i], now_ms, &all);
-	talk = talk_sum(states, now, n);
+	for (uint32_t w = 0; w < SUSPECT_WINDOWS; w++)
+		talk[w] = talk_sum(states, now, n, w);
 	for (uint32_t i = 0; i < n; i++) {
 		struct suspect_state *s = states[i];
 		struct recent others = recent_of_others(&all, s);
@@ -307,7 +319,8 @@ uint32_t suspect_pool(struct suspect_state *const *states, const struct suspect_
 		ret[i] = (struct suspect){0};
 		if (is_silent(s, &f, &others))
 			silent_tell(&f, &ret[i]);
-		talk_look(s, &now[i], now_ms, &talk, &ret[i]);
+		for (uint32_t w = 0; w < SUSPECT_WINDOWS; w++)
+			talk_look(s, &now[i], now_ms, w, &talk[w], &ret[i]);
 		again_look(s, &now[i], now_ms, &others, &ret[i]);
 		run_end(s, &now[i], now_ms, &f);
 		s->last = now[i];

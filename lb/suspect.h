@@ -12,12 +12,13 @@
  * Or when more than half of the SYNs of a second have come before, and not those of the others.
  *
  * Or when it is hung: of a server that is stopped the kernel goes on completing handshakes, but its
- * clients wait for a word and have nothing to answer. Of SUSPECT_TALKS connections or more in
- * SUSPECT_TALK_MS, the packets behind the SYNs are fewer than half of what is usual for it, and
- * those of the others of its pool are as usual: with nobody to compare it with, more clients at
- * once than can be served would look alike. What is usual goes down by an eighth of the difference
- * (a thirty-second where it is so little that it may be a fault), and up by a sixteenth of itself
- * at most: one large mail or download is worth no more than one that has twice the usual.
+ * clients wait for a word and have nothing to answer. Of SUSPECT_TALKS connections or more in a
+ * window of SUSPECT_TALK_MS (two such windows overlap by half), the packets behind the SYNs are
+ * fewer than half of what is usual for it, and those of the others of its pool are as usual: with
+ * nobody to compare it with, more clients at once than can be served would look alike. What is
+ * usual goes down by an eighth of the difference (a thirty-second where it is so little that it may
+ * be a fault), and up by a sixteenth of itself at most: one large mail or download is worth no more
+ * than one that has twice the usual.
  *
  * A flood of SYNs from addresses that nobody has looks alike at all backends, and between its SYNs
  * the connections of real clients go on: neither of the two holds. What a stranger can make of it
@@ -43,6 +44,7 @@ enum {
 	SUSPECT_AGAIN_MS = 1000,
 	SUSPECT_TALKS = 8,
 	SUSPECT_TALK_MS = 600,
+	SUSPECT_WINDOWS = 2,
 	SUSPECT_TALK_KNOWN = 10, /* times SUSPECT_TALK_MS, to know what is usual */
 	SUSPECT_QUIET_MS = 1000,
 	SUSPECT_QUIET_MOST_MS = 60000,
@@ -64,9 +66,9 @@ struct suspect_state {
 	uint32_t run_new; /* SYNs of the run until the last look */
 	struct suspect_counts second;
 	uint64_t second_ms;
-	uint32_t rate_x16; /* connections a second, before the run */
-	struct suspect_counts talk;
-	uint64_t talk_ms;
+	uint32_t rate_x16;			     /* connections a second, before the run */
+	struct suspect_counts talk[SUSPECT_WINDOWS]; /* when each window began */
+	uint64_t talk_ms[SUSPECT_WINDOWS];
 	uint32_t usual_x16; /* packets to a connection */
 	uint32_t usual_of;  /* how often that was learnt */
 	/* Of the last seconds, the older the less: to compare with others'. Times 16. */

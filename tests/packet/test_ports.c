@@ -143,7 +143,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_takes_the_port_of_a_live_connection,
 						setup_few, teardown),
 		cmocka_unit_test_setup_teardown(
-			test_port_of_a_connection_that_has_ended_is_given_again, setup_few, teardown),
+			test_port_of_a_connection_that_has_ended_is_given_again, setup_few,
+			teardown),
 		cmocka_unit_test_setup_teardown(test_client_whose_port_was_given_again_opens_anew,
 						setup_few, teardown),
 	};
