@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A translation is there a moment before its flow is. */
 enum { YOUNG_EPOCHS = 2 };
@@ -41,6 +42,17 @@ static bool is_over(const struct plane *plane, const struct flow_sweep *flows,
 	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &flow) == -ENOENT;
 }
 
+/* Its port may have been given to another flow since it was read. */
+static void reverse_delete(const struct plane *plane, const struct tuple *back,
+			   const struct flow_key *key)
+{
+	struct flow_key has;
+
+	if (bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &has) == 0 &&
+	    memcmp(&has, key, sizeof(has)) == 0)
+		bpf_map_delete_elem(plane->maps[MAP_REVERSE], back);
+}
+
 /* One batch. @sweep: who tells of those that stay; NULL = nobody is told. 1 = there is more, 0 =
  * that was all, or -errno. */
 static int walk_step(const struct plane *plane, const struct flow_sweep *flows, struct walk *w,
@@ -60,7 +72,7 @@ static int walk_step(const struct plane *plane, const struct flow_sweep *flows, 
 					       sweep->last_s);
 			continue;
 		}
-		bpf_map_delete_elem(plane->maps[MAP_REVERSE], &w->values[i].back);
+		reverse_delete(plane, &w->values[i].back, &w->keys[i]);
 		*deleted += bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &w->keys[i]) == 0;
 	}
 	return r == 0;

@@ -256,7 +256,7 @@ services = ( {services} );
     def server_added_or_removed(self):
         """One that is removed keeps its connections, as long as it lives."""
         if "mx4" in self.configured:
-            if "mx4" in self.drained:
+            if "mx4" in self.drained or self.drained >= set(self.configured) - {"mx4"}:  # somebody has to be left
                 self.undrain()
             self.configured.remove("mx4")
         else:

@@ -130,6 +130,21 @@ static void test_translation_goes_after_its_flow(void **state)
 	maps_close(&p);
 }
 
+static void test_way_back_that_is_another_flows_by_now_stays(void **state)
+{
+	struct flow_key other = {.sport = 2, .service = 1}, has;
+	const struct tuple back = {.dport = 1, .protocol = 6};
+	struct plane p = maps_open();
+
+	(void)state;
+	put(&p, 1, 10, false);
+	assert_int_equal(bpf_map_update_elem(p.maps[MAP_REVERSE], &back, &other, 0), 0);
+	assert_int_equal(translations_pass(&p, NULL, 100 * EPOCH_SECONDS), 1);
+	assert_int_equal(bpf_map_lookup_elem(p.maps[MAP_REVERSE], &back, &has), 0);
+	assert_memory_equal(&has, &other, sizeof(has));
+	maps_close(&p);
+}
+
 static void put_uncounted(const struct plane *p, uint16_t port, uint32_t flags, uint32_t seen_s)
 {
 	struct flow_key key = {.sport = port, .service = 1};
@@ -180,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_cookies_end_when_it_was_calm_for_a_while),
 		cmocka_unit_test(test_counter_that_begins_anew_is_no_flood),
 		cmocka_unit_test(test_translation_goes_after_its_flow),
+		cmocka_unit_test(test_way_back_that_is_another_flows_by_now_stays),
 		cmocka_unit_test(test_uncounted_translation_lives_for_its_pools_idle_timeout),
 	};
 
