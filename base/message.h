@@ -288,8 +288,9 @@ struct message_track {
 	char text[VERDICT_TEXT]; /* why; printable */
 };
 
-/* lb -> parent -> vrrp: does this node know what its partners know? One that does not lets them be
- * active as long as they live. When it changes, and after MESSAGE_CONFIG.
+/* lb -> parent -> vrrp: does this node know what its partners know, and see no fewer backends up?
+ * One that does not lets them be active as long as they live. When it changes, and after
+ * MESSAGE_CONFIG.
  */
 struct message_sync {
 	uint32_t in_sync; /* 0 or 1 */

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lb/translations.h"
+
 static bool is_live(const struct flow *f)
 {
 	return !(f->flags & FLOW_CLOSING);
@@ -151,12 +153,34 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 	return r;
 }
 
+/* What is remembered of a flow whose ports begin anew by another way is over, though its end may
+ * not have been told: its packets would go by the old way. False: it is one of ours that goes on.
+ */
+static bool translation_clear(const struct plane *plane, struct flow_sweep *sweep,
+			      const struct flow_key *key, const struct tuple *back, bool ours)
+{
+	struct translation have;
+	struct flow f;
+
+	if (bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &have) < 0 ||
+	    memcmp(&have.back, back, sizeof(have.back)) == 0)
+		return true;
+	if (ours && is_going_on(plane, key))
+		return false;
+	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &f) == 0)
+		flow_drop(plane, sweep, key, &f);
+	translation_delete(plane, key, &have.back);
+	return true;
+}
+
 int nascent_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
 		   const struct translation *t, bool ours)
 {
 	uint64_t how = ours ? BPF_NOEXIST : BPF_ANY;
 	int r;
 
+	if (!translation_clear(plane, sweep, key, &t->back, ours))
+		return 1;
 	if (!reverse_clear(plane, sweep, &t->back, key, ours))
 		return 1;
 	r = bpf_map_update_elem(plane->maps[MAP_CLAIMS], &t->back, key, how);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "lb/keys.h"
 #include "lb/partner_kinds.h"
+#include "lb/partner_pools.h"
 
 enum { LAG_MOST_MS = 1000, CROWDED_ROOM = 128 /* packets */ };
 
@@ -54,7 +55,7 @@ struct partner {
 	struct key_number *keys; /* of all backends, in order */
 	uint32_t n_keys;
 	struct peer peers[CONFIG_NODES];
-	bool in_sync;
+	bool in_sync, may_preempt;
 };
 
 /* ---- in sync ---- */
@@ -71,16 +72,18 @@ bool partner_in_sync(const struct lb *lb, uint32_t peer)
 
 static void in_sync_tell(struct lb *lb)
 {
-	const struct message_sync m = {.in_sync = lb->partner->in_sync};
+	const struct message_sync m = {.in_sync = lb->partner->may_preempt};
 
 	if (lb->channel)
 		channel_send(lb->channel, MESSAGE_SYNC, &m, -1);
 }
 
-/* We know what there is to know: from everybody who is there, and somebody is. */
+/* We know what there is to know: from everybody who is there, and somebody is. Who has just started
+ * may still find servers that others serve from unreachable: their connections would be lost by it.
+ */
 static void in_sync_look(struct lb *lb)
 {
-	bool any = false, all = true;
+	bool any = false, all = true, may_preempt;
 
 	for (uint32_t i = 0; i < CONFIG_NODES; i++) {
 		struct partner_node *node = &lb->partner->peers[i].node;
@@ -96,9 +99,11 @@ static void in_sync_look(struct lb *lb)
 		node->in_sync = good;
 		node->since_s = time(NULL);
 	}
-	if (lb->partner->in_sync == (any && all))
-		return;
 	lb->partner->in_sync = any && all;
+	may_preempt = lb->partner->in_sync && !partner_pools_fewer(lb);
+	if (lb->partner->may_preempt == may_preempt)
+		return;
+	lb->partner->may_preempt = may_preempt;
 	in_sync_tell(lb);
 }
 
@@ -321,6 +326,11 @@ const struct partner_said *partner_own(const struct lb *lb)
 bool partner_node_in_sync(const struct lb *lb)
 {
 	return lb->partner->in_sync;
+}
+
+bool partner_may_preempt(const struct lb *lb)
+{
+	return lb->partner->may_preempt;
 }
 
 const struct partner_node *partner_node(const struct lb *lb, uint32_t peer)

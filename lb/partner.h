@@ -100,8 +100,10 @@ bool partner_crowded(const struct lb *lb);
 bool partner_all_told(const struct lb *lb);
 /* partner_fills: somebody is being told everything. */
 bool partner_fills(const struct lb *lb);
-/* partner_node_in_sync: this node knows what there is to know, and may preempt. */
+/* partner_node_in_sync: this node knows what there is to know. */
 bool partner_node_in_sync(const struct lb *lb);
+/* partner_may_preempt: it does, and sees no fewer backends up than the others. */
+bool partner_may_preempt(const struct lb *lb);
 
 /* partner_backend_key: of config index i; partner_backend_find: the index, or -ENOENT. */
 uint64_t partner_backend_key(const struct lb *lb, uint32_t i);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lb/partner.h"
 #include "lb/partner_kinds.h"
 #include "lb/share.h"
 #include "lb/words.h"
@@ -108,6 +109,25 @@ uint32_t partner_pools_best(const struct lb *lb, uint32_t pool, uint32_t *ret_pe
 		}
 	}
 	return best;
+}
+
+static bool says_more(const struct lb *lb, uint32_t i, uint32_t good)
+{
+	for (uint32_t peer = 0; peer < CONFIG_NODES; peer++) {
+		if (lb->partner_pools->rows[i].peers[peer] > good &&
+		    partner_node(lb, peer)->same_config)
+			return true;
+	}
+	return false;
+}
+
+bool partner_pools_fewer(const struct lb *lb)
+{
+	for (uint32_t i = 0; lb->partner_pools && lb->ready && i < lb->partner_pools->n; i++) {
+		if (says_more(lb, i, own_good(lb, i)))
+			return true;
+	}
+	return false;
 }
 
 /* ---- life ---- */

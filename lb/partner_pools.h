@@ -11,4 +11,9 @@
  */
 uint32_t partner_pools_best(const struct lb *lb, uint32_t pool, uint32_t *ret_peer);
 
+/* partner_pools_fewer: does a partner of the same configuration see more backends up than this
+ * node, in any pool?
+ */
+bool partner_pools_fewer(const struct lb *lb);
+
 #endif

@@ -187,7 +187,7 @@ enum pool_use pool_fates(const struct config *config, const struct lb_backend *b
 
 /* ---- the backup pool ---- */
 
-static bool takes_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
+bool pool_takes_new(const struct config *config, const struct lb_backend *backends, uint32_t i)
 {
 	const struct config_pool *pool = config_pool(config, i);
 	enum pool_use use = use_of(config, backends, i);
@@ -203,9 +203,9 @@ uint32_t pool_serving(const struct config *config, const struct lb_backend *back
 {
 	int32_t backup = config_pool(config, i)->backup_pool;
 
-	if (backup < 0 || takes_new(config, backends, i) || is_new(config, backends, i))
+	if (backup < 0 || pool_takes_new(config, backends, i) || is_new(config, backends, i))
 		return i;
-	return takes_new(config, backends, (uint32_t)backup) ? (uint32_t)backup : i;
+	return pool_takes_new(config, backends, (uint32_t)backup) ? (uint32_t)backup : i;
 }
 
 /* ---- slow start ---- */

@@ -40,6 +40,9 @@ enum pool_use pool_fates(const struct config *config, const struct lb_backend *b
 uint32_t pool_health(const struct config_pool *pool, const struct config_backend *conf,
 		     const struct lb_backend *in, uint32_t *ret_n);
 
+/* pool_takes_new: does anybody of it take new connections? */
+bool pool_takes_new(const struct config *config, const struct lb_backend *backends, uint32_t i);
+
 /* pool_serving: the pool that serves the services of pool @i of the configuration: itself; or its
  * backup_pool, while nobody of its own takes new connections and somebody there does.
  */

@@ -42,15 +42,15 @@ static bool is_over(const struct plane *plane, const struct flow_sweep *flows,
 	return bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &flow) == -ENOENT;
 }
 
-/* Its port may have been given to another flow since it was read. */
-static void reverse_delete(const struct plane *plane, const struct tuple *back,
-			   const struct flow_key *key)
+bool translation_delete(const struct plane *plane, const struct flow_key *key,
+			const struct tuple *back)
 {
 	struct flow_key has;
 
 	if (bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &has) == 0 &&
 	    memcmp(&has, key, sizeof(has)) == 0)
 		bpf_map_delete_elem(plane->maps[MAP_REVERSE], back);
+	return bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], key) == 0;
 }
 
 /* One batch. @sweep: who tells of those that stay; NULL = nobody is told. 1 = there is more, 0 =
@@ -72,8 +72,7 @@ static int walk_step(const struct plane *plane, const struct flow_sweep *flows, 
 					       sweep->last_s);
 			continue;
 		}
-		reverse_delete(plane, &w->values[i].back, &w->keys[i]);
-		*deleted += bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &w->keys[i]) == 0;
+		*deleted += translation_delete(plane, &w->keys[i], &w->values[i].back);
 	}
 	return r == 0;
 }

@@ -22,6 +22,11 @@ void translation_sweep_watch(struct translation_sweep *sweep, translation_seen_f
 			     void *owner);
 void translation_sweep_free(struct translation_sweep *sweep);
 
+/* translation_delete: with its way back, unless that is another flow's by now: its port may have
+ * been given again since @back was read. Was it there?
+ */
+bool translation_delete(const struct plane *plane, const struct flow_key *key,
+			const struct tuple *back);
 /* translations_pass: all of it at once, for tests; how many were deleted, or -errno.
  * @now_s: of the clock
  */

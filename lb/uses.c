@@ -10,6 +10,7 @@
 struct told {
 	char pool[NAME_SIZE];
 	bool panics, on_backup;
+	bool served, is_empty; /* somebody took new connections; nobody does any more */
 };
 
 struct uses {
@@ -61,17 +62,22 @@ static struct told pool_tell(const struct uses *u, const struct config *config,
 	const struct config_pool *pool = config_pool(config, i);
 	const struct config_backend *conf = config_backend(config, pool->first_backend);
 	const struct lb_backend *in = backends + pool->first_backend;
+	enum pool_use use = pool_fates(config, backends, i, NULL);
 	struct told before = told_before(u, pool->name, i), now = {0};
 
 	memcpy(now.pool, pool->name, sizeof(now.pool));
-	now.panics = pool_fates(config, backends, i, NULL) == USE_PANIC;
+	now.panics = use == USE_PANIC;
 	now.on_backup = pool_serving(config, backends, i) != i;
+	now.served = now.on_backup || pool_takes_new(config, backends, i);
+	now.is_empty = !now.served && (before.served || before.is_empty) && use != USE_OVERFLOW;
 	if (now.panics != before.panics)
 		panic_tell(pool, conf, in, now.panics);
 	if (now.on_backup && !before.on_backup)
 		log_warning("pool has nobody: pool=%s; its backup serves: pool=%s", pool->name,
 			    config_pool(config, (uint32_t)pool->backup_pool)->name);
-	else if (!now.on_backup && before.on_backup)
+	else if (now.is_empty && !before.is_empty)
+		log_warning("pool has nobody: pool=%s; it takes no new connections", pool->name);
+	else if (now.served && !now.on_backup && (before.on_backup || before.is_empty))
 		log_notice("pool serves itself again: pool=%s", pool->name);
 	return now;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* uses.h: what is out of the ordinary with whole pools (share.h), told in the log when it begins
- * and when it ends: panic, and a backup pool in their place.
+ * and when it ends: panic, a backup pool in their place, and that nobody is left.
  */
 #ifndef SLUICE_LB_USES_H
 #define SLUICE_LB_USES_H

@@ -244,11 +244,14 @@ def connect(lab, timeout_s):
     return what, time.monotonic() - began
 
 
-def test_pool_without_anybody_rejects_at_once_where_that_is_wanted(lab):
+def test_pool_without_anybody_says_so_and_rejects_at_once_where_that_is_wanted(lab):
+    told = log(lab).count("pool has nobody: pool=main; it takes no new connections")
     for name in MAIN:
         lab.sluice("lb1", "drain", name)
     configure(lab)
     wait_until(lambda: connect(lab, 0.5)[0] == "TimeoutError", 5, "new connections are dropped")
+    assert log(lab).count("pool has nobody: pool=main; it takes no new connections") == told + 1
+    assert "pool main has nobody to take connections" in problems(lab)
     configure(lab, options='no_backend = "reject";')
     wait_until(lambda: connect(lab, 0.5)[0] == "ConnectionRefusedError", 5, "they are rejected")
     what, took = connect(lab, 5)
@@ -257,6 +260,7 @@ def test_pool_without_anybody_rejects_at_once_where_that_is_wanted(lab):
     for name in MAIN:
         lab.sluice("lb1", "undrain", name)
     wait_until(lambda: connect(lab, 1)[0] == "connected", 5, "they are served")
+    wait_until(lambda: "pool serves itself again: pool=main" in log(lab)[-2000:], 5, "that is said, too")
     configure(lab)
 
 

@@ -337,14 +337,17 @@ def test_a_stuck_vrrp_is_replaced_after_its_lease_and_one_node_owns(lab):
     wait_until(lambda: owners(lab) == ["lb1"], 5, "one node owns")
 
 
+BLIND = ("nft add table inet blind; nft 'add chain inet blind out { type filter hook output priority 0; }'; "
+         "nft add rule inet blind out tcp dport 25 drop")  # it reaches no backend
+
+
 def test_a_node_that_sees_fewer_backends_than_its_partner_steps_back(lab):
     lab.config_write(lab.config() + 'track = ( { name = "view"; type = "pool"; pool = "smtp"; fewer = true; '
                      'weight = 150; } );\n')
     for node in lab.nodes:
         lab.sluice(node, "reload")
     lab.settled()
-    lab.lb1.run("nft add table inet blind; nft 'add chain inet blind out { type filter hook output priority 0; }'; "
-                "nft add rule inet blind out tcp dport 25 drop")
+    lab.lb1.run(BLIND)
     wait_until(lambda: owners(lab) == ["lb2"], 30, "lb2, which sees mx1, owns")
     assert lab.show("lb2", "vrrp")[0]["role"] == "active"
     told = [row["why"] for row in lab.show("lb1", "tracks") if row["track"] == "view"]
@@ -354,6 +357,20 @@ def test_a_node_that_sees_fewer_backends_than_its_partner_steps_back(lab):
     for node in lab.nodes:
         lab.sluice(node, "reload")
     wait_until(lambda: owners(lab) == ["lb1"], 30, "lb1 owns again")
+    lab.settled()
+
+
+def test_a_node_that_comes_back_and_sees_fewer_backends_does_not_preempt(lab):
+    lab.lb1.run(BLIND)
+    lab.sluice_stop("lb1")
+    wait_until(lambda: owners(lab) == ["lb2"], 5, "lb2 owns")
+    lab.sluice_start("lb1")
+    wait_until(lambda: {row["preempts"] for row in lab.show("lb1", "vrrp")} == {"sees fewer up"}, 20, "that is said")
+    time.sleep(1)
+    assert owners(lab) == ["lb2"]
+    lab.lb1.run("nft delete table inet blind")
+    wait_until(lambda: owners(lab) == ["lb1"], 10, "lb1, which sees mx1, owns")
+    assert {row["preempts"] for row in lab.show("lb1", "vrrp")} == {"yes"}
     lab.settled()
 
 

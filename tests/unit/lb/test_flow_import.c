@@ -299,6 +299,40 @@ static void test_handshake_of_the_partner_ends_what_had_its_port(void **state)
 	assert_int_equal(flow_sweep_live(sweep, MX1), 0);
 }
 
+/* Its ports begin anew, by another way: what comes from the client must not go by the old one. */
+static void test_handshake_of_the_partner_ends_what_had_its_ports(void **state)
+{
+	const struct translation t = translation_of(502, 101, 0), same = translation_of(501, 101, 0);
+	const struct flow_key key = key_of(1);
+	struct translation have;
+	struct flow_key other;
+
+	(void)state;
+	assert_int_equal(translation_take(1, 501, 100, false), 0);
+	assert_int_equal(nascent_import(plane, sweep, &key, &same, false), 0);
+	assert_true(translated(1, &have)); /* it is that handshake's, and told twice */
+	assert_int_equal(nascent_import(plane, sweep, &key, &t, false), 0);
+	assert_false(translated(1, &have));
+	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_REVERSE], &same.back, &other), -ENOENT);
+	assert_int_equal(flow_sweep_live(sweep, MX1), 0);
+}
+
+static void test_handshake_of_the_partner_ends_no_flow_of_ours(void **state)
+{
+	const struct translation t = translation_of(502, 101, 0);
+	const struct flow_key key = key_of(1);
+	struct translation have;
+
+	(void)state;
+	assert_int_equal(translation_take(1, 501, 100, false), 0);
+	assert_true(translated(1, &have));
+	have.flags &= ~TRANSLATION_IMPORTED; /* its backend has spoken here */
+	assert_int_equal(bpf_map_update_elem(plane->maps[MAP_TRANSLATIONS], &key, &have, 0), 0);
+	assert_int_equal(nascent_import(plane, sweep, &key, &t, true), 1);
+	assert_true(translated(1, &have));
+	assert_int_equal(flow_sweep_live(sweep, MX1), 1);
+}
+
 /* ---- records ---- */
 
 static void service_put(uint8_t mode)
@@ -490,6 +524,8 @@ int main(void)
 		TEST(test_full_flow_table_leaves_the_translation_uncounted),
 		TEST(test_handshake_of_the_partner_takes_no_port_of_ours),
 		TEST(test_handshake_of_the_partner_ends_what_had_its_port),
+		TEST(test_handshake_of_the_partner_ends_what_had_its_ports),
+		TEST(test_handshake_of_the_partner_ends_no_flow_of_ours),
 		TEST(test_flow_is_as_old_as_at_the_partner),
 		TEST(test_what_is_not_here_is_counted_and_passed_over),
 		TEST(test_flow_elsewhere_than_its_slot_has_its_slot_looked_up),

@@ -62,6 +62,33 @@ static void test_what_one_node_was_told_in_between_is_put_right(void **state)
 	WAIT_UNTIL(best(0, MX) == 0);
 }
 
+static bool fewer(uint32_t node)
+{
+	return partner_pools_fewer(&nodes[node]->lb);
+}
+
+static void test_who_sees_fewer_than_another_knows_it(void **state)
+{
+	(void)state;
+	up(0, 3);
+	up(1, 3);
+	WAIT_UNTIL(best(0, MX) == 3 && best(1, MX) == 3);
+	assert_false(fewer(0) || fewer(1));
+	up(0, 2);
+	WAIT_UNTIL(best(1, MX) == 2);
+	assert_true(fewer(0) && !fewer(1));
+	up(1, 1);
+	WAIT_UNTIL(best(0, MX) == 1);
+	assert_true(!fewer(0) && fewer(1));
+	nodes[1]->lb.ready = false; /* knows nothing yet */
+	assert_false(fewer(1));
+	node_free(nodes[1]);
+	nodes[1] = NULL;
+	up(0, 0);
+	WAIT_UNTIL(best(0, MX) == 0);
+	assert_false(fewer(0));
+}
+
 static void test_who_is_gone_sees_nothing(void **state)
 {
 	(void)state;
@@ -95,6 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_node_hears_what_the_other_sees),
 		TEST(test_what_one_node_was_told_in_between_is_put_right),
+		TEST(test_who_sees_fewer_than_another_knows_it),
 		TEST(test_who_is_gone_sees_nothing),
 		TEST(test_what_is_no_row_changes_nothing),
 	};
