@@ -170,6 +170,15 @@ static __always_inline int reopens(struct xdp_md *ctx, struct scratch *s,
 	return s->p.kind == PACKET_SYN || (s->p.kind == PACKET_OTHER && cookie_valid(ctx, s));
 }
 
+/* is_stranger: its numbers are far from those of the connection from these ports that has ended: a
+ * partner has seen the next one begin, and has not told of it yet.
+ */
+static __always_inline int is_stranger(const struct scratch *s, const struct translation *t)
+{
+	return t->flags & TRANSLATION_CLOSING && s->p.protocol == IPPROTO_TCP &&
+	       s->p.kind != PACKET_ICMP && !track_near(s->seq, t->client_next);
+}
+
 /* tracked_in: a client's packet to a service whose flows are tracked. */
 __noinline int tracked_in(struct xdp_md *ctx, struct scratch *s)
 {
@@ -183,7 +192,7 @@ __noinline int tracked_in(struct xdp_md *ctx, struct scratch *s)
 	t = bpf_map_lookup_elem(&translations, &s->key);
 	if (t) {
 		if (track_backend_good(t) && !reopens(ctx, s, t))
-			return client_send(ctx, s, t);
+			return is_stranger(s, t) ? unknown_in(ctx, s) : client_send(ctx, s, t);
 		track_forget(s, t);
 		return unknown_in(ctx, s);
 	}

@@ -47,6 +47,35 @@ static void test_fins_of_both_close_the_flow(void **state)
 	assert_int_equal(in(p, &d).sport, seen.sport); /* the last ACK still arrives */
 }
 
+static void ended(struct plane *p, struct datagram *seen)
+{
+	struct datagram d;
+
+	*seen = open_flow(p, &syn4);
+	d = segment_of(syn4, TCP_ACK | TCP_FIN, CLIENT_ISN + 1, SERVER_ISN + 1);
+	in(p, &d);
+	d = site_answer(seen, TCP_ACK | TCP_FIN, SERVER_ISN + 1, CLIENT_ISN + 2);
+	back(p, &d, &syn4);
+}
+
+/* Its ports may have begun anew at another node: the server would answer by RST what came by the
+ * old way. Anybody can send such a segment, so it changes nothing.
+ */
+static void test_segment_of_another_connection_does_not_go_by_the_one_that_ended(void **state)
+{
+	static const uint8_t flags[] = {TCP_ACK, TCP_ACK | TCP_FIN, TCP_RST};
+	struct plane *p = *state;
+	struct datagram seen, d;
+
+	ended(p, &seen);
+	for (size_t i = 0; i < sizeof(flags); i++) {
+		d = segment_of(syn4, flags[i], CLIENT_ISN + (1U << 30), SERVER_ISN + (1U << 30));
+		lost(p, &d, REASON_DROP_NO_FLOW);
+	}
+	d = segment_of(syn4, TCP_ACK, CLIENT_ISN + 2, SERVER_ISN + 2);
+	assert_int_equal(in(p, &d).sport, seen.sport);
+}
+
 static void test_reset_from_either_side_closes_the_flow(void **state)
 {
 	struct plane *p = *state;
@@ -188,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 		TEST(fins_of_both_close_the_flow),
+		TEST(segment_of_another_connection_does_not_go_by_the_one_that_ended),
 		TEST(reset_from_either_side_closes_the_flow),
 		TEST(reset_with_another_number_closes_nothing),
 		TEST(backends_reset_with_another_number_closes_nothing),
