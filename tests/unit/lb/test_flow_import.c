@@ -302,7 +302,8 @@ static void test_handshake_of_the_partner_ends_what_had_its_port(void **state)
 /* Its ports begin anew, by another way: what comes from the client must not go by the old one. */
 static void test_handshake_of_the_partner_ends_what_had_its_ports(void **state)
 {
-	const struct translation t = translation_of(502, 101, 0), same = translation_of(501, 101, 0);
+	const struct translation t = translation_of(502, 101, 0),
+				 same = translation_of(501, 101, 0);
 	const struct flow_key key = key_of(1);
 	struct translation have;
 	struct flow_key other;
@@ -313,7 +314,8 @@ static void test_handshake_of_the_partner_ends_what_had_its_ports(void **state)
 	assert_true(translated(1, &have)); /* it is that handshake's, and told twice */
 	assert_int_equal(nascent_import(plane, sweep, &key, &t, false), 0);
 	assert_false(translated(1, &have));
-	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_REVERSE], &same.back, &other), -ENOENT);
+	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_REVERSE], &same.back, &other),
+			 -ENOENT);
 	assert_int_equal(flow_sweep_live(sweep, MX1), 0);
 }
 
