@@ -98,25 +98,44 @@ static bool is_going_on(const struct plane *plane, const struct flow_key *key)
 	       !(t.flags & (TRANSLATION_IMPORTED | TRANSLATION_CLOSING));
 }
 
-/* Another flow had this way back: the partner has given its port again. False: it is one of ours
- * that goes on, which comes before what the partner remembers.
+/* What is remembered of a flow ends, as the partner has given its port, or its client's, again.
+ * False: it is one of ours that goes on, which comes before what the partner remembers.
  */
+static bool makes_way(const struct plane *plane, struct flow_sweep *sweep,
+		      const struct flow_key *key, const struct tuple *back, bool ours)
+{
+	struct flow f;
+
+	if (ours && is_going_on(plane, key))
+		return false;
+	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &f) == 0)
+		flow_drop(plane, sweep, key, &f);
+	translation_delete(plane, key, back);
+	return true;
+}
+
+/* Another flow had this way back. */
 static bool reverse_clear(const struct plane *plane, struct flow_sweep *sweep,
 			  const struct tuple *back, const struct flow_key *key, bool ours)
 {
 	struct flow_key other;
-	struct flow f;
 
-	if (bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &other) < 0 ||
-	    memcmp(&other, key, sizeof(other)) == 0)
-		return true;
-	if (ours && is_going_on(plane, &other))
-		return false;
-	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], &other, &f) == 0)
-		flow_drop(plane, sweep, &other, &f);
-	bpf_map_delete_elem(plane->maps[MAP_TRANSLATIONS], &other);
-	bpf_map_delete_elem(plane->maps[MAP_REVERSE], back);
-	return true;
+	return bpf_map_lookup_elem(plane->maps[MAP_REVERSE], back, &other) < 0 ||
+	       memcmp(&other, key, sizeof(other)) == 0 ||
+	       makes_way(plane, sweep, &other, back, ours);
+}
+
+/* The ports begin anew by another way: the end of the flow that had them may not have been told,
+ * and packets would go by its way.
+ */
+static bool translation_clear(const struct plane *plane, struct flow_sweep *sweep,
+			      const struct flow_key *key, const struct tuple *back, bool ours)
+{
+	struct translation have;
+
+	return bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &have) < 0 ||
+	       memcmp(&have.back, back, sizeof(have.back)) == 0 ||
+	       makes_way(plane, sweep, key, &have.back, ours);
 }
 
 int translation_import(const struct plane *plane, struct flow_sweep *sweep,
@@ -151,26 +170,6 @@ int translation_import(const struct plane *plane, struct flow_sweep *sweep,
 	if (r < 0 && imported == 0)
 		flow_drop(plane, sweep, key, &f);
 	return r;
-}
-
-/* What is remembered of a flow whose ports begin anew by another way is over, though its end may
- * not have been told: its packets would go by the old way. False: it is one of ours that goes on.
- */
-static bool translation_clear(const struct plane *plane, struct flow_sweep *sweep,
-			      const struct flow_key *key, const struct tuple *back, bool ours)
-{
-	struct translation have;
-	struct flow f;
-
-	if (bpf_map_lookup_elem(plane->maps[MAP_TRANSLATIONS], key, &have) < 0 ||
-	    memcmp(&have.back, back, sizeof(have.back)) == 0)
-		return true;
-	if (ours && is_going_on(plane, key))
-		return false;
-	if (bpf_map_lookup_elem(plane->maps[MAP_FLOWS], key, &f) == 0)
-		flow_drop(plane, sweep, key, &f);
-	translation_delete(plane, key, &have.back);
-	return true;
 }
 
 int nascent_import(const struct plane *plane, struct flow_sweep *sweep, const struct flow_key *key,
