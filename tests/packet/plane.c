@@ -24,7 +24,7 @@ static void must(int result, const char *what)
 	abort();
 }
 
-int plane_permitted(const char **ret_why)
+bool plane_permitted(void)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "probe", 4, 4, 1, NULL);
 
@@ -32,9 +32,9 @@ int plane_permitted(const char **ret_why)
 		close(fd);
 	/* without an inner map it is refused, but by whoever may create one */
 	if (fd >= 0 || (fd != -EPERM && fd != -ENOSYS))
-		return 0;
-	*ret_why = fd == -EPERM ? "BPF is not permitted (not root?)" : "the kernel has no BPF";
-	return fd;
+		return true;
+	puts(fd == -EPERM ? "BPF is not permitted (not root?)" : "the kernel has no BPF");
+	return false;
 }
 
 static int table_create(uint32_t slots)

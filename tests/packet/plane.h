@@ -3,6 +3,7 @@
 #ifndef SLUICE_TESTS_PLANE_H
 #define SLUICE_TESTS_PLANE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bpf/abi.h"
@@ -30,8 +31,8 @@ struct plane_sizes {
 	uint16_t nat_ports; /* source ports of fullnat; 0 = those of the default */
 };
 
-/* plane_permitted: may this process load BPF programs? Else ret_why says what is missing. */
-int plane_permitted(const char **ret_why);
+/* plane_permitted: may this process load BPF programs? Else what is missing was printed. */
+bool plane_permitted(void);
 
 /* plane_open: load, with the node's MAC of frame.h, interface 1 (which test runs come from) and a
  * hash key that is fixed, so that tests are repeatable. 0 or -errno.

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include <linux/bpf.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -374,12 +373,9 @@ int main(void)
 		TEST(cookie_is_good_after_they_were_switched_off),
 		TEST(nat_keeps_the_clients_address),
 	};
-	const char *why;
 
-	if (plane_permitted(&why) < 0) {
-		fprintf(stderr, "skipped: %s\n", why);
+	if (!plane_permitted())
 		return 77;
-	}
 	datagram_network();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -473,12 +473,9 @@ int main(void)
 			test_kernel_answers_what_cannot_go_back_to_the_clients_address,
 			setup_stateful_nat, teardown),
 	};
-	const char *why;
 
-	if (plane_permitted(&why) < 0) {
-		fprintf(stderr, "skipped: %s\n", why);
+	if (!plane_permitted())
 		return 77;
-	}
 	datagram_network();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,6 @@
 #include <cmocka.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,11 +266,8 @@ int main(void)
 		ICMP(test_fragmented_icmp_is_passed_whole),
 		ICMP(test_no_prefix_of_an_icmp_error_is_forwarded),
 	};
-	const char *why;
 
-	if (plane_permitted(&why) < 0) {
-		printf("skipped: %s\n", why);
+	if (!plane_permitted())
 		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

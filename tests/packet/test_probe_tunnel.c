@@ -123,11 +123,8 @@ int main(void)
 		TEST(test_outer_source_is_of_the_prefix_that_is_set),
 		TEST(test_probe_that_does_not_fit_the_tunnel_is_dropped),
 	};
-	const char *why;
 
-	if (plane_permitted(&why) < 0) {
-		print_message("skipped: %s\n", why);
+	if (!plane_permitted())
 		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

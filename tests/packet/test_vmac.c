@@ -129,11 +129,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reply_to_a_virtual_mac_comes_from_our_own,
 						setup, dsr_teardown),
 	};
-	const char *why;
 
-	if (plane_permitted(&why) < 0) {
-		print_message("skipped: %s\n", why);
+	if (!plane_permitted())
 		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
