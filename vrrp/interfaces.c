@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* interfaces.c: see interfaces.h.
  *
- * getifaddrs() does not tell whose an address is, nor whether the kernel sends from it yet. Both
- * matter before an instance starts: as long as one has not, addresses are listed a second time.
+ * getifaddrs() does not tell whose an address is, nor whether the kernel sends from it yet: the
+ * addresses are listed a second time. That comes after, for one that is new in between is not in
+ * the first list then; nor may it be left out while all instances run, for an interface that went
+ * and came back in one moment has its addresses, and none of IPv6 that sends.
  */
 #include "vrrp/interfaces.h"
 
@@ -111,15 +113,10 @@ static void address_take(void *owner, const struct link_address *address)
 
 static void addresses_read(struct interfaces *in)
 {
-	bool starts = false;
-
 	in->n_waiting = 0;
-	for (size_t i = 0; i < in->n_instances; i++) {
-		starts |= in->instances[i]->fd < 0;
+	for (size_t i = 0; i < in->n_instances; i++)
 		memset(in->instances[i]->marked, 0, sizeof(in->instances[i]->marked));
-	}
-	if (starts)
-		in->process->unmarked = link_addresses(in->netlink, address_take, in) < 0;
+	in->process->unmarked = link_addresses(in->netlink, address_take, in) < 0;
 }
 
 static bool waits(const struct interfaces *in, const char *interface, const struct addr *addr)
@@ -159,8 +156,11 @@ void interfaces_read(struct interfaces *in)
 		in->instances[i]->had = instance_has_addresses(in->instances[i]);
 		in->instances[i]->there = 0;
 	}
+	if (getifaddrs(&in->all) < 0)
+		in->all = NULL;
 	addresses_read(in);
-	in->process->interfaces = in->all = link_snapshot(what_is, in);
+	link_sources(in->all, what_is, in);
+	in->process->interfaces = in->all;
 	in->process->forwards_ipv6 = link_forwards_ipv6();
 }
 

@@ -41,13 +41,10 @@ static bool source_of(const struct config_instance *config, const struct sockadd
 static const unsigned owned = 1U << 31;
 
 /* What is left out is freed with the rest all the same: glibc has one block for all. */
-struct ifaddrs *link_snapshot(link_source_fn *what_is, void *owner)
+void link_sources(struct ifaddrs *all, link_source_fn *what_is, void *owner)
 {
-	struct ifaddrs *all = NULL;
 	struct addr addr;
 
-	if (getifaddrs(&all) < 0)
-		return NULL;
 	for (struct ifaddrs *i = all, *before = NULL; i; i = i->ifa_next) {
 		enum link_source what = LINK_SOURCE;
 
@@ -62,7 +59,6 @@ struct ifaddrs *link_snapshot(link_source_fn *what_is, void *owner)
 		else
 			i->ifa_addr = NULL;
 	}
-	return all;
 }
 
 bool link_forwards_ipv6(void)

@@ -32,10 +32,10 @@ enum link_source { LINK_SOURCE, LINK_OWNED, LINK_NO_SOURCE };
 typedef enum link_source link_source_fn(void *owner, const char *interface,
 					const struct addr *addr);
 
-/* link_snapshot: all interfaces and addresses as they are now, without those that are no source:
- * read once for all instances. freeifaddrs() it; NULL when it cannot be had.
+/* link_sources: take from a list of getifaddrs(), which is read once for all instances, what is no
+ * source. It is freed as a whole all the same.
  */
-struct ifaddrs *link_snapshot(link_source_fn *what_is, void *owner);
+void link_sources(struct ifaddrs *all, link_source_fn *what_is, void *owner);
 
 /* link_read: the interface of the instance as it is in the snapshot. The source of adverts stays
  * the one that *link has as long as the interface has it; unicast has the one of the configuration.
