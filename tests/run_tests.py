@@ -16,7 +16,7 @@ import time
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 BUILD = os.environ["SLUICE_BUILD"]
 SKIPPED = 77  # a program's exit status that says so; its last line says why
-AT_ONCE = 2  # programs that do not look at the time
+AT_ONCE = 4  # programs that do not look at the time; they wait for the kernel half of theirs
 LISTED = 40  # lines that say again at the end what did not pass
 LINE = 300  # characters of one of them
 
@@ -37,6 +37,12 @@ class Count:
             print("    " + detail.rstrip().replace("\n", "\n    "), flush=True)
         if result != "passed":
             self.others.append(f"{result:8}{name}{because}"[:LINE])
+
+    def take(self, part):
+        """What another counted, and printed, is counted here."""
+        self.passed, self.failed, self.skipped = (self.passed + part.passed, self.failed + part.failed,
+                                                  self.skipped + part.skipped)
+        self.others += part.others
 
     def tell_others(self):
         """Failures first: they are what must not be cut off."""

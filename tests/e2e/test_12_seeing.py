@@ -8,6 +8,8 @@ from lab import clients
 from lab.machine import wait_until
 from lab.site import CLIENT, CLIENT6, SLUICE, VIP, VIP6, Site
 
+BESIDE_OTHERS = True
+
 
 def site():
     lab = Site(nodes=("lb1",))

@@ -7,6 +7,7 @@ from lab import daemons
 from lab.machine import wait_until
 from lab.site import VIP, Site
 
+BESIDE_OTHERS = True
 WRONG = "not-the-Password"
 LOGIN = 'user = "alice"; password_file = "/etc/sluice/password"; '
 RCPT = 'rcpt_to = "alice@example.test"; '

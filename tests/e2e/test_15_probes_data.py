@@ -7,6 +7,7 @@ from lab import data
 from lab.machine import wait_until
 from lab.site import SLUICE, VIP, VIP6, Site
 
+BESIDE_OTHERS = True
 SECRET, WRONG = "/etc/sluice/probe.secret", "/etc/sluice/probe.wrong"
 LOGIN = f'user = "{data.USER}"; password_file = "{SECRET}";'
 BIND = f'bind_dn = "cn=admin,{data.SUFFIX}"; password_file = "{SECRET}";'

@@ -7,6 +7,7 @@ from lab import clients
 from lab.machine import wait_until
 from lab.site import VIP, VIP6, Site
 
+BESIDE_OTHERS = True
 VIPS = {"": VIP, "6": VIP6}
 # here a backend turns more often than flap_limit lets it
 PROBES = {kind: f'{{ type = "{kind}"; interval = "200ms"; timeout = "1s"; fall = 2; flap_limit = 0; }}'

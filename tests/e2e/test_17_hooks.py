@@ -7,6 +7,7 @@ from lab import daemons
 from lab.machine import wait_until
 from lab.site import Site
 
+BESIDE_OTHERS = True
 HOOK = """#!/bin/sh
 echo "$SLUICE_EVENT ${SLUICE_POOL:+$SLUICE_POOL/$SLUICE_BACKEND }$SLUICE_INSTANCE $SLUICE_FROM $SLUICE_TO" >> /run/hooks/told
 { env | grep ^SLUICE_ | sort; id -un; } > /run/hooks/last

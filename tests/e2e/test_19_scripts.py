@@ -7,6 +7,7 @@ from lab import daemons
 from lab.machine import wait_until
 from lab.site import Site
 
+BESIDE_OTHERS = True
 # What each backend's probe is to do is in a file; a pool "http6" is always well.
 SCRIPT = """#!/bin/bash
 id -un > /run/scripts/user

@@ -8,6 +8,7 @@ from lab import daemons, secure
 from lab.machine import wait_until
 from lab.site import VIP, Site
 
+BESIDE_OTHERS = True
 LOGIN = 'user = "alice"; password_file = "/etc/sluice/password"; '
 CA, OTHER = 'tls_verify = true; tls_ca = "/etc/sluice/ca.pem"; ', 'tls_verify = true; tls_ca = "/etc/sluice/other.pem"; '
 NAME, WRONG_NAME = f'tls_name = "{secure.NAME}"; ', 'tls_name = "mx.example.org"; '

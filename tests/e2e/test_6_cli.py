@@ -5,6 +5,7 @@ import json
 from lab.machine import wait_until
 from lab.site import SLUICED, Site
 
+BESIDE_OTHERS = True
 TEN_MISTAKES = """on_stop = "kep";
 slots = 65536;
 flow_limit = 12;
