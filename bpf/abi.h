@@ -169,7 +169,8 @@ _Static_assert(sizeof(struct tuple) == 40, "tuple");
 
 /* ---- embryos: ARRAY of struct embryo: flows of which one packet was seen ----
  *
- * Direct-mapped by the flow's hash, overwritten freely: a flood churns here and nowhere else.
+ * A flow's hash tells one place, and it may be in the neighbouring one (of an even and an odd
+ * number) as well: bpf/embryo.h. Overwritten freely: a flood churns here and nowhere else.
  */
 struct embryo {
 	__u64 tag; /* EMBRYO_TAG(hash) | backend number; 0 = empty */

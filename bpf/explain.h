@@ -109,27 +109,23 @@ static __always_inline void note_slot(__u64 hash, __u32 slot, __u32 owner, const
 		note_slot_of(hash, slot, owner, *stamp == now->stamp);
 }
 
-static __noinline int note_previous_of(__u32 previous, __u64 tag, __u64 hash)
+static __noinline int note_previous_of(__u32 previous, __u64 tag)
 {
 	struct explanation *e = noted();
 
 	if (!e)
 		return 0;
 	e->previous = (__u16)previous;
-	e->embryo = BACKEND_NONE;
-	if (tag && EMBRYO_TAG(tag) == EMBRYO_TAG(hash))
-		e->embryo = (__u16)tag;
+	e->embryo = tag ? (__u16)tag : BACKEND_NONE;
 	e->stages |= STAGE_PREVIOUS;
 	return 0;
 }
 
-/* note_previous: the slot's previous owner, and the embryo of this flow (of any that shares its
- * place).
- */
-static __always_inline void note_previous(__u32 previous, const struct embryo *embryo, __u64 hash)
+/* note_previous: the slot's previous owner, and the tag of the flow's embryo, or 0 */
+static __always_inline void note_previous(__u32 previous, __u64 tag)
 {
 	if (unlikely(seeing))
-		note_previous_of(previous, embryo->tag, hash);
+		note_previous_of(previous, tag);
 }
 
 static __noinline int note_flow_of(const struct flow *f)

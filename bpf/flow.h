@@ -13,6 +13,7 @@
 #define SLUICE_BPF_FLOW_H
 
 #include "bpf/count.h"
+#include "bpf/embryo.h"
 #include "bpf/handover.h"
 #include "bpf/maps.h"
 #include "bpf/parse.h"
@@ -32,7 +33,7 @@ struct pick {
 	__u32 previous; /* owner; only in transition */
 	__u32 transition;
 	__u32 resets; /* the flow of a backend that is gone is answered by RST */
-	struct embryo *embryo;
+	struct embryo_set embryos;
 	__u8 *stamp; /* of its bucket */
 	const struct clock *clock;
 };
@@ -80,23 +81,11 @@ static __always_inline void flow_forget(const struct flow_key *key, struct flow 
 /* embryo_backend: of the embryo of this very flow, else BACKEND_NONE. */
 static __always_inline __u32 embryo_backend(const struct pick *k)
 {
-	__u64 tag = k->embryo->tag;
+	__u64 tag = embryo_tag(&k->embryos, k->hash);
 
-	if (!tag || tag & EMBRYO_KNOWN || EMBRYO_TAG(tag) != EMBRYO_TAG(k->hash))
+	if (!tag || tag & EMBRYO_KNOWN)
 		return BACKEND_NONE;
 	return (__u32)tag & 0xffff;
-}
-
-static __always_inline void embryo_write(struct embryo *embryo, __u64 hash, __u32 backend)
-{
-	if (backend != BACKEND_NONE && !dry_run())
-		embryo->tag = EMBRYO_TAG(hash) | backend;
-}
-
-/* embryo_is: of this very flow, at this backend: its SYN, if this is one, was here before. */
-static __always_inline int embryo_is(const struct embryo *embryo, __u64 hash, __u32 backend)
-{
-	return embryo->tag == (EMBRYO_TAG(hash) | backend);
 }
 
 static __always_inline void stamp_write(__u8 *at, __u8 stamp)
@@ -113,8 +102,8 @@ static __always_inline int usable(const struct pick *k, __u32 backend)
 	return k->transition ? backend_alive(backend) : backend == k->owner;
 }
 
-/* flow_insert: an embryo of @backend becomes a flow. The embryo is taken away, so that a later one
- * proves a later SYN. Whatever came of it, the next look is in the next epoch.
+/* flow_insert: an embryo of @backend becomes a flow. Whatever came of it, the next look is in
+ * the next epoch.
  *
  * A partner is told of what it would send elsewhere by its table alone; and where a flow can begin
  * at the previous owner, as that is the owner again, of each: it may remember an older one of the
@@ -133,7 +122,7 @@ static __always_inline void flow_insert(const struct pick *k, const struct flow_
 		return;
 	error = bpf_map_update_elem(&flows, key, &f, BPF_NOEXIST);
 	if (!error) {
-		k->embryo->tag = 0;
+		embryo_clear(&k->embryos, k->hash);
 		count_opened(k->service, backend);
 		if (k->transition && (backend != k->previous || backend == k->owner))
 			exception_tell(key, EXCEPTION_FLOW);
@@ -156,14 +145,14 @@ static __always_inline void looked_at(const struct pick *k, const struct packet 
 {
 	if (p->protocol == IPPROTO_TCP)
 		stamp_write(k->stamp, k->clock->stamp);
-	else if (!dry_run())
-		k->embryo->tag = EMBRYO_KNOWN_AT(k->hash, k->clock->now_s);
+	else
+		embryo_put(&k->embryos, EMBRYO_KNOWN_AT(k->hash, k->clock->now_s));
 }
 
 /* flow_begin: a SYN goes to @backend, and so does what follows it. */
 static __always_inline __u32 flow_begin(const struct pick *k, __u32 backend)
 {
-	embryo_write(k->embryo, k->hash, backend);
+	embryo_write(&k->embryos, k->hash, backend);
 	stamp_write(k->stamp, 0);
 	return backend;
 }
@@ -190,7 +179,7 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 		return BACKEND_HANDED | (backend_alive(k->previous) ? k->previous : k->owner);
 	backend = unknown_backend(k, p);
 	if (p->kind == PACKET_OTHER)
-		embryo_write(k->embryo, k->hash, backend);
+		embryo_write(&k->embryos, k->hash, backend);
 	return backend;
 }
 
@@ -296,18 +285,18 @@ static __always_inline __u32 slot_read(const struct slots4 *word, __u32 slot)
  */
 static __noinline __u32 flow_look(struct pick *k, const struct packet *p)
 {
-	__u64 tag = k->embryo->tag;
+	__u64 tag = embryo_tag(&k->embryos, k->hash);
 	__u32 backend;
 
 	k->transition = k->owner & SLOT_TRANSITION;
 	k->owner &= SLOT_BACKEND;
-	note_previous(k->transition ? k->previous : BACKEND_NONE, k->embryo, k->hash);
+	note_previous(k->transition ? k->previous : BACKEND_NONE, tag);
 	if (p->kind == PACKET_ICMP)
 		return flow_peek(k, p);
 	backend = flow_follow(k, p);
 	if (p->kind == PACKET_SYN) /* beside a flow that lives, no embryo is written */
-		count_syn(backend, tag == (EMBRYO_TAG(k->hash) | backend) ||
-					   !embryo_is(k->embryo, k->hash, backend));
+		count_syn(backend,
+			  tag == (EMBRYO_TAG(k->hash) | backend) || embryo_backend(k) != backend);
 	if (p->kind == PACKET_RST && !(backend & BACKEND_HANDED))
 		count_reset(backend);
 	return backend;
@@ -324,7 +313,8 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 	void *table = bpf_map_lookup_elem(&tables, &pool);
 	const struct clock *now = bpf_map_lookup_elem(&clock, &zero);
 	const struct slots4 *word;
-	struct embryo *embryo;
+	struct embryo_set set;
+	__u64 tag;
 	__u8 *stamp;
 
 	if (unlikely(!table || !now))
@@ -346,19 +336,18 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 		   !(owner & SLOT_TRANSITION) && *stamp == now->stamp))
 		return NEXT;
 
-	at = (__u32)hash & embryo_mask;
-	embryo = bpf_map_lookup_elem(&embryos, &at);
-	if (unlikely(!embryo))
+	if (unlikely(!embryo_set_find(hash, &set)))
 		return REASON_DROP_INTERNAL;
-	if (embryo->tag == EMBRYO_KNOWN_AT(hash, now->now_s) && p->kind == PACKET_OTHER &&
+	tag = embryo_tag(&set, hash);
+	if (tag == EMBRYO_KNOWN_AT(hash, now->now_s) && p->kind == PACKET_OTHER &&
 	    !(owner & SLOT_TRANSITION))
 		return NEXT;
 	/* here only: a flow that was let in needs not be asked again */
 	if (unlikely(source_bad(p)))
 		return REASON_DROP_BAD_ADDRESS;
 	if (p->kind == PACKET_SYN && !(owner & SLOT_TRANSITION)) {
-		count_syn(owner, embryo_is(embryo, hash, owner));
-		embryo_write(embryo, hash, owner);
+		count_syn(owner, tag == (EMBRYO_TAG(hash) | owner));
+		embryo_write(&set, hash, owner);
 		stamp_write(stamp, 0);
 		return NEXT;
 	}
@@ -371,7 +360,7 @@ static __always_inline enum reason flow_pick(const struct packet *p, const struc
 			 .resets = service->flags & SERVICE_RESET,
 			 .owner = owner,
 			 .previous = slot_read(word, slot),
-			 .embryo = embryo,
+			 .embryos = set,
 			 .stamp = stamp,
 			 .clock = now};
 

@@ -60,33 +60,54 @@ int flow_import(const struct plane *plane, struct flow_sweep *sweep, const struc
 	return r;
 }
 
-/* Where the embryo of this hash is, or another's; whether it is there. */
-static bool embryo_find(const struct plane *plane, uint64_t hash, uint32_t *ret_at)
-{
-	struct embryo have;
+/* The two places of an embryo (bpf/embryo.h). */
+struct embryo_set {
+	uint32_t at[2]; /* the younger one's, and the older one's */
+	struct embryo have[2];
+};
 
-	*ret_at = (uint32_t)hash & (EMBRYOS_DEFAULT - 1);
-	return bpf_map_lookup_elem(plane->maps[MAP_EMBRYOS], ret_at, &have) == 0 &&
-	       EMBRYO_TAG(have.tag) == EMBRYO_TAG(hash);
+static struct embryo_set embryo_set_read(const struct plane *plane, uint64_t hash)
+{
+	const uint32_t at = (uint32_t)hash & (EMBRYOS_DEFAULT - 1) & ~1U;
+	struct embryo_set set = {.at = {at, at | 1}};
+
+	for (int way = 0; way < 2; way++)
+		bpf_map_lookup_elem(plane->maps[MAP_EMBRYOS], &set.at[way], &set.have[way]);
+	return set;
+}
+
+static bool embryo_is(const struct embryo *e, uint64_t hash)
+{
+	return e->tag && EMBRYO_TAG(e->tag) == EMBRYO_TAG(hash);
+}
+
+static int embryo_put(const struct plane *plane, uint32_t at, uint64_t tag)
+{
+	const struct embryo e = {.tag = tag};
+
+	return bpf_map_update_elem(plane->maps[MAP_EMBRYOS], &at, &e, BPF_ANY);
 }
 
 int embryo_import(const struct plane *plane, uint64_t hash, uint16_t backend, bool ours)
 {
-	const struct embryo next = {.tag = EMBRYO_TAG(hash) | backend};
-	uint32_t at;
+	const struct embryo_set set = embryo_set_read(plane, hash);
+	const uint64_t tag = EMBRYO_TAG(hash) | backend;
 
-	if (embryo_find(plane, hash, &at) && ours)
+	if (ours && (embryo_is(&set.have[0], hash) || embryo_is(&set.have[1], hash)))
 		return 1;
-	return bpf_map_update_elem(plane->maps[MAP_EMBRYOS], &at, &next, BPF_ANY);
+	if (!embryo_is(&set.have[0], hash))
+		embryo_put(plane, set.at[1], set.have[0].tag);
+	return embryo_put(plane, set.at[0], tag);
 }
 
 void embryo_forget(const struct plane *plane, uint64_t hash)
 {
-	const struct embryo none = {0};
-	uint32_t at;
+	const struct embryo_set set = embryo_set_read(plane, hash);
 
-	if (embryo_find(plane, hash, &at))
-		bpf_map_update_elem(plane->maps[MAP_EMBRYOS], &at, &none, BPF_ANY);
+	for (int way = 0; way < 2; way++) {
+		if (embryo_is(&set.have[way], hash))
+			embryo_put(plane, set.at[way], 0);
+	}
 }
 
 /* is_going_on: has its backend spoken here, and is it not over? */

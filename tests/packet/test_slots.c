@@ -18,6 +18,7 @@
 #include <bpf/libbpf.h>
 
 #include "balancer.skel.h"
+#include "bpf/hash.h"
 #include "tests/packet/dsr_site.h"
 
 enum { FLOWS = 64 /* as in dsr_site.c */ };
@@ -327,6 +328,58 @@ static void test_handshake_that_began_before_a_change_ends_where_it_began(void *
 	assert_true(flow_there(p));
 }
 
+/* Ports of clients whose flows have the same two places for their embryos, and others. */
+static void ports_of_one_place(const struct plane *p, uint16_t *ret_ports, int n)
+{
+	struct frame_spec s = dsr_base4;
+	struct tuple tuple;
+	uint32_t place = 0;
+	int have = 0;
+
+	for (uint32_t port = 1024; port < 65536 && have < n; port++) {
+		uint32_t its;
+
+		s.sport = (uint16_t)port;
+		frame_tuple(&s, &tuple);
+		its = (uint32_t)flow_hash((const __u64 *)p->key, &tuple) & 1023 & ~1U;
+		place = have ? place : its;
+		if (its == place)
+			ret_ports[have++] = (uint16_t)port;
+	}
+	assert_int_equal(have, n);
+}
+
+static uint32_t send_from(struct plane *p, uint16_t port, uint8_t flags)
+{
+	struct frame_spec s = dsr_spec_of(flags);
+
+	s.sport = port;
+	return dsr_sent_to(p, &s);
+}
+
+static void test_handshakes_at_the_same_place_do_not_lose_each_other(void **state)
+{
+	struct plane *p = *state;
+	uint16_t port[3];
+
+	transition(p);
+	ports_of_one_place(p, port, 3);
+	send_from(p, port[0], TCP_SYN);
+	send_from(p, port[1], TCP_SYN);
+	assert_int_equal(send_from(p, port[0], TCP_ACK), OWNER);
+	assert_int_equal(send_from(p, port[1], TCP_ACK), OWNER);
+	for (int i = 0; i < 2; i++)
+		send_from(p, port[i], TCP_RST);
+	/* of three the one is lost whose SYN was not seen for the longest time */
+	send_from(p, port[0], TCP_SYN);
+	send_from(p, port[1], TCP_SYN);
+	send_from(p, port[0], TCP_SYN);
+	send_from(p, port[2], TCP_SYN);
+	assert_int_equal(send_from(p, port[0], TCP_ACK), OWNER);
+	assert_int_equal(send_from(p, port[2], TCP_ACK), OWNER);
+	assert_int_equal(send_from(p, port[1], TCP_ACK), PREVIOUS);
+}
+
 static void test_flow_of_an_owner_in_between_is_followed(void **state)
 {
 	struct plane *p = *state;
@@ -382,6 +435,7 @@ int main(void)
 		TEST(test_dead_previous_owner_gets_nothing),
 		TEST(test_syn_of_a_live_flow_goes_where_the_flow_lives),
 		TEST(test_handshake_that_began_before_a_change_ends_where_it_began),
+		TEST(test_handshakes_at_the_same_place_do_not_lose_each_other),
 		TEST(test_flow_of_an_owner_in_between_is_followed),
 		TEST(test_transition_counts_each_flow_once_over_its_life),
 	};

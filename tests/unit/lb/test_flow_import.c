@@ -493,16 +493,20 @@ static void test_flow_elsewhere_than_its_slot_has_its_slot_looked_up(void **stat
 	table_end();
 }
 
+static void embryos_create(void)
+{
+	plane->maps[MAP_EMBRYOS] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "test", sizeof(uint32_t),
+						  sizeof(struct embryo), EMBRYOS_DEFAULT, NULL);
+	assert_true(plane->maps[MAP_EMBRYOS] >= 0);
+}
+
 static void test_handshake_elsewhere_than_its_slot_does_too(void **state)
 {
-	struct embryo none = {0};
 	uint8_t bytes[TRANSLATION_BYTES];
 	uint16_t previous = BACKEND_NONE;
 
 	(void)state;
-	plane->maps[MAP_EMBRYOS] = bpf_map_create(BPF_MAP_TYPE_ARRAY, "test", sizeof(uint32_t),
-						  sizeof(none), EMBRYOS_DEFAULT, NULL);
-	assert_true(plane->maps[MAP_EMBRYOS] >= 0);
+	embryos_create();
 	service_put(FORWARD_DSR);
 	table_put(MX1);
 	record_put(bytes, MX2, 9, 0);
@@ -510,6 +514,41 @@ static void test_handshake_elsewhere_than_its_slot_does_too(void **state)
 	assert_int_equal(in_transition(&previous), 1);
 	assert_int_equal(previous, MX1);
 	table_end();
+}
+
+static uint64_t embryo_at(uint32_t at)
+{
+	struct embryo e;
+
+	assert_int_equal(bpf_map_lookup_elem(plane->maps[MAP_EMBRYOS], &at, &e), 0);
+	return e.tag;
+}
+
+/* As the data plane does it (bpf/embryo.h): the younger one at the even place. */
+static void test_handshakes_at_the_same_place_do_not_lose_each_other(void **state)
+{
+	const uint64_t a = 0x11100000 | 7, b = 0x22200000 | 6, c = 0x33300000 | 6;
+
+	(void)state;
+	embryos_create();
+	embryo_import(plane, a, MX1, false);
+	assert_int_equal(embryo_at(6), 0x11100000 | MX1);
+	embryo_import(plane, b, MX2, false);
+	assert_int_equal(embryo_at(6), 0x22200000 | MX2);
+	assert_int_equal(embryo_at(7), 0x11100000 | MX1);
+	assert_int_equal(embryo_import(plane, a, MX2, true), 1); /* we know better */
+	assert_int_equal(embryo_at(7), 0x11100000 | MX1);
+	embryo_import(plane, a, MX2, false);
+	assert_int_equal(embryo_at(6), 0x11100000 | MX2);
+	assert_int_equal(embryo_at(7), 0x22200000 | MX2);
+	embryo_import(plane, c, MX1, false);
+	assert_int_equal(embryo_at(6), 0x33300000 | MX1);
+	assert_int_equal(embryo_at(7), 0x11100000 | MX2);
+	embryo_forget(plane, b);
+	assert_int_equal(embryo_at(7), 0x11100000 | MX2);
+	embryo_forget(plane, a);
+	assert_int_equal(embryo_at(7), 0);
+	assert_int_equal(embryo_at(6), 0x33300000 | MX1);
 }
 
 int main(void)
@@ -532,6 +571,7 @@ int main(void)
 		TEST(test_what_is_not_here_is_counted_and_passed_over),
 		TEST(test_flow_elsewhere_than_its_slot_has_its_slot_looked_up),
 		TEST(test_handshake_elsewhere_than_its_slot_does_too),
+		TEST(test_handshakes_at_the_same_place_do_not_lose_each_other),
 	};
 	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "test", 4, 4, 1, NULL);
 
