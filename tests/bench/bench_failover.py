@@ -108,7 +108,7 @@ class Sluice(Pair):
 
 class Keepalived(Pair):
     patterns = ("^/usr/sbin/keepalived",)
-    one = "^/usr/sbin/keepalived"
+    one = "^/usr/sbin/keepalived"  # and its child, the last
     rest_s = 1.0
 
     def write(self, interval):
@@ -139,9 +139,9 @@ def fault(pair, what):
         pair.hand_over()
         return pair.take_back
     if what == "one killed":
-        child = pair.lab.lb1.pids(pair.one)[-1]
-        lab.lb1.run("kill", "-KILL", str(child))
-        return lambda: None
+        those = lab.lb1.pids(pair.one)
+        lab.lb1.run("kill", "-KILL", str(those[-1]))
+        return lambda: wait_until(lambda: len(lab.lb1.pids(pair.one)) == len(those), 60, "it was started again")
     pair.kill("lb1", "KILL")
     return lambda: pair.start("lb1")
 
