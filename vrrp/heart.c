@@ -243,7 +243,9 @@ static void partner_lost(struct hearts *h, struct partner *p)
 		if (was_active && ours &&
 		    (p->life == PARTNER_GONE || said_link(h, p, ours->interface)) &&
 		    !heart_other_active(h, r->instance))
-			said_event(h, p, VRRP_PARTNER_DEAD, r);
+			said_event(h, p,
+				   p->life == PARTNER_GONE ? VRRP_PARTNER_GONE : VRRP_PARTNER_DEAD,
+				   r);
 	}
 }
 

@@ -281,7 +281,8 @@ void instance_partner(struct instance *i, enum vrrp_event event, const struct he
 	if (event == VRRP_PARTNER_ACTIVE && i->config.authentication == AUTHENTICATION_SYNC &&
 	    about->priority > 0)
 		advert_by_state(i, about);
-	if (event == VRRP_PARTNER_DEAD || event == VRRP_PARTNER_LEAVES)
+	if (event == VRRP_PARTNER_DEAD || event == VRRP_PARTNER_GONE ||
+	    event == VRRP_PARTNER_LEAVES)
 		rights_ended(i, event == VRRP_PARTNER_LEAVES, clock_us());
 	step(i, event, NULL);
 }

@@ -126,7 +126,7 @@ static void become_active(struct vrrp_machine *m, uint64_t now_us, struct vrrp_a
 	m->heir = NULL;
 	m->lingering = m->yielding = false;
 	m->better_since_us = 0;
-	m->resigned = false;
+	m->resigned = m->gone = false;
 	m->active_us = now_us;
 	m->chosen_until_us = 0;
 	m->announces = 0;
@@ -207,6 +207,7 @@ static void advert_as_backup(struct vrrp_machine *m, const struct vrrp_advert *a
 			     uint64_t now_us, struct vrrp_actions *a)
 {
 	m->resigned = advert->priority == 0;
+	m->gone = false;
 	if (m->resigned) {
 		m->timer_us = now_us + skew_us(m);
 		m->overdue_us = 0;
@@ -249,7 +250,7 @@ static void advert_as_active(struct vrrp_machine *m, const struct vrrp_advert *a
 static void take_over(struct vrrp_machine *m, uint64_t now_us, struct vrrp_actions *a,
 		      const char *reason)
 {
-	a->urgent = !m->resigned && !m->better_since_us;
+	a->urgent = !m->resigned && !m->gone && !m->better_since_us;
 	become_active(m, now_us, a, reason);
 }
 
@@ -280,15 +281,14 @@ static void backup_timer(struct vrrp_machine *m, uint64_t now_us, struct vrrp_ac
 	}
 }
 
-/* The active node goes: its place is ours, after the better candidates' time.
- * @leaves: it says so, and answers until then
- */
-static void inherit(struct vrrp_machine *m, uint64_t now_us, bool leaves, struct vrrp_actions *a,
-		    const char *reason)
+/* The active node goes: its place is ours, after the better candidates' time. */
+static void inherit(struct vrrp_machine *m, enum vrrp_event how, uint64_t now_us,
+		    struct vrrp_actions *a, const char *reason)
 {
 	if (m->role != VRRP_BACKUP)
 		return;
-	m->resigned = leaves;
+	m->resigned = how == VRRP_PARTNER_LEAVES;
+	m->gone = how == VRRP_PARTNER_GONE;
 	m->heir = reason;
 	m->timer_us = now_us + (uint64_t)m->rank_ms * US_PER_MS;
 	if (m->rank_ms == 0)
@@ -403,10 +403,13 @@ void vrrp_step(struct vrrp_machine *m, enum vrrp_event event, const struct vrrp_
 			linger_end(m, &a);
 		break;
 	case VRRP_PARTNER_DEAD:
-		inherit(m, now_us, false, &a, "the partner is dead");
+		inherit(m, event, now_us, &a, "the partner is dead");
+		break;
+	case VRRP_PARTNER_GONE:
+		inherit(m, event, now_us, &a, "the partner's processes are dead");
 		break;
 	case VRRP_PARTNER_LEAVES:
-		inherit(m, now_us, true, &a, "the partner steps back");
+		inherit(m, event, now_us, &a, "the partner steps back");
 		break;
 	case VRRP_PARTNER_ACTIVE:
 		m->heir = NULL;

@@ -11,8 +11,8 @@
  * - A node that is *behind* (does not know what its partners know) likewise.
  * - When the active node is dead, each packet that still goes there is lost, and our data plane
  *   takes them as soon as they come: adverts and announcements before the addresses (`urgent`).
- *   When it is alive (it resigned, or is preempted), it answers until then: the addresses come
- *   first.
+ *   When it is alive (it resigned, or is preempted), or its kernel is, it answers until then: the
+ *   addresses come first.
  * - The operator's *choice* of a partner (vrrp/choice.h): that one becomes active while this node
  *   still is, and then this node steps back. As long as the choice is carried out both ignore
  *   adverts of other active nodes, which are each other's; the nodes that were not chosen yield.
@@ -61,6 +61,7 @@ struct vrrp_machine {
 	uint16_t active_advert_cs; /* learned from the active node */
 	bool lingering, yielding;
 	bool resigned;		  /* the active node said that it leaves: it still answers */
+	bool gone;		  /* its processes are dead: its kernel still answers */
 	uint8_t yielded_to;	  /* the active node's priority as last heard while yielding */
 	uint64_t chosen_until_us; /* the operator's choice is being carried out; 0 = none */
 	uint64_t timer_us;	  /* when VRRP_TIMER is due; 0 = never */
@@ -87,7 +88,8 @@ enum vrrp_event {
 	VRRP_GROUP_BACKUP, /* another one stepped back: hand over as well */
 	VRRP_TIMER,	   /* timer_us or announce_us has come */
 	VRRP_ADVERT,
-	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead, or its processes are */
+	VRRP_PARTNER_DEAD,   /* the active node was a partner: it is dead */
+	VRRP_PARTNER_GONE,   /* likewise: its processes are, its kernel is not */
 	VRRP_PARTNER_LEAVES, /* likewise: it is not active any more */
 	VRRP_PARTNER_ACTIVE, /* a partner says so */
 	VRRP_STUCK,	     /* we did nothing for longer than our lease, and a partner is active */

@@ -150,11 +150,12 @@ static void test_silence_begins_anew_with_each_advert(void **state)
 /* Each event in each role: only a backup inherits; at once when nobody is better. */
 static void test_partner_that_goes_is_replaced_by_a_backup_at_once(void **state)
 {
-	static const enum vrrp_event events[] = {VRRP_PARTNER_DEAD, VRRP_PARTNER_LEAVES};
+	static const enum vrrp_event events[] = {VRRP_PARTNER_DEAD, VRRP_PARTNER_GONE,
+						 VRRP_PARTNER_LEAVES};
 	static const enum vrrp_role roles[] = {VRRP_INIT, VRRP_BACKUP, VRRP_ACTIVE};
 
 	(void)state;
-	for (size_t i = 0; i < 2 * 3; i++) {
+	for (size_t i = 0; i < 3 * 3; i++) {
 		struct vrrp_machine m = machine(roles[i % 3], ACTIVE_PRIORITY);
 		struct vrrp_actions a;
 
@@ -164,6 +165,8 @@ static void test_partner_that_goes_is_replaced_by_a_backup_at_once(void **state)
 			assert_int_equal(m.role, VRRP_ACTIVE);
 			assert_true(a.add_addresses && a.send && a.send_priority == OURS &&
 				    a.announce && a.reason);
+			/* a dead one's place is taken before we can answer: nobody else does */
+			assert_int_equal(a.urgent, events[i / 3] == VRRP_PARTNER_DEAD);
 		} else {
 			assert_int_equal(m.role, roles[i % 3]);
 			assert_false(a.add_addresses || a.send || a.remove_addresses || a.reason);
