@@ -259,6 +259,8 @@ static const char *preempts(const struct lb *lb, const struct config_instance *c
 {
 	if (lb->config->sync.n_links > 0 && !partner_node_in_sync(lb))
 		return "not in sync";
+	if (lb->config->sync.n_links > 0 && !lb->ready)
+		return "not ready";
 	if (lb->config->sync.n_links > 0 && !partner_may_preempt(lb))
 		return "sees fewer up";
 	return config->preempt ? "yes" : "no";

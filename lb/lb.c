@@ -23,6 +23,7 @@
 #include "lb/inputs.h"
 #include "lb/mode.h"
 #include "lb/operator.h"
+#include "lb/partner.h"
 #include "lb/partner_flows.h"
 #include "lb/plane.h"
 #include "lb/prod_again.h"
@@ -56,6 +57,7 @@ static void on_ready_look(evutil_socket_t fd, short what, void *arg)
 	if (lb_reconcile_now(lb, "ready") < 0)
 		return; /* told; it is tried again by itself */
 	lb->ready = lb->served = true;
+	partner_ready(lb);
 	m = (struct message_ready){.generation = lb->generation};
 	channel_send(lb->channel, MESSAGE_READY, &m, -1);
 }

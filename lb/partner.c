@@ -100,7 +100,7 @@ static void in_sync_look(struct lb *lb)
 		node->since_s = time(NULL);
 	}
 	lb->partner->in_sync = any && all;
-	may_preempt = lb->partner->in_sync && !partner_pools_fewer(lb);
+	may_preempt = lb->partner->in_sync && lb->ready && !partner_pools_fewer(lb);
 	if (lb->partner->may_preempt == may_preempt)
 		return;
 	lb->partner->may_preempt = may_preempt;
@@ -326,6 +326,11 @@ const struct partner_said *partner_own(const struct lb *lb)
 bool partner_node_in_sync(const struct lb *lb)
 {
 	return lb->partner->in_sync;
+}
+
+void partner_ready(struct lb *lb)
+{
+	in_sync_look(lb);
 }
 
 bool partner_may_preempt(const struct lb *lb)

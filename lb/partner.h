@@ -102,7 +102,9 @@ bool partner_all_told(const struct lb *lb);
 bool partner_fills(const struct lb *lb);
 /* partner_node_in_sync: this node knows what there is to know. */
 bool partner_node_in_sync(const struct lb *lb);
-/* partner_may_preempt: it does, and sees no fewer backends up than the others. */
+/* partner_ready: this node is, and what it may do is told before that is. */
+void partner_ready(struct lb *lb);
+/* partner_may_preempt: it knows, is ready, and sees no fewer backends up than the others. */
 bool partner_may_preempt(const struct lb *lb);
 
 /* partner_backend_key: of config index i; partner_backend_find: the index, or -ENOENT. */

@@ -123,7 +123,7 @@ static bool says_more(const struct lb *lb, uint32_t i, uint32_t good)
 
 bool partner_pools_fewer(const struct lb *lb)
 {
-	for (uint32_t i = 0; lb->partner_pools && lb->ready && i < lb->partner_pools->n; i++) {
+	for (uint32_t i = 0; lb->partner_pools && i < lb->partner_pools->n; i++) {
 		if (says_more(lb, i, own_good(lb, i)))
 			return true;
 	}

@@ -80,13 +80,35 @@ static void test_who_sees_fewer_than_another_knows_it(void **state)
 	up(1, 1);
 	WAIT_UNTIL(best(0, MX) == 1);
 	assert_true(!fewer(0) && fewer(1));
-	nodes[1]->lb.ready = false; /* knows nothing yet */
-	assert_false(fewer(1));
 	node_free(nodes[1]);
 	nodes[1] = NULL;
 	up(0, 0);
 	WAIT_UNTIL(best(0, MX) == 0);
 	assert_false(fewer(0));
+}
+
+static bool may_preempt_now(uint32_t node, bool ready, uint32_t sees)
+{
+	struct lb *lb = &nodes[node]->lb;
+
+	up(node, sees);
+	lb->ready = ready;
+	partner_ready(lb);
+	return partner_may_preempt(lb);
+}
+
+/* At the moment at which it is ready, not only at the next tick: it would have preempted by then.
+ */
+static void test_who_is_ready_knows_whether_it_may_preempt(void **state)
+{
+	(void)state;
+	up(0, 3);
+	up(1, 3);
+	WAIT_UNTIL(nodes_in_sync(0, 1) && best(1, MX) == 3);
+	assert_false(may_preempt_now(1, false, 3));
+	assert_true(may_preempt_now(1, true, 3));
+	assert_false(may_preempt_now(1, false, 2));
+	assert_false(may_preempt_now(1, true, 2));
 }
 
 static void test_who_is_gone_sees_nothing(void **state)
@@ -123,6 +145,7 @@ int main(void)
 		TEST(test_each_node_hears_what_the_other_sees),
 		TEST(test_what_one_node_was_told_in_between_is_put_right),
 		TEST(test_who_sees_fewer_than_another_knows_it),
+		TEST(test_who_is_ready_knows_whether_it_may_preempt),
 		TEST(test_who_is_gone_sees_nothing),
 		TEST(test_what_is_no_row_changes_nothing),
 	};
