@@ -102,8 +102,9 @@ static __always_inline int usable(const struct pick *k, __u32 backend)
 	return k->transition ? backend_alive(backend) : backend == k->owner;
 }
 
-/* flow_insert: an embryo of @backend becomes a flow. Whatever came of it, the next look is in
- * the next epoch.
+/* flow_insert: an embryo of @backend becomes a flow. Of TCP its next packet is looked at, too, and
+ * stamps the bucket: others that share it may be in their handshakes at this moment, and a flow
+ * whose packets are not looked at is not known, for as long as it is silent afterwards.
  *
  * A partner is told of what it would send elsewhere by its table alone; and where a flow can begin
  * at the previous owner, as that is the owner again, of each: it may remember an older one of the
@@ -171,7 +172,8 @@ static __always_inline __u32 flow_unknown(const struct pick *k, const struct pac
 	if (embryo != BACKEND_NONE && usable(k, embryo)) {
 		if (p->kind == PACKET_OTHER) {
 			flow_insert(k, key, embryo);
-			looked_at(k, p);
+			if (p->protocol != IPPROTO_TCP)
+				looked_at(k, p);
 		}
 		return embryo;
 	}

@@ -380,6 +380,50 @@ static void test_handshakes_at_the_same_place_do_not_lose_each_other(void **stat
 	assert_int_equal(send_from(p, port[1], TCP_ACK), PREVIOUS);
 }
 
+/* Two ports of clients whose flows share a bucket in this epoch. */
+static void ports_of_one_bucket(const struct plane *p, uint16_t ret_ports[static 2])
+{
+	static uint16_t by_bucket[1U << RECENT_BITS];
+	struct frame_spec s = dsr_base4;
+	struct tuple tuple;
+
+	memset(by_bucket, 0, sizeof(by_bucket));
+	for (uint32_t port = 1024; port < 65536; port++) {
+		uint32_t bucket;
+
+		s.sport = (uint16_t)port;
+		frame_tuple(&s, &tuple);
+		bucket = (uint32_t)((flow_hash((const __u64 *)p->key, &tuple) *
+				     p->clock->bucket_multiplier) >>
+				    (64 - RECENT_BITS));
+		ret_ports[0] = by_bucket[bucket];
+		ret_ports[1] = by_bucket[bucket] = (uint16_t)port;
+		if (ret_ports[0])
+			return;
+	}
+	fail_msg("no two flows share a bucket");
+}
+
+static void test_handshakes_of_one_bucket_are_all_remembered(void **state)
+{
+	struct plane *p = *state;
+	uint16_t port[2];
+	struct flow f;
+
+	settle(p);
+	ports_of_one_bucket(p, port);
+	for (int i = 0; i < 2; i++)
+		send_from(p, port[i], TCP_SYN);
+	for (int i = 0; i < 2; i++)
+		send_from(p, port[i], TCP_ACK);
+	for (int i = 0; i < 2; i++) {
+		struct frame_spec s = dsr_base4;
+
+		s.sport = port[i];
+		assert_true(flow_get(p, &s, &f));
+	}
+}
+
 static void test_flow_of_an_owner_in_between_is_followed(void **state)
 {
 	struct plane *p = *state;
@@ -436,6 +480,7 @@ int main(void)
 		TEST(test_syn_of_a_live_flow_goes_where_the_flow_lives),
 		TEST(test_handshake_that_began_before_a_change_ends_where_it_began),
 		TEST(test_handshakes_at_the_same_place_do_not_lose_each_other),
+		TEST(test_handshakes_of_one_bucket_are_all_remembered),
 		TEST(test_flow_of_an_owner_in_between_is_followed),
 		TEST(test_transition_counts_each_flow_once_over_its_life),
 	};
