@@ -48,7 +48,7 @@ def test_imap_pop3_and_http_work_over_both_families(lab):
         assert clients.imap_works(imap)
         imap.logout()
         assert clients.pop3_server(lab.client, host) in lab.backends
-        assert set(clients.http_servers(lab.client, host, 30)) == set(lab.backends)
+        assert set(clients.http_servers(lab.client, host, 60)) == set(lab.backends)
 
 
 def test_big_transfer_arrives_whole(lab):

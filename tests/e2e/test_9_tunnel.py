@@ -89,7 +89,7 @@ def test_every_daemon_answers_through_every_kind_of_tunnel(lab):
     before = taken(lab)
     for host in (VIP, VIP6):
         assert {clients.send_mail(lab.client, host) for _ in range(15)} == set(lab.backends)
-        assert set(clients.http_servers(lab.client, host, 15)) == set(lab.backends)
+        assert set(clients.http_servers(lab.client, host, 60)) == set(lab.backends)
         assert {clients.pop3_server(lab.client, host) for _ in range(15)} == set(lab.backends)
         for _ in range(5):
             imap = clients.imap_open(lab.client, host)
