@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* embryo.h: the embryo of a flow: where the one packet went that was seen of it.
  *
- * A flow has two places (a set of a two-way cache). A new embryo takes the first, and what was
- * there the second: so the one that is lost, when others come to the same places, is the older one,
- * and it takes two of them, within one handshake, to lose one that is needed. They need no ages,
- * for what nobody comes back for is pushed out.
+ * A flow has two places (a set of a two-way cache). What is written takes the first, and what
+ * was there the second: it takes two others, within one handshake, to lose one that is needed. They
+ * need no ages, for what nobody comes back for is pushed out.
  *
  * Two CPUs may write at once: then one of the two embryos is lost.
  */

@@ -234,18 +234,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
  */
 static void partner_lost(struct hearts *h, struct partner *p)
 {
+	const bool gone = p->life == PARTNER_GONE;
+
 	for (uint32_t i = 0; i < p->n_records; i++) {
 		struct heart_record *r = &p->records[i];
 		const struct heart_instance *ours = said_find(h, r->instance);
 		bool was_active = r->role == VRRP_ACTIVE;
 
 		r->role = VRRP_INIT;
-		if (was_active && ours &&
-		    (p->life == PARTNER_GONE || said_link(h, p, ours->interface)) &&
+		if (was_active && ours && (gone || said_link(h, p, ours->interface)) &&
 		    !heart_other_active(h, r->instance))
-			said_event(h, p,
-				   p->life == PARTNER_GONE ? VRRP_PARTNER_GONE : VRRP_PARTNER_DEAD,
-				   r);
+			said_event(h, p, gone ? VRRP_PARTNER_GONE : VRRP_PARTNER_DEAD, r);
 	}
 }
 

@@ -37,7 +37,7 @@ typedef enum link_source link_source_fn(void *owner, const char *interface,
  */
 void link_sources(struct ifaddrs *all, link_source_fn *what_is, void *owner);
 
-/* link_read: the interface of the instance as it is in the snapshot. The source of adverts stays
+/* link_read: the interface of the instance as it is in that list. The source of adverts stays
  * the one that *link has as long as the interface has it; unicast has the one of the configuration.
  */
 void link_read(const struct ifaddrs *all, const struct config_instance *config, struct link *link);

@@ -17,7 +17,7 @@ import signal
 import time
 import traceback
 
-from lab import machine
+from lab.machine import die_with_parent
 
 LIMIT_S = 150  # for one test that has no limit_s of its own
 AT_ONCE = 2  # files that bear it
@@ -85,15 +85,15 @@ def end_well(site):
     return site.sanitizer_reports()
 
 
-def wait_gone(node, limit_s=15):
+def wait_gone(machine, limit_s=15):
     end = time.monotonic() + limit_s
-    while node.pids("^[^ ]*sluiced") and time.monotonic() < end:
+    while machine.pids("^[^ ]*sluiced") and time.monotonic() < end:
         time.sleep(0.1)
 
 
 def worker_begin():
     """It ends with the one that began it, however that ends; its machines do so too."""
-    machine.die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, on_alarm)
 

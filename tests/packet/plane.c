@@ -225,6 +225,18 @@ void plane_clock_set(struct plane *plane, uint32_t now_s)
 	plane->clock->stamp = (uint8_t)(epoch % 255 + 1);
 }
 
+int plane_stamp_all(const struct plane *plane)
+{
+	struct recent64 all;
+	int r = 0;
+
+	memset(all.stamp, plane->clock->stamp, sizeof(all.stamp));
+	for (uint32_t line = 0; line < RECENT_LINES * plane->cpus && r == 0; line++)
+		r = bpf_map_update_elem(bpf_map__fd(plane->skel->maps.recent), &line, &all,
+					BPF_ANY);
+	return r;
+}
+
 int plane_run(int program_fd, struct frame *frame, uint32_t *ret_ns)
 {
 	uint8_t out[FRAME_SIZE];

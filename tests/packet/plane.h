@@ -54,6 +54,8 @@ void plane_table_set(struct plane *plane, uint32_t pool, const uint16_t *owners,
 		     const uint16_t *previous);
 /* plane_clock_set: as lb/ does every second. */
 void plane_clock_set(struct plane *plane, uint32_t now_s);
+/* plane_stamp_all: as if a flow of each bucket had been refreshed in this epoch. 0 or -errno. */
+int plane_stamp_all(const struct plane *plane);
 
 /* plane_run: one packet. @frame becomes what comes out; the XDP verdict.
  * @ret_ns: how long the program took; may be NULL

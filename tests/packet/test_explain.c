@@ -121,17 +121,6 @@ static void all_slots(struct fixture *f, uint16_t owner, uint16_t previous)
 
 /* ---- explain ---- */
 
-/* As if a flow of each bucket had been refreshed in this epoch. */
-static void stamp_all(struct fixture *f)
-{
-	struct recent64 all;
-	uint32_t n = RECENT_LINES * (uint32_t)libbpf_num_possible_cpus();
-
-	memset(all.stamp, f->plane.clock->stamp, sizeof(all.stamp));
-	for (uint32_t line = 0; line < n; line++)
-		bpf_map_update_elem(bpf_map__fd(f->plane.skel->maps.recent), &line, &all, BPF_ANY);
-}
-
 /* A situation: a table, a state of the flow or none, an embryo or none, who is alive. */
 static void situation_make(struct fixture *f, const struct frame_spec *spec, uint16_t service)
 {
@@ -162,7 +151,7 @@ static void situation_make(struct fixture *f, const struct frame_spec *spec, uin
 	if (any(f, 40) == 0)
 		plane_clock_set(&f->plane, f->plane.clock->now_s + EPOCH_SECONDS);
 	if (any(f, 40) == 0)
-		stamp_all(f);
+		assert_int_equal(plane_stamp_all(&f->plane), 0);
 }
 
 static struct frame_spec packet_make(struct fixture *f, uint16_t *ret_service)

@@ -275,14 +275,7 @@ static void test_udp_flow_of_a_stamped_bucket_is_remembered_from_its_second_pack
 	struct frame_spec s = dsr_base4;
 	struct flow f;
 
-	for (uint32_t line = 0; line < RECENT_LINES * p->cpus; line++) {
-		struct recent64 all;
-
-		memset(all.stamp, p->clock->stamp, sizeof(all.stamp));
-		assert_int_equal(bpf_map_update_elem(bpf_map__fd(p->skel->maps.recent), &line, &all,
-						     BPF_ANY),
-				 0);
-	}
+	assert_int_equal(plane_stamp_all(p), 0);
 	s.protocol = IPPROTO_UDP;
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(dsr_sent_to(p, &s), OWNER);
